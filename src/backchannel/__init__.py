@@ -1,0 +1,33 @@
+"""Backchannel turns an OpenAI Agents SDK agent into a production chat backend for ChatKit.
+
+What people import stands here; it is loaded when it is first used, so that the command line starts fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backchannel.app import Backchannel
+    from backchannel.bundle import Bundle
+    from backchannel.context import Identity, RequestContext
+    from backchannel.frameworks.fastapi import create_app
+    from backchannel.settings import Settings
+    from backchannel.wiring import build
+
+_HOMES = {
+    "Backchannel": "backchannel.app",
+    "Bundle": "backchannel.bundle",
+    "Identity": "backchannel.context",
+    "RequestContext": "backchannel.context",
+    "Settings": "backchannel.settings",
+    "build": "backchannel.wiring",
+    "create_app": "backchannel.frameworks.fastapi",
+}
+
+__all__ = ["Backchannel", "Bundle", "Identity", "RequestContext", "Settings", "build", "create_app"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'backchannel' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

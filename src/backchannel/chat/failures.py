@@ -1,0 +1,136 @@
+"""What went wrong, as an error that a person may read.
+
+Whatever a model, a tool or a user's own server raises becomes one of `backchannel.errors`; what cannot be
+explained stays an internal error whose cause is in the log only.
+"""
+
+from agents.exceptions import (
+    InputGuardrailTripwireTriggered,
+    MaxTurnsExceeded,
+    ModelBehaviorError,
+    ModelRefusalError,
+    ModelTimeoutError,
+    OutputGuardrailTripwireTriggered,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
+    UserError,
+)
+from chatkit.errors import CustomStreamError, StreamError
+from chatkit.store import NotFoundError as StoreNotFoundError
+from chatkit.types import ErrorEvent
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    OpenAIError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+
+from backchannel.context import RequestContext
+from backchannel.errors import (
+    BackchannelError,
+    GuardrailError,
+    ModelError,
+    ModelNotConfiguredError,
+    ModelRateLimitedError,
+    NotFoundError,
+    TurnLimitError,
+)
+
+
+class FailureEvent(ErrorEvent):
+    """The SDK's `error` event with what it has no field for: a stable code and the ids to search logs by."""
+
+    reason: str
+    request_id: str
+    run_id: str | None
+    detail: str | None = None
+
+
+class ToldError(BackchannelError):
+    """An error whose words and code the served application chose itself."""
+
+    def __init__(self, message: str, *, code: str, allow_retry: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.allow_retry = allow_retry
+
+
+def explain(error: BaseException) -> BackchannelError:
+    """The error to tell the caller about; `error` itself if it is one already."""
+    match error:
+        case BackchannelError():
+            return error
+        case CustomStreamError():
+            return ToldError(error.message, code="custom", allow_retry=error.allow_retry)
+        case StreamError():
+            return ToldError(str(error.code.value), code=error.code.value, allow_retry=error.allow_retry)
+        case StoreNotFoundError():
+            return NotFoundError("There is no such thread, item or attachment.")
+        case MaxTurnsExceeded():
+            return TurnLimitError("The answer took too many steps and was ended. Ask for less at once.")
+        case InputGuardrailTripwireTriggered():
+            return GuardrailError("This message is not something the assistant may answer.")
+        case OutputGuardrailTripwireTriggered() | ModelRefusalError():
+            return GuardrailError("The assistant's answer was withheld by a safety check.")
+        case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
+            return GuardrailError("The answer was ended by a safety check on one of its tools.")
+        case ModelTimeoutError():
+            return ModelError("The model did not answer in time. Try again.")
+        case OpenAIError():
+            return _explain_openai(error)
+        case ModelBehaviorError():
+            return ModelError("The model's answer could not be understood. Try again.")
+        case UserError(__cause__=Exception() as cause):
+            # A specialist that is called as a tool fails like this, whatever really happened to it.
+            return explain(cause)
+        case UserError():
+            return BackchannelError("The agent is not set up correctly. The server's log says what is wrong.")
+        case _:
+            return BackchannelError("Something went wrong while answering. Try again.")
+
+
+def _explain_openai(error: OpenAIError) -> BackchannelError:
+    match error:
+        case AuthenticationError() | PermissionDeniedError():
+            return ModelNotConfiguredError("The model refused the server's API key.")
+        case RateLimitError():
+            return ModelRateLimitedError(
+                "The model is busy: its rate limit or quota is reached. Try again soon."
+            )
+        case APITimeoutError():
+            return ModelError("The model did not answer in time. Try again.")
+        case APIConnectionError():
+            return ModelError("The model cannot be reached. Try again.")
+        case APIStatusError(status_code=404):
+            return ModelNotConfiguredError("The model's endpoint does not know this model or API.")
+        case APIStatusError():
+            return ModelError("The model answered with an error. Try again.")
+        case _ if "api_key" in str(error):
+            return ModelNotConfiguredError(
+                "This agent needs a model that the server has no key for. Set OPENAI_API_KEY."
+            )
+        case _:
+            return ModelError("The call to the model failed. Try again.")
+
+
+def failure_event(error: Exception, context: RequestContext, *, debug: bool) -> ErrorEvent:
+    """The one `error` event that ends a stream which failed.
+
+    Clients show `message` only under the code `custom`, so that is the SDK's code of nearly every failure and
+    our own stands in `reason`.
+    """
+    told = explain(error)
+    # A `StreamError` has no message of its own: clients have one, in their language, for its code.
+    own = error.code if isinstance(error, StreamError) else None
+    return FailureEvent(
+        code=own or "custom",
+        message=None if own else told.message,
+        allow_retry=told.allow_retry,
+        reason=told.code,
+        request_id=context.request_id,
+        run_id=context.run_id,
+        detail=f"{type(error).__name__}: {error}" if debug else None,
+    )

@@ -1,0 +1,199 @@
+"""The ops that are answered at once: everything of the protocol that does not stream."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+from chatkit.server import ChatKitServer
+from chatkit.store import NotFoundError as StoreNotFoundError
+from chatkit.types import (
+    AttachmentsCreateReq,
+    AttachmentsDeleteReq,
+    AudioInput,
+    InputTranscribeReq,
+    ItemsFeedbackReq,
+    ItemsListReq,
+    NonStreamingReq,
+    Page,
+    Thread,
+    ThreadsDeleteReq,
+    ThreadsGetByIdReq,
+    ThreadsListReq,
+    ThreadsSyncCustomActionReq,
+    ThreadsUpdateReq,
+    UserMessageItem,
+)
+from pydantic import BaseModel
+
+from backchannel.chat.acceptance import load_item, load_thread, load_widget
+from backchannel.chat.paging import visible_items
+from backchannel.chat.turn import Server
+from backchannel.chat.wire import dated, encode, items_response, thread_response
+from backchannel.context import RequestContext
+from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
+from backchannel.stores.base import PatchesThreads
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+"""Clients are known to ask for 9999 items; they get this many and a cursor."""
+
+MAX_FEEDBACK_ITEMS = 100
+_DONE = b"{}"
+
+
+async def answer(server: Server, request: NonStreamingReq, context: RequestContext) -> bytes:
+    """Answer a request with JSON.
+
+    Raises:
+        NotFoundError: What it speaks of does not exist, or is somebody else's.
+        InvalidInputError: A parameter is not acceptable.
+        NotEnabledError: The server does not offer the op.
+    """
+    match request:
+        case ThreadsListReq():
+            params = request.params
+            page = await list_threads(server, page_size(params.limit), params.after, params.order, context)
+            return encode(page)
+        case ThreadsGetByIdReq():
+            return encode(await get_thread(server, request.params.thread_id, context))
+        case ItemsListReq():
+            params = request.params
+            await load_thread(server, params.thread_id, context)
+            size = page_size(params.limit)
+            return encode(
+                await list_items(server, params.thread_id, size, params.after, params.order, context)
+            )
+        case ThreadsUpdateReq():
+            return encode(await rename(server, request.params.thread_id, request.params.title, context))
+        case ThreadsDeleteReq():
+            await delete_thread(server, request.params.thread_id, context)
+            return _DONE
+        case ItemsFeedbackReq():
+            return await _give_feedback(server, request, context)
+        case ThreadsSyncCustomActionReq():
+            return await _act(server, request, context)
+        case AttachmentsCreateReq() | AttachmentsDeleteReq():
+            return await _attachments(server, request, context)
+        case InputTranscribeReq():
+            return await _transcribe(server, request, context)
+
+
+def page_size(limit: int | None) -> int:
+    """How many rows a page has for a client that asks for `limit`.
+
+    Raises:
+        InvalidInputError: It is less than 1.
+    """
+    if limit is not None and limit < 1:
+        raise InvalidInputError(f"limit must be 1 to {MAX_PAGE}.")
+    return min(limit or DEFAULT_PAGE, MAX_PAGE)
+
+
+async def list_threads(
+    server: Server, limit: int, after: str | None, order: str, context: RequestContext
+) -> Page[Thread]:
+    """The caller's threads, without items."""
+    try:
+        page = await server.store.load_threads(limit, after, order, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"after: there is no thread {after}.") from None
+    return Page(data=[thread_response(each) for each in page.data], has_more=page.has_more, after=page.after)
+
+
+async def get_thread(server: Server, thread_id: str, context: RequestContext) -> Thread:
+    """A thread with its first page of items, oldest first."""
+    thread = await load_thread(server, thread_id, context)
+    items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context)
+    return thread_response(thread, items)
+
+
+async def list_items(
+    server: Server, thread_id: str, limit: int, after: str | None, order: str, context: RequestContext
+) -> Page[Any]:
+    """A page of a thread's items."""
+    try:
+        page = await visible_items(server.store, thread_id, after, limit, order, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"after: there is no item {after} in this thread.") from None
+    return items_response(page)
+
+
+async def rename(server: Server, thread_id: str, title: str, context: RequestContext) -> Thread:
+    """Set a thread's title and nothing else of it."""
+    thread = await load_thread(server, thread_id, context)
+    thread.title = title
+    if isinstance(server.store, PatchesThreads):
+        await server.store.update_thread(thread_id, {"title": title}, context)
+    else:
+        await server.store.save_thread(thread, context)
+    return thread_response(thread)
+
+
+async def delete_thread(server: Server, thread_id: str, context: RequestContext) -> None:
+    """Delete a thread with everything in it."""
+    await load_thread(server, thread_id, context)
+    await server.store.delete_thread(thread_id, context)
+
+
+async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
+    params = request.params
+    item_ids: Sequence[str] = list(dict.fromkeys(params.item_ids))
+    if not 1 <= len(item_ids) <= MAX_FEEDBACK_ITEMS:
+        raise InvalidInputError(f"item_ids must name 1 to {MAX_FEEDBACK_ITEMS} items.")
+    await load_thread(server, params.thread_id, context)
+    for item_id in item_ids:
+        item = await load_item(server, params.thread_id, item_id, context)
+        if isinstance(item, UserMessageItem):
+            raise InvalidInputError(f"Item {item_id} is the person's own message; feedback is on answers.")
+    await server.add_feedback(params.thread_id, list(item_ids), params.kind, context)
+    return _DONE
+
+
+async def _act(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
+    params = request.params
+    if type(server).sync_action is ChatKitServer[Any].sync_action:
+        raise NotEnabledError("This server has no widget actions.")
+    thread = await load_thread(server, params.thread_id, context)
+    sender = await load_widget(server, thread.id, params.item_id, context)
+    response = await server.sync_action(thread, params.action, sender, context)
+    if response.updated_item is not None:
+        # The SDK sends the changed item and forgets it; after a reload the old one would be back.
+        await server.store.save_item(thread.id, response.updated_item, context)
+        response = response.model_copy(update={"updated_item": dated(response.updated_item)})
+    return encode(response)
+
+
+async def _attachments(
+    server: Server, request: AttachmentsCreateReq | AttachmentsDeleteReq, context: RequestContext
+) -> bytes:
+    if server.attachment_store is None:
+        raise NotEnabledError("This server does not take files.")
+    if isinstance(request, AttachmentsCreateReq):
+        try:
+            attachment = await server.attachment_store.create_attachment(request.params, context)
+        except NotImplementedError:
+            raise NotEnabledError("This server takes files only by direct upload.") from None
+        await server.store.save_attachment(attachment, context)
+        assert isinstance(attachment, BaseModel)
+        return encode(attachment)
+    attachment_id = request.params.attachment_id
+    try:
+        await server.store.load_attachment(attachment_id, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"There is no attachment {attachment_id}.") from None
+    await server.attachment_store.delete_attachment(attachment_id, context)
+    await server.store.delete_attachment(attachment_id, context)
+    return _DONE
+
+
+async def _transcribe(server: Server, request: InputTranscribeReq, context: RequestContext) -> bytes:
+    if type(server).transcribe is ChatKitServer[Any].transcribe:
+        raise NotEnabledError("This server does not transcribe speech.")
+    try:
+        audio = base64.b64decode(request.params.audio_base64, validate=True)
+    except binascii.Error:
+        raise InvalidInputError("audio_base64 is not valid base64.") from None
+    return encode(
+        await server.transcribe(AudioInput(data=audio, mime_type=request.params.mime_type), context)
+    )

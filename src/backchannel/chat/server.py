@@ -1,0 +1,117 @@
+"""The ChatKit server that answers with an agent."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, override
+
+from agents import Agent, ModelProvider, RunConfig, Runner
+from chatkit.agents import ThreadItemConverter
+from chatkit.server import ChatKitServer
+from chatkit.store import AttachmentStore, Store
+from chatkit.types import (
+    FeedbackKind,
+    ThreadItem,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    UserMessageItem,
+    WorkflowItem,
+)
+
+from backchannel.chat.activity import settle
+from backchannel.chat.answer import AnswerContext, stream_answer
+from backchannel.chat.history import HistoryConverter, load_history, to_model_input
+from backchannel.chat.titles import title_from
+from backchannel.context import RequestContext
+from backchannel.stores.base import KeepsFeedback
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How an agent is run.
+
+    Attributes:
+        model_provider: Finds the model of an agent that names it, or names none.
+        max_turns: Model calls per answer, at most.
+        history_tokens: About how much of the earlier conversation the model is shown.
+        converter: Turns thread items into model input.
+    """
+
+    model_provider: ModelProvider
+    max_turns: int = 20
+    history_tokens: int = 32_000
+    converter: ThreadItemConverter = field(default_factory=HistoryConverter)
+
+
+class ChatServer(ChatKitServer[RequestContext]):
+    """Answers every message, tool output, structured input and retry by running `agent`.
+
+    Tools get the SDK's `AgentContext` as `ctx.context`; who is asking is `ctx.context.request_context`.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        store: Store[Any],
+        options: AnswerOptions,
+        attachment_store: AttachmentStore[Any] | None = None,
+    ) -> None:
+        super().__init__(store, attachment_store)
+        self.agent = agent
+        self.options = options
+
+    @override
+    async def respond(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        if thread.title is None and input_user_message is not None:
+            thread.title = title_from(_text(input_user_message))
+        history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
+        # Tools find the caller in the context; nothing that the model says decides whose rows they touch.
+        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        result = Runner.run_streamed(
+            self.agent,
+            await to_model_input(history, self.options.converter),
+            context=answer,
+            max_turns=self.options.max_turns,
+            run_config=self._run_config(thread, context),
+        )
+        # Closed with this generator, not by the garbage collector: closing is what stops the model.
+        async with aclosing(stream_answer(answer, result)) as events:
+            async for event in events:
+                yield event
+
+    @override
+    async def handle_stream_cancelled(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: RequestContext
+    ) -> None:
+        await super().handle_stream_cancelled(thread, pending_items, context)
+        for item in pending_items:
+            if isinstance(item, WorkflowItem):
+                settle(item)
+                await self.store.add_thread_item(thread.id, item, context)
+
+    @override
+    async def add_feedback(
+        self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: RequestContext
+    ) -> None:
+        if isinstance(self.store, KeepsFeedback):
+            await self.store.save_feedback(thread_id, item_ids, feedback, context)
+
+    def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
+        return RunConfig(
+            model_provider=self.options.model_provider,
+            workflow_name=self.agent.name,
+            group_id=thread.id,
+            trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
+            trace_include_sensitive_data=False,
+            # A model that makes up a tool is told so and can do better; the answer goes on.
+            tool_not_found_behavior="return_error_to_model",
+        )
+
+
+def _text(message: UserMessageItem) -> str:
+    return "\n".join(part.text for part in message.content)

@@ -1,0 +1,201 @@
+"""One turn: a streaming request, taken in and answered.
+
+`accept` checks a request and commits what the person did; `drive` runs the server's answer to its end and
+commits each item as it completes. Only the public methods of `ChatKitServer` and `Store` are used, so any
+server written against the SDK can be driven.
+
+After a crash between the two, the person's message is kept and unanswered; nothing is kept twice.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from chatkit.errors import BaseStreamError
+from chatkit.server import ChatKitServer, agents_sdk_user_agent_override
+from chatkit.types import (
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    StreamOptionsEvent,
+    ThreadItem,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemReplacedEvent,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    ThreadUpdatedEvent,
+)
+
+from backchannel.chat.failures import explain, failure_event
+from backchannel.chat.partial import PartialItems
+from backchannel.chat.wire import is_hidden, thread_response
+from backchannel.context import RequestContext
+from backchannel.errors import BackchannelError
+from backchannel.stores.base import PatchesThreads
+
+log = structlog.get_logger(__name__)
+
+_CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
+
+type Server = ChatKitServer[Any]
+type Respond = Callable[[RequestContext], AsyncIterator[ThreadStreamEvent]]
+type Emit = Callable[[ThreadStreamEvent], None]
+
+
+@dataclass(slots=True)
+class Turn:
+    """A request that was accepted: what to send at once, and how to go on.
+
+    Attributes:
+        thread: The thread as it was loaded; `respond` may change it, and changed fields are saved.
+        opening: Events sent before the stream options.
+        respond: Starts the server's answer.
+    """
+
+    thread: ThreadMetadata
+    respond: Respond
+    opening: list[ThreadStreamEvent] = field(default_factory=list[ThreadStreamEvent])
+
+
+class TurnFailedError(Exception):
+    """The answer ended with an error, which the stream has told; `cause` is what is kept of it."""
+
+    def __init__(self, cause: BackchannelError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
+class Driver:
+    """Runs one accepted turn to its end.
+
+    Args:
+        emit: Takes every event that clients may see, in order. Must not block.
+        debug: Whether the error event says what was raised.
+    """
+
+    def __init__(
+        self, server: Server, turn: Turn, context: RequestContext, emit: Emit, *, debug: bool
+    ) -> None:
+        self._server = server
+        self._turn = turn
+        self._context = context
+        self._emit = emit
+        self._debug = debug
+        self._partial = PartialItems()
+        self._known = turn.thread.model_copy(deep=True)
+
+    async def drive(self) -> None:
+        """Emit and commit everything up to the end of the answer.
+
+        Raises:
+            TurnFailedError: The answer failed; the `error` event is emitted and what was said is kept.
+            asyncio.CancelledError: The run was cancelled; the caller goes on with `keep_what_was_said`.
+        """
+        thread, context = self._turn.thread, self._context
+        for event in self._turn.opening:
+            self._emit(event)
+        try:
+            options = self._server.get_stream_options(thread, context)
+            self._emit(StreamOptionsEvent(stream_options=options))
+            with agents_sdk_user_agent_override():
+                await self._consume(self._turn.respond(context))
+            await self._save_thread_changes()
+        except Exception as error:
+            cause = explain(error)
+            if isinstance(error, BaseStreamError) or cause.code != "internal_error":
+                log.warning("turn_failed", code=cause.code, error=type(error).__name__)
+            else:
+                log.exception("turn_failed", code=cause.code)
+            await self.keep_what_was_said(stopped=False)
+            self._emit(failure_event(error, context, debug=self._debug))
+            raise TurnFailedError(cause) from error
+
+    async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
+        if not hasattr(events, "aclose"):
+            async for event in events:
+                await self._handle(event)
+            return
+        # Closing at once, not when garbage is collected, is what stops the model behind a generator.
+        async with aclosing(events) as stream:  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
+            async for event in stream:  # pyright: ignore[reportUnknownVariableType]
+                await self._handle(event)  # pyright: ignore[reportUnknownArgumentType]
+
+    async def _handle(self, event: ThreadStreamEvent) -> None:
+        store, thread_id = self._server.store, self._turn.thread.id
+        match event:
+            case ThreadItemUpdatedEvent():
+                self._partial.update(event)
+                if isinstance(event.update, AssistantMessageContentPartTextDelta):
+                    self._emit(event)
+                    return
+            case ThreadItemAddedEvent():
+                self._partial.begin(event.item)
+            case ThreadItemDoneEvent():
+                await store.add_thread_item(thread_id, event.item, self._context)
+                self._partial.end(event.item.id)
+            case ThreadItemRemovedEvent():
+                await store.delete_thread_item(thread_id, event.item_id, self._context)
+                self._partial.end(event.item_id)
+            case ThreadItemReplacedEvent():
+                await store.save_item(thread_id, event.item, self._context)
+                self._partial.end(event.item.id)
+            case _:
+                pass
+        has_item = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent | ThreadItemReplacedEvent)
+        if not (has_item and is_hidden(event.item)):
+            self._emit(event)
+        await self._save_thread_changes()
+
+    async def _save_thread_changes(self) -> None:
+        thread = self._turn.thread
+        if thread == self._known:
+            return
+        changes = {
+            name: getattr(thread, name)
+            for name in _CHANGEABLE
+            if getattr(thread, name) != getattr(self._known, name)
+        }
+        store = self._server.store
+        if isinstance(store, PatchesThreads):
+            current = await store.load_thread(thread.id, self._context)
+            if current.title != self._known.title:
+                # A person named the thread while the answer was made: their name stays.
+                changes.pop("title", None)
+            if changes:
+                await store.update_thread(thread.id, changes, self._context)
+            current = current.model_copy(update=changes)
+        else:
+            await store.save_thread(thread, self._context)
+            current = thread
+        self._known = thread.model_copy(deep=True)
+        self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
+
+    async def keep_what_was_said(self, *, stopped: bool) -> None:
+        """Save the unfinished items and emit them as done, or as removed where there is nothing to keep.
+
+        Args:
+            stopped: The person stopped the answer, which the server may note for the model.
+        """
+        unfinished = self._partial.items()
+        try:
+            if stopped:
+                await self._server.handle_stream_cancelled(self._turn.thread, unfinished, self._context)
+            for item in unfinished:
+                if _is_worth_keeping(item):
+                    if not stopped:
+                        await self._server.store.add_thread_item(self._turn.thread.id, item, self._context)
+                    self._emit(ThreadItemDoneEvent(item=item))
+                else:
+                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+        except Exception:
+            log.exception("partial_answer_lost", items=len(unfinished))
+
+
+def _is_worth_keeping(item: ThreadItem) -> bool:
+    if isinstance(item, AssistantMessageItem):
+        return any(part.text.strip() for part in item.content)
+    return item.type == "workflow"

@@ -1,0 +1,43 @@
+"""`backchannel serve`: run the server."""
+
+import importlib
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from backchannel.settings import Settings
+
+DEFAULT_TARGET = "backchannel.todo:assistant"
+
+
+def serve(
+    target: str = DEFAULT_TARGET,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8000,
+    workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
+    reload: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Serve an agent with a chat page.
+
+    Parameters
+    ----------
+    target
+        What to serve, as module:attribute: an Agent, a ChatKitServer or its class, or a function that
+        returns one. Without it, the todo assistant.
+    host
+        The address to listen on.
+    port
+        The port to listen on; 0 for any free one.
+    workers
+        How many processes serve. With more than one, an answer can be resumed and stopped only on the
+        process that makes it.
+    reload
+        Start again when a source file changes.
+    """
+    settings = Settings.load()
+    # Loaded only now: a wrong setting is told at once, before the seconds that the SDKs take to load.
+    server = importlib.import_module("backchannel.cli.server")
+    server.run(settings, target, host=host, port=port, workers=workers, reload=reload)

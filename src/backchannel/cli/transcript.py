@@ -1,0 +1,96 @@
+"""An answer as a terminal shows it: put together from thread events, drawn with rich."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.text import Text
+
+_MARKS = {"loading": ("◌", "yellow"), "complete": ("✓", "green"), "none": ("·", "dim")}
+_NOTICES = {"info": "dim", "warning": "yellow", "danger": "red"}
+
+
+class Transcript:
+    """The items of one answer, in order. Unknown events and items are passed over."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, dict[str, Any]] = {}
+        self._notes: list[Text] = []
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take in one thread event."""
+        match event:
+            case {"type": "thread.item.added" | "thread.item.done" | "thread.item.replaced", "item": item}:
+                if item["type"] != "user_message":
+                    self._items[item["id"]] = item
+            case {"type": "thread.item.removed", "item_id": item_id}:
+                self._items.pop(item_id, None)
+            case {"type": "thread.item.updated", "item_id": item_id, "update": update}:
+                if item_id in self._items:
+                    _update(self._items[item_id], update)
+            case {"type": "notice", "message": message, **rest}:
+                self._notes.append(Text(message, style=_NOTICES.get(str(rest.get("level")), "dim")))
+            case {"type": "error", **rest}:
+                message = rest.get("message") or "The answer failed."
+                retry = " You can try again." if rest.get("allow_retry") else ""
+                self._notes.append(Text(f"{message}{retry}", style="red"))
+            case _:
+                pass
+
+    def render(self) -> RenderableType:
+        """The answer so far."""
+        parts: list[RenderableType] = []
+        for item in self._items.values():
+            match item["type"]:
+                case "assistant_message":
+                    text = "\n\n".join(part["text"] for part in item["content"])
+                    parts.append(Padding(Markdown(text), (1, 0, 0, 0)))
+                case "workflow":
+                    parts.extend(_task_line(task) for task in item["workflow"]["tasks"])
+                case "client_tool_call":
+                    parts.append(Text(f"◌ waits for a result of {item['name']}", style="yellow"))
+                case "widget":
+                    parts.append(Text(item.get("copy_text") or "(a widget; open the chat page to see it)"))
+                case _:
+                    pass
+        return Group(*parts, *self._notes)
+
+    @property
+    def text(self) -> str:
+        """What the assistant said, without the marks around it."""
+        messages = [item for item in self._items.values() if item["type"] == "assistant_message"]
+        return "\n\n".join(part["text"] for item in messages for part in item["content"])
+
+
+def _update(item: dict[str, Any], update: dict[str, Any]) -> None:
+    match update:
+        case {"type": "assistant_message.content_part.text_delta", "content_index": index, "delta": delta}:
+            _part(item, index)["text"] += delta
+        case {
+            "type": "assistant_message.content_part.added" | "assistant_message.content_part.done",
+            "content_index": index,
+            "content": content,
+        }:
+            _part(item, index).update(content)
+        case {"type": "workflow.task.added", "task": task}:
+            item["workflow"]["tasks"].append(task)
+        case {"type": "workflow.task.updated", "task_index": index, "task": task}:
+            item["workflow"]["tasks"][index] = task
+        case _:
+            pass
+
+
+def _part(item: dict[str, Any], index: int) -> dict[str, Any]:
+    while len(item["content"]) <= index:
+        item["content"].append({"type": "output_text", "text": "", "annotations": []})
+    return item["content"][index]
+
+
+def _task_line(task: dict[str, Any]) -> Text:
+    mark, style = _MARKS.get(task.get("status_indicator", "none"), _MARKS["none"])
+    line = Text(f"{mark} ", style=style)
+    line.append(task.get("title") or task["type"], style="bold dim")
+    if task.get("content"):
+        line.append(f"  {task['content']}", style="dim")
+    return line

@@ -1,0 +1,239 @@
+"""A ChatKit client for programs: sends ops, follows streams, resumes them when the connection breaks."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+RESUME_ATTEMPTS = 5
+RESUME_SECONDS = 0.1
+"""How long to wait before the first further attempt; each later one waits that much longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event of a stream: its id (the last one seen), its type and its data."""
+
+    id: str
+    event: str
+    data: str
+
+
+class ServerError(Exception):
+    """The server answered with an error.
+
+    Attributes:
+        status: The HTTP status.
+        code: The stable code, such as `not_found`.
+        message: What a person may read.
+        request_id: To find the request in the server's log.
+    """
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(body.get("code", "http_error"))
+        self.message = str(body.get("message", f"The server answered {status}."))
+        self.request_id = str(body.get("request_id", ""))
+        self.body = body
+        super().__init__(f"{status} {self.code}: {self.message}")
+
+
+class Stream:
+    """A streaming op's answer. Iterate over it for the thread events, as dictionaries; iterating again goes
+    on where the last iteration stopped.
+
+    Attributes:
+        run_id: The run that answers.
+        last_event_id: Of the newest event, to resume after.
+    """
+
+    def __init__(self, client: "ChatKitClient", run_id: str, response: httpx2.Response) -> None:
+        self._client = client
+        self._response = response
+        self.run_id = run_id
+        self.last_event_id = ""
+        self._events = self._follow()
+
+    def __aiter__(self) -> AsyncGenerator[dict[str, Any]]:
+        return self._events
+
+    async def _follow(self) -> AsyncGenerator[dict[str, Any]]:
+        attempts = 0
+        while True:
+            try:
+                if attempts:
+                    self._response = await self._client.open_events(self.run_id, self.last_event_id)
+                async for event in parse_events(self._response.aiter_bytes()):
+                    attempts = 0
+                    self.last_event_id = event.id
+                    yield json.loads(event.data)
+                return
+            except httpx2.TransportError:
+                attempts += 1
+                if attempts > RESUME_ATTEMPTS or not self.run_id:
+                    raise
+                await asyncio.sleep(RESUME_SECONDS * attempts)
+            finally:
+                await self._response.aclose()
+
+    async def events(self) -> list[dict[str, Any]]:
+        """All further events up to the end of the answer."""
+        return [event async for event in self]
+
+    async def aclose(self) -> None:
+        """Close the connection. The run goes on."""
+        await self._events.aclose()
+        await self._response.aclose()
+
+
+class ChatKitClient:
+    """Talks to one server as one caller.
+
+    Args:
+        base_url: The server's address, such as `http://127.0.0.1:8000`.
+        token: A bearer token; without one, the server's cookie makes the client a visitor of its own.
+        transport: In place of the network, such as `httpx2.ASGITransport(app)`.
+        timeout: Seconds that the server may be silent; heartbeats count as speaking.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        timeout: float = 60,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.http = httpx2.AsyncClient(
+            base_url=base_url, headers=headers, transport=transport, timeout=timeout
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.http.aclose()
+
+    async def request(self, op: str, params: Mapping[str, Any], **extra: Any) -> dict[str, Any]:
+        """Send an op that is answered with JSON.
+
+        Raises:
+            ServerError: The server refused it.
+        """
+        response = await self.http.post("/api/chatkit", json={"type": op, "params": params, **extra})
+        return _json(response)
+
+    async def stream(
+        self, op: str, params: Mapping[str, Any], *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> Stream:
+        """Send an op that is answered with a stream; returns when the answer begins.
+
+        Raises:
+            ServerError: The server refused it.
+        """
+        request = self.http.build_request(
+            "POST", "/api/chatkit", json={"type": op, "params": params, **extra}, headers=headers
+        )
+        response = await self._open(request)
+        return Stream(self, response.headers.get("x-run-id", ""), response)
+
+    async def say(self, text: str, thread_id: str | None = None) -> Stream:
+        """Send a message to a thread, or to a new one."""
+        message = user_message(text)
+        if thread_id is None:
+            return await self.stream("threads.create", {"input": message})
+        return await self.stream("threads.add_user_message", {"thread_id": thread_id, "input": message})
+
+    async def resume(self, run_id: str, last_event_id: str = "") -> Stream:
+        """Follow a run from an event on, or from its beginning."""
+        response = await self.open_events(run_id, last_event_id)
+        return Stream(self, run_id, response)
+
+    async def stop(self, run_id: str) -> dict[str, Any]:
+        """Stop a run; what was said is kept."""
+        return _json(await self.http.post(f"/api/chatkit/runs/{run_id}/cancel"))
+
+    async def open_events(self, run_id: str, last_event_id: str) -> httpx2.Response:
+        """Open a run's event stream after an event."""
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        return await self._open(
+            self.http.build_request("GET", f"/api/chatkit/runs/{run_id}/events", headers=headers)
+        )
+
+    async def _open(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self.http.send(request, stream=True)
+        if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
+            return response
+        try:
+            await response.aread()
+            raise ServerError(response.status_code, _body(response))
+        finally:
+            await response.aclose()
+
+
+def user_message(text: str) -> dict[str, Any]:
+    """A plain text message as the protocol's `input`."""
+    content = [{"type": "input_text", "text": text}]
+    return {"content": content, "attachments": [], "quoted_text": None, "inference_options": {}}
+
+
+async def parse_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ServerSentEvent]:
+    """Read an event stream as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
+
+    Lines may end in CR, LF or CRLF and chunks may be cut anywhere, inside a character too.
+    """
+    event_id, kind, data = "", "", list[str]()
+    async for line in _lines(chunks):
+        if line == "":
+            if data:
+                yield ServerSentEvent(event_id, kind or "message", "\n".join(data))
+            kind, data = "", []
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "data":
+                data.append(value)
+            case "event":
+                kind = value
+            case "id" if "\x00" not in value:
+                event_id = value
+            case _:
+                pass
+
+
+async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[str]:
+    # Bytes are cut at line ends before they are decoded: no other byte of UTF-8 looks like one.
+    rest, after_cr, first = b"", False, True
+    async for chunk in chunks:
+        if after_cr and chunk.startswith(b"\n"):
+            chunk, after_cr = chunk[1:], False  # noqa: PLW2901 - the second half of a CRLF that was cut
+        if not chunk:
+            continue
+        after_cr = chunk.endswith(b"\r")
+        *lines, rest = (rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace")
+            yield text.removeprefix("\ufeff") if first else text
+            first = False
+
+
+def _json(response: httpx2.Response) -> dict[str, Any]:
+    if not response.is_success:
+        raise ServerError(response.status_code, _body(response))
+    return response.json()
+
+
+def _body(response: httpx2.Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]

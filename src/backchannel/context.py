@@ -1,0 +1,112 @@
+"""Who is asking, and the request they ask with. Both are frozen: what they say cannot change underway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is calling. Every row that Backchannel keeps belongs to one `(tenant, user)` pair.
+
+    Attributes:
+        user: The user's stable id inside the tenant, 1 to 255 characters.
+        tenant: The organisation the user belongs to; `"default"` where there is only one.
+        scopes: What the user may do beyond using their own data.
+        anonymous: True for a visitor who never logged in.
+        name: A name to show, if one is known. Never used to decide anything.
+    """
+
+    user: str
+    tenant: str = DEFAULT_TENANT
+    scopes: frozenset[str] = frozenset()
+    anonymous: bool = False
+    name: str | None = None
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The pair that rows belong to. The same person may come with another token, name or scopes."""
+        return self.tenant, self.user
+
+    def __post_init__(self) -> None:
+        for what, value in (("user", self.user), ("tenant", self.tenant)):
+            if not 1 <= len(value) <= 255 or "\x00" in value or not _is_encodable(value):
+                raise ValueError(f"An identity's {what} must have 1 to 255 characters and no NUL.")
+
+
+def _is_encodable(text: str) -> bool:
+    # Half a surrogate pair is a character to Python, but no database can keep it.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What answering used of models so far: how many requests, and how many tokens in and out."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, requests: int, input_tokens: int, output_tokens: int) -> None:
+        """Book what further model calls used."""
+        self.requests += requests
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request and its caller, handed to stores, agents and tools as the SDK's request context.
+
+    Attributes:
+        identity: Who is calling.
+        request_id: `req_…`, also in the response's `X-Request-Id`, log lines and errors.
+        run_id: `run_…` while a run answers this request, else `None`.
+        locale: The person's active locale (`Accept-Language`), such as `"en-GB"`, if the client sent one.
+        metadata: The request's own `metadata` object, which the SDK parses and drops.
+        base_url: The server's public address without a trailing slash, for absolute links.
+        usage: The run's meter, which whoever calls models adds to.
+    """
+
+    identity: Identity
+    request_id: str = ""
+    run_id: str | None = None
+    locale: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    base_url: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def user_id(self) -> str:
+        """The caller's user id, by the name that ChatKit samples use."""
+        return self.identity.user
+
+    def for_run(self, run_id: str, metadata: Mapping[str, Any]) -> Self:
+        """The same request, as the run `run_id` sees it."""
+        return replace(self, run_id=run_id, metadata=metadata, usage=Usage())
+
+
+def identity_of(context: object) -> Identity:
+    """The identity that a request context carries.
+
+    Accepts a `RequestContext`, an `Identity`, or a host application's own context with a `user_id`
+    (and optionally a `tenant_id`), so that code written against the SDK's samples works unchanged.
+
+    Raises:
+        TypeError: The context says nothing of who is asking.
+    """
+    match context:
+        case RequestContext():
+            return context.identity
+        case Identity():
+            return context
+        case _:
+            user = getattr(context, "user_id", None)
+            if isinstance(user, str):
+                tenant = getattr(context, "tenant_id", None)
+                return Identity(user=user, tenant=tenant if isinstance(tenant, str) else DEFAULT_TENANT)
+    raise TypeError(
+        f"A request context must be a RequestContext, an Identity, or have a user_id; got {type(context)}."
+    )

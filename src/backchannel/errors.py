@@ -1,0 +1,154 @@
+"""One hierarchy of errors: a stable code, an HTTP status, and whether asking again can help.
+
+Raised before a stream starts, an error becomes a JSON response (`http.errors`). Raised while a stream
+runs, it becomes one `error` event (`chat.turn`). The code and the message are for the caller; `details`
+are machine-readable facts about the caller's own input. Nothing else about a failure leaves the server
+unless debug mode is on.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+type Details = Mapping[str, Any] | list[dict[str, Any]]
+
+
+class BackchannelError(Exception):
+    """Something went wrong that the caller may be told about.
+
+    Args:
+        message: One or two sentences for a person: what is wrong and what to do.
+        details: Facts about the caller's own input, safe to send back.
+        retry_after: Seconds after which the same request may succeed, for the `Retry-After` header.
+    """
+
+    code: str = "internal_error"
+    status: ClassVar[int] = 500
+    allow_retry: bool = True
+
+    def __init__(
+        self, message: str, *, details: Details | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(BackchannelError):
+    """The request cannot be understood. Sending it again unchanged will fail again."""
+
+    code = "invalid_request"
+    status = 400
+    allow_retry = False
+
+
+class InvalidInputError(BackchannelError):
+    """The request is well formed, but a value in it is not acceptable."""
+
+    code = "invalid_input"
+    status = 422
+    allow_retry = False
+
+
+class UnauthenticatedError(BackchannelError):
+    """Who is calling is not known: no credentials, or credentials that do not hold."""
+
+    code = "unauthenticated"
+    status = 401
+    allow_retry = False
+
+
+class ForbiddenError(BackchannelError):
+    """Who is calling is known, but may not do this."""
+
+    code = "forbidden"
+    status = 403
+    allow_retry = False
+
+
+class NotFoundError(BackchannelError):
+    """There is no such thing, or it belongs to somebody else: the answer is the same."""
+
+    code = "not_found"
+    status = 404
+    allow_retry = False
+
+
+class ConflictError(BackchannelError):
+    """The request does not fit the present state, such as an answer that was already given."""
+
+    code = "conflict"
+    status = 409
+    allow_retry = False
+
+
+class TooLargeError(BackchannelError):
+    """The request exceeds a limit of size."""
+
+    code = "too_large"
+    status = 413
+    allow_retry = False
+
+
+class UnsupportedMediaTypeError(BackchannelError):
+    """The request's content type is not one that this endpoint reads."""
+
+    code = "unsupported_media_type"
+    status = 415
+    allow_retry = False
+
+
+class NotEnabledError(BackchannelError):
+    """The operation exists, but this server does not offer it."""
+
+    code = "not_enabled"
+    status = 422
+    allow_retry = False
+
+
+class UnavailableError(BackchannelError):
+    """A part that is needed cannot be reached now, or the server is shutting down."""
+
+    code = "unavailable"
+    status = 503
+
+
+class ModelError(BackchannelError):
+    """The model, or the way to it, failed."""
+
+    code = "model_error"
+    status = 502
+
+
+class ModelNotConfiguredError(ModelError):
+    """The agent asks for a model that this server has no access to."""
+
+    code = "model_not_configured"
+    allow_retry = False
+
+
+class ModelRateLimitedError(ModelError):
+    """The model's provider refuses further requests for now."""
+
+    code = "model_rate_limited"
+
+
+class TurnLimitError(ModelError):
+    """The agent called tools and models more often than one answer may."""
+
+    code = "turn_limit"
+
+
+class GuardrailError(BackchannelError):
+    """A guardrail of the agent refused the message or the answer."""
+
+    code = "guardrail"
+    status = 422
+    allow_retry = False
+
+
+class ConfigurationError(BackchannelError):
+    """A setting is wrong. The message names it; the command line ends with exit code 2."""
+
+    code = "configuration"
+    allow_retry = False

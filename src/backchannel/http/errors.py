@@ -1,0 +1,103 @@
+"""Errors as responses: `{"code", "message", "request_id", "details"?}`, the same for every endpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from backchannel.chat.failures import explain
+from backchannel.errors import (
+    BackchannelError,
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    InvalidRequestError,
+    NotFoundError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnsupportedMediaTypeError,
+)
+
+log = structlog.get_logger(__name__)
+
+_CODES = {
+    error.status: error.code
+    for error in (
+        InvalidRequestError,
+        UnauthenticatedError,
+        ForbiddenError,
+        NotFoundError,
+        ConflictError,
+        TooLargeError,
+        UnsupportedMediaTypeError,
+        InvalidInputError,
+    )
+} | {405: "method_not_allowed", 408: "timeout"}
+
+
+def error_response(
+    error: BackchannelError, request_id: str, cause: BaseException | None = None
+) -> JSONResponse:
+    """The response that tells of an error; with `cause`, in debug mode, also of what was raised."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
+    if error.details is not None:
+        body["details"] = error.details
+    if cause is not None:
+        body["debug"] = f"{type(cause).__name__}: {cause}"
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONResponse:
+    """The response to what nobody expected. The log has the cause; the caller has the request's id."""
+    told = explain(error)
+    if told.status >= 500:
+        log.error("request_failed", exc_info=error)
+    return error_response(told, request_id, error if debug else None)
+
+
+async def on_backchannel_error(request: Request, error: Exception) -> JSONResponse:
+    """Handler of the errors that endpoints raise on purpose."""
+    assert isinstance(error, BackchannelError)
+    return error_response(error, request.state.request_id)
+
+
+async def on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    """Handler of parameters and bodies that FastAPI refused."""
+    assert isinstance(error, RequestValidationError)
+    details = [_problem(problem) for problem in error.errors()[:20]]
+    first = details[0]
+    told = InvalidInputError(f"{first['field']}: {first['message']}.", details=details)
+    if error.errors()[0]["type"] == "json_invalid":
+        return error_response(
+            InvalidRequestError("The request body is not valid JSON."), request.state.request_id
+        )
+    return error_response(told, request.state.request_id)
+
+
+async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Handler of what the router itself answers, such as unknown paths and methods."""
+    assert isinstance(error, HTTPException)
+    message = error.detail if error.status_code != 404 else f"There is nothing at {request.url.path}."
+    body = {
+        "code": _CODES.get(error.status_code, "http_error"),
+        "message": message,
+        "request_id": request.state.request_id,
+    }
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
+    place = [str(part) for part in problem["loc"] if part not in {"body", "query", "path"}]
+    return {
+        "field": ".".join(place) or str(problem["loc"][0]),
+        "message": problem["msg"].removeprefix("Value error, "),
+    }

@@ -1,0 +1,20 @@
+// What a screen reader is told: finished answers and outcomes, never single tokens.
+import { el } from "./dom.js";
+
+let region = null;
+
+/** The polite live region; the app places it once. */
+export function announcerRegion() {
+  region ??= el("div", { class: "visually-hidden", role: "status", "aria-live": "polite", "aria-atomic": "true" });
+  return region;
+}
+
+/** Has a screen reader say the text when it is next silent. */
+export function announce(text) {
+  const target = announcerRegion();
+  target.textContent = "";
+  // A live region stays silent when the same text is set twice in one task.
+  requestAnimationFrame(() => {
+    target.textContent = text;
+  });
+}

@@ -1,0 +1,130 @@
+// The server's interface: ChatKit operations, and the runs that answer them.
+import { metaContent } from "./dom.js";
+
+/** The server refused a request and said why. */
+export class ApiError extends Error {
+  constructor(status, body, retryAfter) {
+    super(body.message || `The server answered with status ${status}.`);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = body.code ?? "http_error";
+    this.requestId = body.request_id ?? null;
+    /** Seconds to wait before trying again, or null. */
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** The server could not be reached. */
+export class NetworkError extends Error {
+  constructor() {
+    super("The server cannot be reached.");
+    this.name = "NetworkError";
+  }
+}
+
+/** A key that names one attempt to do something, for as often as it has to be repeated. */
+export function attemptKey() {
+  // Not crypto.randomUUID, which plain http pages in a local network do not have.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What a user message carries besides its text. */
+export function userInput(text) {
+  return {
+    content: [{ type: "input_text", text }],
+    attachments: [],
+    quoted_text: null,
+    inference_options: {},
+  };
+}
+
+/** Calls the server that this page came from. */
+export class ChatApi {
+  #base;
+  #connectivity;
+
+  constructor(connectivity) {
+    const prefix = metaContent("backchannel-base");
+    this.#base = new URL(prefix ? `${prefix.replace(/\/+$/, "")}/` : "./", document.baseURI);
+    this.#connectivity = connectivity;
+  }
+
+  /** Performs an operation and returns its JSON answer. */
+  async call(type, params) {
+    const response = await this.#post("api/chatkit", { type, params, metadata: {} });
+    return this.#json(response);
+  }
+
+  /**
+   * Starts an operation that answers with a stream of events; returns the open response. The same key
+   * makes a second attempt join what the first one started, should its answer have been lost.
+   */
+  stream(type, params, key, signal) {
+    return this.#post("api/chatkit", { type, params, metadata: {} }, signal, { "Idempotency-Key": key });
+  }
+
+  /** Opens a run's events that come after a sequence number. */
+  runEvents(runId, after, signal) {
+    return this.#fetch(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
+  }
+
+  /** Stops a run. */
+  async cancel(runId) {
+    await this.#post(`api/chatkit/runs/${encodeURIComponent(runId)}/cancel`, {});
+  }
+
+  /** The runs of a thread that are still going, as [{id, status}]. */
+  async activeRuns(threadId) {
+    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?status=active`;
+    const page = await this.#json(await this.#fetch(path, {}));
+    return page.data ?? [];
+  }
+
+  /** What the server says about itself, such as its model. */
+  async health() {
+    return this.#json(await this.#fetch("health", {}));
+  }
+
+  #post(path, body, signal, headers = {}) {
+    return this.#fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", ...headers },
+      body: JSON.stringify(body),
+      signal,
+    });
+  }
+
+  async #fetch(path, options) {
+    let response;
+    try {
+      response = await fetch(new URL(path, this.#base), { credentials: "same-origin", ...options });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      this.#connectivity.failed();
+      throw new NetworkError();
+    }
+    this.#connectivity.succeeded();
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+
+  async #json(response) {
+    try {
+      return await response.json();
+    } catch {
+      throw new ApiError(response.status, { code: "bad_answer", message: "The server's answer is not JSON." }, null);
+    }
+  }
+}
+
+async function refusal(response) {
+  let body = {};
+  try {
+    body = (await response.json()) ?? {};
+  } catch {
+    // A proxy in between answers in HTML; the status then has to do.
+  }
+  const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  return new ApiError(response.status, body, Number.isNaN(seconds) ? null : seconds);
+}

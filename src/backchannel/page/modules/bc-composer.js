@@ -1,0 +1,169 @@
+// Where the reader writes: a box that grows with its text, and one button that sends or stops.
+import { el } from "./dom.js";
+import { icon, stopIcon } from "./icons.js";
+
+const MOST_LINES = 8;
+
+export class BcComposer extends HTMLElement {
+  #conversation = null;
+  #connectivity = null;
+  #parts = null;
+  #onChange = () => this.#refresh();
+
+  connectedCallback() {
+    if (this.#parts) return;
+    const input = el("textarea", {
+      id: "message",
+      rows: "1",
+      placeholder: "Write a message",
+      "aria-label": "Message",
+      autocomplete: "off",
+      enterkeyhint: "send",
+    });
+    const send = roundButton("submit", "Send", "Send", icon("send"));
+    const stop = roundButton("button", "Stop", "Stop (Esc)", stopIcon());
+    const form = el("form", { class: "composer", "aria-label": "Write a message" }, input, send, stop);
+    const keys = ["Enter", "Shift", "Enter"].map((key) => el("kbd", {}, key));
+    const hint = el(
+      "p",
+      { class: "composer-hint", "aria-hidden": "true" },
+      ...[keys[0], " sends · ", keys[1], " ", keys[2], " starts a new line"],
+    );
+    const closed = el("p", { class: "closed-line", role: "status", hidden: true });
+    this.append(form, closed, hint);
+    this.#parts = { form, input, send, stop, closed };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    form.addEventListener("click", (event) => event.target === form && input.focus());
+    input.addEventListener("keydown", (event) => this.#keyDown(event));
+    input.addEventListener("input", () => this.#edited());
+    stop.addEventListener("click", () => {
+      this.#conversation.stop();
+      input.focus();
+    });
+  }
+
+  /** Set once, before a conversation. */
+  set connectivity(connectivity) {
+    this.#connectivity = connectivity;
+    connectivity.addEventListener("change", this.#onChange);
+  }
+
+  /** The conversation that messages go to. What was being written for another one is kept. */
+  set conversation(conversation) {
+    this.#conversation?.removeEventListener("change", this.#onChange);
+    this.#conversation = conversation;
+    conversation.addEventListener("change", this.#onChange);
+    this.#setText(loadDraft(conversation.id));
+    this.#refresh();
+  }
+
+  focusInput() {
+    this.#parts.input.focus();
+  }
+
+  /** Sends a text as if the reader had written it; what they are writing stays. */
+  sendText(text) {
+    this.#submit(text, false);
+  }
+
+  #keyDown(event) {
+    // 229 is what browsers report for keys that an input method is still handling.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    this.#send();
+  }
+
+  #edited() {
+    this.#grow();
+    this.#refresh();
+    saveDraft(this.#conversation.id, this.#parts.input.value);
+  }
+
+  #send() {
+    this.#submit(this.#parts.input.value, true);
+  }
+
+  async #submit(text, fromInput) {
+    const conversation = this.#conversation;
+    if (!this.#canSend(text)) return;
+    if (fromInput) {
+      this.#setText("");
+      saveDraft(conversation.id, "");
+    }
+    this.dispatchEvent(new CustomEvent("message-sent", { bubbles: true }));
+    const draftId = conversation.id;
+    if (await conversation.send(text.trim())) return;
+    saveDraft(draftId, text);
+    if (conversation !== this.#conversation) return;
+    // Whatever was typed in the meantime comes after the text that could not be sent.
+    const newer = this.#parts.input.value;
+    this.#setText(newer ? `${text}\n${newer}` : text);
+    saveDraft(conversation.id, this.#parts.input.value);
+    this.#refresh();
+  }
+
+  #canSend(text) {
+    const { running, closedReason, phase } = this.#conversation;
+    return text.trim() !== "" && !running && !closedReason && phase === "ready" && this.#connectivity.online;
+  }
+
+  #setText(text) {
+    this.#parts.input.value = text;
+    this.#grow();
+  }
+
+  #grow() {
+    const { input } = this.#parts;
+    input.style.height = "auto";
+    const style = getComputedStyle(input);
+    const padding = Number.parseFloat(style.paddingTop) + Number.parseFloat(style.paddingBottom);
+    const most = Number.parseFloat(style.lineHeight) * MOST_LINES + padding;
+    input.style.height = `${Math.min(input.scrollHeight, most)}px`;
+    input.style.overflowY = input.scrollHeight > most ? "auto" : "hidden";
+  }
+
+  #refresh() {
+    const { form, input, send, stop, closed } = this.#parts;
+    const conversation = this.#conversation;
+    const reason = conversation.closedReason;
+    const hadFocus = document.activeElement === stop || document.activeElement === send;
+    form.hidden = reason !== null;
+    closed.hidden = reason === null;
+    if (reason !== null && closed.textContent !== reason) closed.replaceChildren(icon("lock"), el("span", {}, reason));
+    const stoppable = conversation.running && conversation.allowCancel;
+    stop.hidden = !stoppable;
+    stop.disabled = conversation.run === "stopping";
+    send.hidden = stoppable;
+    send.disabled = !this.#canSend(input.value);
+    // The button that had the focus may just have gone; the box is where the reader goes on.
+    if (hadFocus && document.activeElement !== stop && document.activeElement !== send) input.focus();
+  }
+}
+
+function roundButton(type, label, title, picture) {
+  return el("button", { type, class: `round-button ${label.toLowerCase()}`, "aria-label": label, title }, picture);
+}
+
+const draftKey = (threadId) => `backchannel-draft:${threadId ?? "new"}`;
+
+function loadDraft(threadId) {
+  try {
+    return sessionStorage.getItem(draftKey(threadId)) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function saveDraft(threadId, text) {
+  try {
+    if (text) sessionStorage.setItem(draftKey(threadId), text);
+    else sessionStorage.removeItem(draftKey(threadId));
+  } catch {
+    // Without storage a draft lives as long as its box.
+  }
+}
+
+customElements.define("bc-composer", BcComposer);

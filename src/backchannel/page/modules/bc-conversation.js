@@ -1,0 +1,198 @@
+// The open conversation: its items in order, what is happening right now, and the reader's scroll position.
+import "./bc-message.js";
+import "./bc-quiet-item.js";
+import "./bc-structured-input.js";
+import "./bc-widget.js";
+import "./bc-workflow.js";
+import { conversationTail } from "./conversation-tail.js";
+import { el, prefersLessMotion } from "./dom.js";
+import { brandMark, icon } from "./icons.js";
+import { ScrollKeeper } from "./scroll-keeper.js";
+
+const TAGS = {
+  user_message: "bc-user-message",
+  assistant_message: "bc-assistant-message",
+  workflow: "bc-workflow",
+  task: "bc-workflow",
+  structured_input: "bc-structured-input",
+  widget: "bc-widget",
+};
+const INVISIBLE = new Set(["end_of_turn", "hidden_context_item", "sdk_hidden_context"]);
+
+export class BcConversation extends HTMLElement {
+  #conversation = null;
+  #elements = new Map();
+  #shownVersions = new Map();
+  #frame = null;
+  #parts = null;
+  #scroll = null;
+  #onChange = () => this.#schedule();
+
+  connectedCallback() {
+    if (this.#parts) return;
+    const older = el("p", { class: "older-line", hidden: true }, "Loading earlier messages…");
+    const list = el("div", { class: "items" });
+    const column = el("div", { class: "column" }, older, list);
+    const scroller = el(
+      "div",
+      { class: "scroller", role: "log", "aria-label": "Messages", "aria-live": "off", tabindex: "0" },
+      column,
+    );
+    const jump = el(
+      "button",
+      { type: "button", class: "jump-button", hidden: true },
+      icon("arrow-down"),
+      el("span", {}, "Jump to latest"),
+    );
+    const tail = conversationTail();
+    column.append(tail.element);
+    this.append(scroller, jump);
+    this.#parts = { older, list, scroller, tail };
+    this.#scroll = new ScrollKeeper(scroller, column, jump, () => this.#conversation?.loadOlder());
+    jump.addEventListener("click", () => this.#scroll.toBottom(!prefersLessMotion()));
+  }
+
+  /** The conversation to show. */
+  set conversation(conversation) {
+    this.#conversation?.removeEventListener("change", this.#onChange);
+    this.#conversation = conversation;
+    conversation.addEventListener("change", this.#onChange);
+    this.#elements.clear();
+    this.#shownVersions.clear();
+    this.#parts.list.replaceChildren();
+    this.#parts.tail.reset();
+    this.#scroll.follow();
+    this.#render();
+  }
+
+  /** Goes to the newest message and follows what comes. */
+  scrollToLatest() {
+    this.#scroll.follow();
+    this.#scroll.toBottom(false);
+  }
+
+  // Events come much faster than frames; a hidden page gets no frames, so a timer stands in for them.
+  #schedule() {
+    if (this.#frame !== null) return;
+    const run = () => {
+      this.#frame = null;
+      this.#render();
+    };
+    this.#frame = document.hidden ? setTimeout(run, 100) : requestAnimationFrame(run);
+  }
+
+  #render() {
+    const conversation = this.#conversation;
+    const { older, list, tail } = this.#parts;
+    this.#scroll.keepWhile(list, () => {
+      older.hidden = !conversation.loadingOlder;
+      this.dataset.phase = conversation.phase;
+      if (isBlank(conversation)) this.#showBlank(conversation);
+      else this.#showItems(conversation, list);
+      tail.update(conversation);
+    });
+    if (conversation.phase === "ready") this.#scroll.loadIfShort(conversation.hasOlder);
+  }
+
+  #showItems(conversation, list) {
+    list.querySelector(":scope > .blank")?.remove();
+    const entries = conversation.items.all().filter((entry) => !INVISIBLE.has(entry.item.type));
+    // An answer that the reader has replied to is not the last word any more.
+    const lastWord = conversation.items.findLast(({ type }) => type === "assistant_message" || type === "user_message");
+    const keep = new Set();
+    let position = 0;
+    for (const entry of entries) {
+      const element = this.#elementOf(entry.item);
+      keep.add(entry.item.id);
+      if (list.children[position] !== element) list.insertBefore(element, list.children[position] ?? null);
+      position += 1;
+      this.#updateElement(element, entry, {
+        conversation,
+        running: conversation.running,
+        last: entry === lastWord,
+        repeatable: !conversation.running && !conversation.closedReason && !conversation.failure?.canRetry,
+      });
+    }
+    for (const [id, element] of this.#elements) {
+      if (keep.has(id)) continue;
+      element.remove();
+      this.#elements.delete(id);
+      this.#shownVersions.delete(id);
+    }
+  }
+
+  #elementOf(item) {
+    let element = this.#elements.get(item.id);
+    const tag = TAGS[item.type] ?? "bc-quiet-item";
+    if (element && element.localName !== tag) {
+      element.remove();
+      element = null;
+    }
+    if (!element) {
+      element = el(tag, { class: "item", "data-type": item.type });
+      this.#elements.set(item.id, element);
+      this.#shownVersions.delete(item.id);
+    }
+    return element;
+  }
+
+  #updateElement(element, entry, view) {
+    const state = [entry.version, entry.live, view.running, view.last, view.repeatable].join();
+    if (this.#shownVersions.get(entry.item.id) === state) return;
+    this.#shownVersions.set(entry.item.id, state);
+    try {
+      element.update(entry, view);
+    } catch (error) {
+      console.warn("Backchannel: an item could not be shown.", entry.item.type, error);
+      element.replaceChildren(el("p", { class: "quiet-line" }, "This part of the answer could not be shown."));
+    }
+  }
+
+  #showBlank(conversation) {
+    const { list } = this.#parts;
+    const kind = conversation.phase === "ready" ? "greeting" : conversation.phase;
+    if (list.firstElementChild?.dataset.blank === kind) return;
+    this.#elements.clear();
+    this.#shownVersions.clear();
+    const blank = BLANKS[kind](conversation);
+    blank.classList.add("blank");
+    blank.dataset.blank = kind;
+    list.replaceChildren(blank);
+  }
+}
+
+/** Whether there is nothing to read in the conversation yet. */
+export function isBlank(conversation) {
+  if (conversation.phase !== "ready") return conversation.items.size === 0;
+  return !conversation.id && conversation.items.size === 0 && conversation.pendingText === null;
+}
+
+const BLANKS = {
+  greeting: () =>
+    el("div", { class: "greeting" }, brandMark(), el("h2", {}, "How can I help?"), el("p", {}, "Ask in your own words.")),
+  loading: () =>
+    el(
+      "div",
+      { class: "skeleton", role: "status" },
+      el("span", { class: "visually-hidden" }, "Loading the conversation…"),
+      ...["bone own", "bone wide", "bone", "bone short"].map((name) => el("span", { class: name, "aria-hidden": "true" })),
+    ),
+  missing: () =>
+    el(
+      "div",
+      { class: "greeting" },
+      el("h2", {}, "This chat is not here"),
+      el("p", {}, "It was deleted, or it belongs to somebody else. Choose another one, or start a new chat."),
+      el("a", { class: "button", href: "#" }, "Start a new chat"),
+    ),
+  failed: (conversation) =>
+    el(
+      "div",
+      { class: "greeting" },
+      el("h2", {}, "The chat could not be loaded"),
+      el("p", {}, conversation.failure?.message ?? ""),
+      el("button", { type: "button", class: "button", onclick: () => conversation.load() }, "Try again"),
+    ),
+};
+
+customElements.define("bc-conversation", BcConversation);

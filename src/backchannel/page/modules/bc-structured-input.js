@@ -1,0 +1,115 @@
+// A form the agent asks the reader to fill in; once answered, a summary of the answers.
+import { el, setAttribute } from "./dom.js";
+
+const OTHER = "\u0000other";
+
+export class BcStructuredInput extends HTMLElement {
+  #itemId = null;
+  #status = null;
+  #error = null;
+
+  update(entry, view) {
+    const { item } = entry;
+    if (item.id !== this.#itemId || item.status !== this.#status) {
+      this.#itemId = item.id;
+      this.#status = item.status;
+      this.replaceChildren(item.status === "pending" ? this.#form(item, view.conversation) : summary(item));
+    }
+    const locked = view.running || view.conversation.closedReason !== null;
+    for (const control of this.querySelectorAll("button, input, textarea")) setAttribute(control, "disabled", locked);
+  }
+
+  #form(item, conversation) {
+    this.#error = el("p", { class: "form-error", role: "alert" });
+    const form = el(
+      "form",
+      { class: "panel structured-input", "aria-label": "Questions", novalidate: true },
+      (item.inputs ?? []).map((input, index) => question(input, `${item.id}-${index}`)),
+      this.#error,
+      el(
+        "div",
+        { class: "form-buttons" },
+        el("button", { type: "submit", class: "button primary" }, "Send answers"),
+        el("button", { type: "button", class: "button", onclick: () => this.#skip(item, conversation) }, "Skip"),
+      ),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(form, item, conversation);
+    });
+    return form;
+  }
+
+  #submit(form, item, conversation) {
+    const answers = {};
+    (item.inputs ?? []).forEach((input, index) => {
+      const values = valuesOf(form, `${item.id}-${index}`);
+      answers[input.id] = { values, skipped: values.length === 0 };
+    });
+    if (Object.values(answers).every((answer) => answer.skipped)) {
+      this.#error.textContent = "Answer at least one question, or choose “Skip”.";
+      return;
+    }
+    this.#error.textContent = "";
+    conversation.submitInput(item.id, { status: "answered", answers });
+  }
+
+  #skip(item, conversation) {
+    conversation.submitInput(item.id, { status: "skipped", answers: {} });
+  }
+}
+
+function question(input, name) {
+  if (input.type === "multiple_choice") return choice(input, name);
+  const hint = input.description ? el("p", { class: "hint", id: `${name}-hint` }, input.description) : null;
+  return el(
+    "div",
+    { class: "question" },
+    el("label", { for: name }, input.question),
+    hint,
+    el("textarea", { id: name, name, rows: "2", class: "field", "aria-describedby": hint ? `${name}-hint` : null }),
+  );
+}
+
+function choice(input, name) {
+  const type = input.multiple ? "checkbox" : "radio";
+  const option = (value, label) =>
+    el("label", { class: "option" }, el("input", { type, name, value }), el("span", {}, label));
+  const text = el("input", {
+    type: "text",
+    class: "field",
+    name: `${name}-other`,
+    "aria-label": `Another answer: ${input.question}`,
+  });
+  const other = option(OTHER, "Something else");
+  text.addEventListener("input", () => {
+    other.querySelector("input").checked = text.value.trim() !== "";
+  });
+  return el(
+    "fieldset",
+    { class: "question" },
+    el("legend", {}, input.question),
+    (input.options ?? []).map(({ value }) => option(value, value)),
+    el("div", { class: "other-option" }, other, text),
+  );
+}
+
+function valuesOf(form, name) {
+  const controls = [...form.elements].filter((control) => control.name === name);
+  const other = form.elements[`${name}-other`]?.value.trim() ?? "";
+  return controls
+    .filter((control) => control.type === "textarea" || control.checked)
+    .map((control) => (control.value === OTHER ? other : control.value.trim()))
+    .filter((value) => value !== "");
+}
+
+function summary(item) {
+  const rows = (item.inputs ?? []).map((input) => {
+    const skipped = !input.answer || input.answer.skipped || (input.answer.values ?? []).length === 0;
+    const answer = skipped ? el("span", { class: "muted" }, "Skipped") : input.answer.values.join(", ");
+    return [el("dt", {}, input.question), el("dd", {}, answer)];
+  });
+  return el("dl", { class: "panel answers", "aria-label": "Your answers" }, rows);
+}
+
+customElements.define("bc-structured-input", BcStructuredInput);

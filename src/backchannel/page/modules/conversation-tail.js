@@ -1,0 +1,144 @@
+// What stands below the last item: the message on its way, the wait for an answer, notices and errors.
+import { userBubble } from "./bc-message.js";
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+import { renderMarkdown } from "./markdown.js";
+
+/** The tail as {element, update(conversation), reset()}. */
+export function conversationTail() {
+  const slots = [pendingMessage, activity, notices, failure, unanswered].map((draw) => ({
+    draw,
+    key: null,
+    box: el("div", { class: "tail-slot" }),
+  }));
+  return {
+    element: el("div", { class: "tail" }, ...slots.map((slot) => slot.box)),
+    update(conversation) {
+      for (const slot of slots) fill(slot, conversation);
+    },
+    reset() {
+      for (const slot of slots) {
+        slot.key = null;
+        slot.box.replaceChildren();
+      }
+    },
+  };
+}
+
+// A slot is drawn again only when its key changes: an alert that is put in twice is read twice.
+function fill(slot, conversation) {
+  const { key, nodes } = slot.draw(conversation);
+  if (slot.key === key) return;
+  slot.key = key;
+  slot.box.replaceChildren(...(key === null ? [] : nodes()));
+}
+
+function pendingMessage({ pendingText }) {
+  return {
+    key: pendingText,
+    nodes: () => {
+      const bubble = userBubble({ content: [{ type: "input_text", text: pendingText }] });
+      bubble.classList.add("pending");
+      return [bubble];
+    },
+  };
+}
+
+function activity(conversation) {
+  const text = activityText(conversation);
+  return {
+    key: text,
+    nodes: () => [
+      el(
+        "p",
+        { class: "activity", role: conversation.run === "reconnecting" ? "status" : null },
+        el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+        el("span", { class: text === "Answering" ? "visually-hidden" : "" }, `${text}…`),
+      ),
+    ],
+  };
+}
+
+// Null where the items themselves show that something is going on.
+function activityText(conversation) {
+  if (!conversation.running) return null;
+  if (conversation.run === "reconnecting") return "Reconnecting";
+  if (conversation.run === "stopping") return "Stopping";
+  if (conversation.progress) return conversation.progress.replace(/(\.\.\.|…)$/, "");
+  const last = conversation.items.all().at(-1);
+  if (last?.live && last.item.type === "workflow") return null;
+  const writing = last?.live && last.item.type === "assistant_message";
+  return writing && last.item.content?.some((content) => content.text) ? null : "Answering";
+}
+
+function notices(conversation) {
+  const list = conversation.notices;
+  return {
+    key: list.length > 0 ? list.map((notice) => `${notice.level}${notice.title}${notice.message}`).join("\n") : null,
+    nodes: () => list.map((notice) => noticeBox(notice, conversation)),
+  };
+}
+
+function noticeBox(notice, conversation) {
+  const title = notice.title ? el("strong", {}, notice.title) : null;
+  return el(
+    "div",
+    { class: "notice", "data-level": notice.level, role: notice.level === "danger" ? "alert" : "status" },
+    icon(notice.level === "info" ? "info" : "alert"),
+    el("div", { class: "notice-body" }, title, renderMarkdown(notice.message)),
+    dismissButton(() => conversation.dismissNotice(notice)),
+  );
+}
+
+function failure(conversation) {
+  const problem = conversation.phase === "ready" && !conversation.running ? conversation.failure : null;
+  return {
+    key: problem ? `${problem.message} ${problem.canRetry} ${problem.requestId}` : null,
+    nodes: () => [
+      el(
+        "div",
+        { class: "notice", "data-level": "danger", role: "alert" },
+        icon("alert"),
+        el(
+          "div",
+          { class: "notice-body" },
+          el("p", {}, problem.message),
+          problem.requestId ? el("p", { class: "reference" }, `Reference: ${problem.requestId}`) : null,
+        ),
+        problem.canRetry ? retryButton(conversation) : dismissButton(() => conversation.dismissFailure()),
+      ),
+    ],
+  };
+}
+
+function retryButton(conversation) {
+  const attributes = { type: "button", class: "button", onclick: () => conversation.retry() };
+  return el("button", attributes, icon("refresh"), "Retry");
+}
+
+function dismissButton(onclick) {
+  return el("button", { type: "button", class: "icon-button small", "aria-label": "Dismiss", onclick }, icon("close"));
+}
+
+// A message can be left without an answer: stopped before the first word, or the server went away.
+function unanswered(conversation) {
+  const last = conversation.items.all().at(-1)?.item;
+  const idle = conversation.phase === "ready" && !conversation.running && !conversation.failure;
+  const open = idle && !conversation.closedReason && !conversation.pendingText;
+  const message = conversation.stopped ? "You stopped this answer." : "This message has no answer.";
+  const shown = open && (last?.type === "user_message" || (conversation.stopped && last));
+  const canRetry = last?.type === "user_message";
+  return {
+    key: shown ? `${message} ${canRetry}` : null,
+    nodes: () => [
+      el(
+        "p",
+        { class: "quiet-line" },
+        el("span", {}, message),
+        canRetry
+          ? el("button", { type: "button", class: "link-button", onclick: () => conversation.retry() }, "Try again")
+          : null,
+      ),
+    ],
+  };
+}

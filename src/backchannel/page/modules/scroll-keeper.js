@@ -1,0 +1,73 @@
+// Keeps the reader's place: at the end while they are at the end, where they are otherwise.
+
+const AT_END = 24;
+const NEAR_START = 300;
+const FAR_FROM_END = 160;
+
+export class ScrollKeeper {
+  #scroller;
+  #jump;
+  #following = true;
+  #lastTop = 0;
+  #lastHeight = 0;
+  #loadOlder;
+
+  /** `jump` is the button that leads back to the end; `loadOlder` is called near the start. */
+  constructor(scroller, content, jump, loadOlder) {
+    this.#scroller = scroller;
+    this.#jump = jump;
+    this.#loadOlder = loadOlder;
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    const observer = new ResizeObserver(() => this.#resized());
+    observer.observe(scroller);
+    observer.observe(content);
+  }
+
+  /** From now on stays at the end, until the reader scrolls up. */
+  follow() {
+    this.#following = true;
+    this.#jump.hidden = true;
+  }
+
+  toBottom(smooth) {
+    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? "smooth" : "instant" });
+  }
+
+  /** Lets `change` alter the list; what is put before its first child does not move the rest. */
+  keepWhile(list, change) {
+    const anchor = list.firstElementChild;
+    const before = anchor?.getBoundingClientRect().top ?? 0;
+    change();
+    if (this.#following) this.toBottom(false);
+    else if (anchor?.isConnected && list.firstElementChild !== anchor) {
+      this.#scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+    }
+    this.#lastHeight = this.#scroller.scrollHeight;
+  }
+
+  /** Loads older items when there are some but nothing to scroll yet. */
+  loadIfShort(hasOlder) {
+    if (hasOlder && this.#scroller.scrollHeight <= this.#scroller.clientHeight + NEAR_START) this.#loadOlder();
+  }
+
+  get #distance() {
+    return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight } = this.#scroller;
+    // Shrinking content moves the position up as well; that is not the reader's doing.
+    const movedUp = scrollTop < this.#lastTop - 1 && scrollHeight >= this.#lastHeight;
+    if (this.#distance <= AT_END) this.#following = true;
+    else if (movedUp) this.#following = false;
+    this.#lastTop = scrollTop;
+    this.#lastHeight = scrollHeight;
+    this.#jump.hidden = this.#following || this.#distance < FAR_FROM_END;
+    if (movedUp && scrollTop < NEAR_START) this.#loadOlder();
+  }
+
+  #resized() {
+    if (this.#following) this.toBottom(false);
+    else this.#jump.hidden = this.#distance < FAR_FROM_END;
+  }
+}

@@ -1,0 +1,125 @@
+// What the page is about right now: the thread list, the open conversation, the server's health.
+import { ChatApi } from "./api.js";
+import { Connectivity } from "./connectivity.js";
+import { Conversation } from "./conversation.js";
+import { ThreadDirectory } from "./threads.js";
+
+const ROUTE = /^#\/t\/([\w.:-]+)$/;
+
+/** Fires "open" when another conversation is shown, "health" when the server's health became known. */
+export class Session extends EventTarget {
+  #conversations = new Map();
+
+  constructor() {
+    super();
+    this.connectivity = new Connectivity(() => this.refreshHealth());
+    this.api = new ChatApi(this.connectivity);
+    this.threads = new ThreadDirectory(this.api);
+    this.health = null;
+    this.conversation = null;
+  }
+
+  /** Reads the address and the server; call once. */
+  begin() {
+    addEventListener("hashchange", () => this.#route());
+    this.connectivity.addEventListener("change", () => this.#whenReachable());
+    this.#route();
+    this.threads.loadMore();
+    this.refreshHealth().catch(() => {});
+  }
+
+  async refreshHealth() {
+    this.health = await this.api.health();
+    this.dispatchEvent(new Event("health"));
+  }
+
+  /** Opens an empty conversation; it becomes a thread with the first message. */
+  newChat() {
+    if (location.hash) history.pushState(null, "", location.pathname + location.search);
+    if (this.conversation && !this.conversation.id && this.conversation.items.size === 0) {
+      this.dispatchEvent(new Event("open"));
+      return;
+    }
+    this.#show(this.#create(null));
+  }
+
+  /** Opens a thread. */
+  open(threadId) {
+    if (this.conversation?.id === threadId && this.conversation.phase !== "failed") return;
+    let conversation = this.#conversations.get(threadId);
+    if (!conversation || !conversation.running) {
+      conversation = this.#create(threadId);
+      conversation.load();
+    }
+    this.#show(conversation);
+  }
+
+  /** Whether a thread is being answered right now, as far as this page knows. */
+  isRunning(threadId) {
+    return this.#conversations.get(threadId)?.running ?? false;
+  }
+
+  /** Gives a thread another title, in the list and in the open conversation. */
+  async rename(threadId, title) {
+    const open = this.#conversations.get(threadId);
+    const before = open?.thread;
+    if (before) open.thread = { ...before, title };
+    try {
+      await this.threads.rename(threadId, title);
+    } catch (error) {
+      if (before) open.thread = before;
+      throw error;
+    }
+  }
+
+  /** Deletes a thread; when it is the open one, a new chat takes its place. */
+  async remove(threadId) {
+    await this.threads.remove(threadId);
+    this.#conversations.get(threadId)?.leave();
+    this.#conversations.delete(threadId);
+    if (this.conversation?.id === threadId) {
+      history.replaceState(null, "", location.pathname + location.search);
+      this.#show(this.#create(null));
+    }
+  }
+
+  #create(threadId) {
+    const conversation = new Conversation(this.api, this.connectivity, threadId);
+    if (threadId) this.#conversations.set(threadId, conversation);
+    conversation.addEventListener("thread", () => this.#threadChanged(conversation));
+    conversation.addEventListener("settled", () => this.threads.dispatchEvent(new Event("change")));
+    return conversation;
+  }
+
+  #threadChanged(conversation) {
+    this.#conversations.set(conversation.id, conversation);
+    this.threads.put(conversation.thread);
+    if (conversation === this.conversation && !location.hash) {
+      history.replaceState(null, "", `#/t/${conversation.id}`);
+    }
+  }
+
+  #show(conversation) {
+    // One that is idle can be loaded again; one that is being answered goes on in the background.
+    const previous = this.conversation;
+    if (previous && previous !== conversation && previous.id && !previous.running) {
+      if (this.#conversations.get(previous.id) === previous) this.#conversations.delete(previous.id);
+    }
+    this.conversation = conversation;
+    this.dispatchEvent(new Event("open"));
+    this.threads.dispatchEvent(new Event("change"));
+  }
+
+  #route() {
+    const match = ROUTE.exec(location.hash);
+    if (match) this.open(match[1]);
+    else this.newChat();
+  }
+
+  #whenReachable() {
+    if (!this.connectivity.online) return;
+    if (!this.threads.loaded) this.threads.loadMore();
+    if (this.conversation?.phase === "failed") this.conversation.load();
+    if (!this.health) this.refreshHealth().catch(() => {});
+  }
+}

@@ -1,0 +1,9 @@
+// Runs before the first paint, as a classic script, so that a remembered theme never flashes.
+(() => {
+  try {
+    const theme = localStorage.getItem("backchannel-theme");
+    if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  } catch {
+    // Storage can be forbidden; the system's own scheme is a good answer then.
+  }
+})();

@@ -1,0 +1,35 @@
+"""The reference application: a todo assistant with agents, tools, a table and REST endpoints of its own."""
+
+from backchannel.bundle import Bundle
+from backchannel.settings import Settings
+from backchannel.sql import Database
+from backchannel.todo.agents import supervisor, triage
+from backchannel.todo.rest import todo_router
+from backchannel.todo.service import TodoService
+from backchannel.todo.tables import MIGRATIONS
+
+__all__ = ["assistant"]
+
+SUGGESTIONS = (
+    "Add buy oat milk tomorrow at 5pm, high priority",
+    "What's due this week?",
+    "Find milk",
+    "What can you do?",
+)
+
+
+def assistant(settings: Settings, database: Database) -> Bundle:
+    """The todo assistant, ready to be served.
+
+    Args:
+        settings: `agents` chooses how the specialists are reached, by hand-off or as tools.
+        database: Where the todos are kept, next to the conversations.
+    """
+    service = TodoService(database)
+    build = supervisor if settings.agents == "supervisor" else triage
+    return Bundle(
+        agent=build(service, settings),
+        routers=(todo_router(service),),
+        migrations=(MIGRATIONS,),
+        suggestions=SUGGESTIONS,
+    )

@@ -1,0 +1,152 @@
+"""The todos over REST, for whoever is calling."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, override
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, Field
+
+from backchannel.errors import BackchannelError, InvalidRequestError
+from backchannel.http.caller import Caller
+from backchannel.todo import values
+from backchannel.todo.models import PRIORITY_HELP, NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
+from backchannel.todo.problems import read, refusal
+from backchannel.todo.service import TodoService
+
+_Number = BeforeValidator(values.digits_as_number)
+
+
+class TodoParameters(TodoFilter):
+    """The query parameters of the list."""
+
+    q: values.Query = Field(
+        default="", description="Words in title and description; the best match comes first."
+    )
+    priority: Annotated[values.Priority, _Number] | None = Field(
+        default=None, description=f"Only todos of exactly this priority: {PRIORITY_HELP}"
+    )
+    limit: Annotated[values.Limit, _Number] = Field(
+        default=20, description="How many todos at most, 1 to 100."
+    )
+    offset: Annotated[values.Offset, _Number] = Field(default=0, description="How many todos to skip.")
+
+
+class TodoList(BaseModel):
+    """A part of the todos that were asked for.
+
+    Without `q`: open before completed, then by due date (none comes last), then the highest priority first,
+    then the oldest first. With `q`: the most relevant first.
+    """
+
+    data: list[Todo]
+    total: int = Field(description="How many there are, without limit and offset.")
+    limit: int
+    offset: int
+    has_more: bool = Field(description="Whether there are more after these.")
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    code: str = Field(examples=["not_found"])
+    message: str = Field(description="What is wrong and what to do, in one or two sentences.")
+    request_id: str = Field(examples=["req_0198f2c3a4b5"])
+    details: Any = Field(default=None, description="For invalid input: a list of `{field, message}`.")
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    meanings = {
+        400: "The body is not JSON.",
+        401: "Nobody is logged in.",
+        404: "The caller has no such todo.",
+        409: "The caller has as many todos as can be kept.",
+        422: "A value is not acceptable.",
+        503: "The todos cannot be reached right now.",
+    }
+    return {status: {"model": Problem, "description": meanings[status]} for status in (401, *statuses, 503)}
+
+
+class _Route(APIRoute):
+    """Answers input that is not acceptable in the same words as the tools."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_and_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                raise _explained(error) from None
+
+        return handle_and_explain
+
+
+def _explained(error: RequestValidationError) -> BackchannelError:
+    errors = error.errors()
+    if any(each["type"] == "json_invalid" for each in errors):
+        return InvalidRequestError("The body is not valid JSON. Send one JSON object.")
+    return refusal(errors, skip=1)
+
+
+TodoId = Annotated[str, Path(description="The todo's id, `todo_…`.")]
+
+
+class _Endpoints:
+    def __init__(self, service: TodoService) -> None:
+        self._service = service
+
+    async def list_todos(self, caller: Caller, which: Annotated[TodoParameters, Query()]) -> TodoList:
+        """The caller's todos, filtered and searched."""
+        query = read(TodoQuery, {**which.model_dump(exclude={"q"}), "query": which.q})
+        page = await self._service.search(caller.identity, query)
+        return TodoList(
+            data=page.todos,
+            total=page.total,
+            limit=page.limit,
+            offset=page.offset,
+            has_more=page.offset + len(page.todos) < page.total,
+        )
+
+    async def create_todo(self, caller: Caller, new: NewTodo, request: Request, response: Response) -> Todo:
+        """Create a todo. `Location` is where it can be read."""
+        todo = await self._service.create(caller.identity, new)
+        response.headers["Location"] = request.url_for("get_todo", todo_id=todo.id).path
+        return todo
+
+    async def get_todo(self, caller: Caller, todo_id: TodoId) -> Todo:
+        """One todo."""
+        return await self._service.get(caller.identity, todo_id)
+
+    async def update_todo(self, caller: Caller, todo_id: TodoId, changes: TodoChanges) -> Todo:
+        """Change what the body names; the rest stays. `due_date` null removes the due date."""
+        return await self._service.update(caller.identity, todo_id, changes)
+
+    async def delete_todo(self, caller: Caller, todo_id: TodoId) -> None:
+        """Delete a todo for good."""
+        await self._service.delete(caller.identity, todo_id)
+
+    async def complete_todo(self, caller: Caller, todo_id: TodoId) -> Todo:
+        """Mark a todo as completed. Doing it twice is fine."""
+        return await self._service.complete(caller.identity, todo_id)
+
+
+def todo_router(service: TodoService) -> APIRouter:
+    """`/todos` for the caller's own todos. Errors are raised as `BackchannelError` for the server to answer."""
+    api = _Endpoints(service)
+    router = APIRouter(prefix="/todos", tags=["todos"], route_class=_Route)
+    one = "/{todo_id}"
+    router.get("", responses=_problems(422))(api.list_todos)
+    router.post("", status_code=201, responses={**_LOCATION, **_problems(400, 409, 422)})(api.create_todo)
+    router.get(one, responses=_problems(404, 422))(api.get_todo)
+    router.patch(one, responses=_problems(400, 404, 422))(api.update_todo)
+    router.delete(one, status_code=204, responses=_problems(404, 422))(api.delete_todo)
+    router.post(f"{one}/complete", responses=_problems(404, 422))(api.complete_todo)
+    return router
+
+
+_LOCATION: dict[int | str, dict[str, Any]] = {
+    201: {"headers": {"Location": {"description": "The new todo's path.", "schema": {"type": "string"}}}}
+}

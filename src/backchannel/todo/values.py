@@ -1,0 +1,153 @@
+"""The kinds of values in a todo: their limits, and what is said when one is not acceptable.
+
+A message names the field, says what is allowed and shows what was given, so that a person or a model can put
+it right. The messages are the same for tools and for REST.
+"""
+
+import json
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic.types import AwareDatetime
+from pydantic_core import PydanticCustomError
+
+from backchannel.todo.due_dates import EARLIEST_YEAR, DueDate
+
+TITLE_CHARS = 200
+DESCRIPTION_CHARS = 1000
+QUERY_CHARS = 200
+MAX_PRIORITY = 5
+MAX_LIMIT = 100
+MAX_OFFSET = 1_000_000
+SHOWN_CHARS = 60
+
+StatusName = Literal["pending", "in_progress", "completed"]
+STATUSES: tuple[str, ...] = get_args(StatusName)
+
+
+def refuse(message: str, field: str | None = None) -> PydanticCustomError:
+    """An error whose message reaches the caller as it is.
+
+    Args:
+        message: A whole sentence.
+        field: Which field is meant, where the error is about several.
+    """
+    # The message may hold braces out of the caller's input: it must not be taken for a template.
+    return PydanticCustomError("refused", "{message}", {"message": message, "field": field})
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as JSON, cut short."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    except ValueError:  # an integer of thousands of digits
+        return "a number that is far too long"
+    return clipped(text)
+
+
+def clipped(text: str) -> str:
+    """Text of the caller's as an answer can hold it: cut short, and without halves of surrogate pairs."""
+    text = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(minimum: int, maximum: int, *, strip: bool = False) -> BeforeValidator:
+    def check(value: object, info: ValidationInfo) -> str:
+        if not isinstance(value, str):
+            raise refuse(f"{info.field_name} must be text; you gave {shown(value)}.")
+        text = value.strip() if strip else value
+        if not minimum <= len(text) <= maximum:
+            raise refuse(
+                f"{info.field_name} must have {minimum} to {maximum} characters; you gave {len(text)}."
+            )
+        if "\x00" in text:
+            raise refuse(f"{info.field_name} must not contain the NUL character.")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise refuse(f"{info.field_name} must be valid Unicode; it has half of a surrogate pair.")
+        if minimum and not any(character.isprintable() and not character.isspace() for character in text):
+            raise refuse(f"{info.field_name} must have at least one visible character.")
+        return text
+
+    return BeforeValidator(check)
+
+
+def _whole_number(minimum: int, maximum: int) -> BeforeValidator:
+    def check(value: object, info: ValidationInfo) -> int:
+        # True is an int to Python, but nobody means 1 by it.
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise refuse(
+                f"{info.field_name} must be a whole number from {minimum} to {maximum}; "
+                f"you gave {shown(value)}."
+            )
+        if not minimum <= value <= maximum:
+            raise refuse(f"{info.field_name} must be {minimum} to {maximum}; you gave {shown(value)}.")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _check_status(value: object, info: ValidationInfo) -> str:
+    if isinstance(value, str) and value in STATUSES:
+        return value
+    raise refuse(f"{info.field_name} must be pending, in_progress or completed; you gave {shown(value)}.")
+
+
+def _check_flag(value: object, info: ValidationInfo) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise refuse(f"{info.field_name} must be true or false; you gave {shown(value)}.")
+
+
+def _check_due(value: object, info: ValidationInfo) -> str:
+    if isinstance(value, str):
+        try:
+            return DueDate.parse(value).isoformat()
+        except ValueError:
+            pass
+    raise refuse(
+        f"{info.field_name} must be a date such as 2026-11-23 or a local date-time such as "
+        f"2026-11-23T17:00:00, from {EARLIEST_YEAR} on; you gave {shown(value)}."
+    )
+
+
+def digits_as_number(value: Any) -> Any:
+    """The number that a query parameter spells; anything else as it is."""
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
+        return int(value)
+    return value
+
+
+def _seconds(moment: AwareDatetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _string_schema(minimum: int, maximum: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "minLength": minimum, "maxLength": maximum})
+
+
+def _number_schema(minimum: int, maximum: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": minimum, "maximum": maximum})
+
+
+Title = Annotated[str, _text(1, TITLE_CHARS, strip=True), _string_schema(1, TITLE_CHARS)]
+Description = Annotated[str, _text(0, DESCRIPTION_CHARS), _string_schema(0, DESCRIPTION_CHARS)]
+Query = Annotated[str, _text(0, QUERY_CHARS, strip=True), _string_schema(0, QUERY_CHARS)]
+TodoId = Annotated[str, _text(1, 80, strip=True), _string_schema(1, 80)]
+Priority = Annotated[int, _whole_number(0, MAX_PRIORITY), _number_schema(0, MAX_PRIORITY)]
+Limit = Annotated[int, _whole_number(1, MAX_LIMIT), _number_schema(1, MAX_LIMIT)]
+Offset = Annotated[int, _whole_number(0, MAX_OFFSET), _number_schema(0, MAX_OFFSET)]
+Flag = Annotated[bool, BeforeValidator(_check_flag), WithJsonSchema({"type": "boolean"})]
+Status = Annotated[
+    StatusName,
+    BeforeValidator(_check_status),
+    WithJsonSchema({"type": "string", "enum": list(STATUSES)}),
+]
+Due = Annotated[str, BeforeValidator(_check_due), WithJsonSchema({"type": "string"})]
+"""An ISO 8601 date or local date-time, as `DueDate.isoformat` writes it."""
+
+Moment = Annotated[
+    AwareDatetime,
+    PlainSerializer(_seconds, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in UTC, sent in whole seconds."""

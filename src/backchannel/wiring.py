@@ -1,0 +1,144 @@
+"""Settings and a target become a server. The only module that names implementations."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from agents import Agent
+from chatkit.server import ChatKitServer
+
+from backchannel.app import Backchannel
+from backchannel.authenticators.anonymous import AnonymousAuthenticator
+from backchannel.authenticators.base import Authenticator
+from backchannel.authenticators.jwt import JwtAuthenticator
+from backchannel.bundle import Bundle
+from backchannel.chat.server import AnswerOptions, ChatServer
+from backchannel.errors import ConfigurationError
+from backchannel.event_logs.memory import MemoryEventLog
+from backchannel.models.provider import Models
+from backchannel.settings import AuthMethod, Settings
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.runs import SqlRuns
+from backchannel.stores.sql.store import SqlStore
+
+type Target = Agent[Any] | Bundle | ChatKitServer[Any] | type[ChatKitServer[Any]] | Callable[..., Any]
+"""What can be served: an agent, a bundle, a ChatKit server or its class, or a function that returns one."""
+
+
+def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchannel:
+    """Make a server that answers with `target`. Nothing is connected before it runs.
+
+    Args:
+        alone: Whether no other process serves the same database.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or the target is nothing that can be served.
+    """
+    database = Database(settings.database_url)
+    store = SqlStore(database)
+    provided = {"settings": settings, "database": database, "store": store}
+    served = _resolve(target, provided)
+    bundle = Bundle(cast("Agent[Any]", served)) if isinstance(served, Agent) else served
+    if isinstance(bundle, Bundle):
+        models = Models(settings)
+        options = AnswerOptions(models, settings.max_turns, settings.history_tokens)
+        server: ChatKitServer[Any] = ChatServer(bundle.agent, store, options)
+    elif isinstance(served, ChatKitServer):
+        server, bundle, models = cast("ChatKitServer[Any]", served), None, None
+    else:
+        raise ConfigurationError(
+            f"The target is a {type(cast('object', served)).__name__}; serve an Agent, a Bundle, a ChatKitServer, "
+            "or a function that returns one."
+        )
+    return Backchannel(
+        settings=settings,
+        database=database,
+        server=server,
+        run_store=SqlRuns(database),
+        events=MemoryEventLog(retention=settings.run_retention_seconds),
+        authenticators=_authenticators(settings),
+        migrations=bundle.migrations if bundle else (),
+        routers=bundle.routers if bundle else (),
+        suggestions=bundle.suggestions if bundle else (),
+        alone=alone,
+        models=models,
+    )
+
+
+def load_target(spec: str) -> Target:
+    """The object that `package.module:attribute` names, looked up in the working directory too.
+
+    Raises:
+        ConfigurationError: There is no such module or attribute, or the module fails to load.
+    """
+    module_name, separator, path = spec.partition(":")
+    if not separator or not module_name or not path:
+        raise ConfigurationError(
+            f"{spec!r} does not name a target: write module:attribute, such as app:agent."
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigurationError(f"{spec!r}: the module cannot be imported ({reason}).") from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise ConfigurationError(f"{spec!r}: {module_name} has no {path}.")
+        found = getattr(found, name)
+    return found
+
+
+def _resolve(target: Any, provided: dict[str, Any]) -> Any:
+    if isinstance(target, Agent | Bundle | ChatKitServer) or not callable(target):
+        return cast("Any", target)
+    name = getattr(target, "__qualname__", repr(target))
+    given: dict[str, Any] = {}
+    for parameter in inspect.signature(target).parameters.values():
+        if parameter.name in provided:
+            given[parameter.name] = provided[parameter.name]
+        elif parameter.default is inspect.Parameter.empty and parameter.kind not in {
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        }:
+            raise ConfigurationError(
+                f"{name} wants {parameter.name!r}; a target can be given only {', '.join(provided)}."
+            )
+    if inspect.iscoroutinefunction(target):
+        raise ConfigurationError(f"{name} is async; a target must be a plain function.")
+    try:
+        return target(**given)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigurationError(f"{name} failed ({reason}).") from error
+
+
+def _authenticators(settings: Settings) -> list[Authenticator]:
+    # A visitor's cookie comes last: it would make somebody of everybody before a token is looked at.
+    order: list[AuthMethod] = sorted(settings.auth, key=lambda method: method == "anonymous")
+    return [_authenticator(method, settings) for method in order]
+
+
+def _authenticator(method: AuthMethod, settings: Settings) -> Authenticator:
+    match method:
+        case "anonymous":
+            return AnonymousAuthenticator(
+                settings.signing_key(),
+                origins=settings.cors_origins,
+                development=not settings.production,
+            )
+        case "jwt":
+            assert settings.jwt_secret is not None
+            return JwtAuthenticator(
+                settings.jwt_secret.get_secret_value(),
+                issuer=settings.jwt_issuer,
+                audience=settings.jwt_audience,
+                leeway=settings.jwt_leeway_seconds,
+            )

@@ -1,0 +1,51 @@
+"""D5: no statement on people's rows is built anywhere but where ownership is added to it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from backchannel.stores.sql.tables import metadata
+from backchannel.todo.tables import metadata as todo_metadata
+
+ROOT = Path(__file__).parents[2] / "src" / "backchannel"
+BUILDERS = {"select", "insert", "update", "delete", "text"}
+ALLOWED = {
+    "stores/sql/ownership.py": "the one place",
+    "stores/sql/dialects.py": "upserts, with the condition of ownership.py",
+    "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
+    "stores/sql/runs.py": "housekeeping over everybody's runs at start",
+}
+
+
+def imported_builders(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+            found |= {alias.name for alias in node.names} & BUILDERS
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "sqlalchemy"} - {
+                "sqlalchemy"
+            }
+    return found
+
+
+@pytest.mark.row("D5")
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_statements_are_built_with_their_owner(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    if place in ALLOWED or "/migrations/" in f"/{place}":
+        return
+    assert not imported_builders(path), f"{place} builds statements by itself; use stores.sql.ownership"
+
+
+@pytest.mark.row("D5")
+def test_every_table_says_whose_its_rows_are() -> None:
+    tables = [*metadata.tables.values(), *todo_metadata.tables.values()]
+    assert len(tables) >= 7
+    for table in tables:
+        assert {"tenant", "user_id"} <= set(table.columns.keys()), table.name
+        assert not table.c.tenant.nullable
+        assert not table.c.user_id.nullable

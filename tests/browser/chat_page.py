@@ -1,0 +1,160 @@
+"""The chat page as a person uses it: found by roles and labels, never by classes or identifiers."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from playwright.async_api import ConsoleMessage, Error, Locator, Page, Request, Response, Route, expect
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+ANSWER_MS = 20_000
+
+# Chromium reports every refused or lost request as an error; tests that provoke those look at the page.
+_EXPECTED = re.compile(r"Failed to load resource|net::ERR_")
+
+
+class OpenPage(Protocol):
+    """Opens the page for a new person."""
+
+    async def __call__(self, *, dark: bool = False, phone: bool = False, **options: Any) -> "ChatPage": ...
+
+
+class ChatPage:
+    """One browser tab with the chat page."""
+
+    def __init__(self, page: Page, server_url: str) -> None:
+        self.page = page
+        self.server_url = server_url
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        page.on("pageerror", self._on_error)
+        page.on("console", self._on_console)
+        page.on("request", self._on_request)
+
+    def _on_error(self, error: Error) -> None:
+        self.problems.append(f"script error: {error}")
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # A blocked inline script or style shows up here as well.
+        if message.type in {"error", "warning"} and not _EXPECTED.search(message.text):
+            self.problems.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    async def load(self, path: str = "/") -> None:
+        await self.page.goto(path)
+        await expect(self.message_box).to_be_visible()
+
+    async def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    @property
+    def message_box(self) -> Locator:
+        return self.page.get_by_role("textbox", name="Message")
+
+    @property
+    def messages(self) -> Locator:
+        return self.page.get_by_role("log", name="Messages")
+
+    @property
+    def questions(self) -> Locator:
+        return self.messages.get_by_role("article", name="You")
+
+    @property
+    def answers(self) -> Locator:
+        return self.messages.get_by_role("article", name="Answer")
+
+    @property
+    def steps(self) -> Locator:
+        return self.messages.get_by_role("region", name="Steps")
+
+    @property
+    def chats(self) -> Locator:
+        return self.page.get_by_role("navigation", name="Chats")
+
+    @property
+    def alert(self) -> Locator:
+        return self.messages.get_by_role("alert")
+
+    @property
+    def stop_button(self) -> Locator:
+        return self.button("Stop")
+
+    @property
+    def send_button(self) -> Locator:
+        return self.button("Send")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def chat_link(self, title: str) -> Locator:
+        return self.chats.get_by_role("link", name=title)
+
+    async def send(self, text: str) -> None:
+        await self.message_box.fill(text)
+        await self.message_box.press("Enter")
+
+    async def ask(self, text: str) -> Locator:
+        """Send a message and wait until it is answered; returns the answer."""
+        before = await self.questions.count()
+        await self.send(text)
+        await expect(self.questions).to_have_count(before + 1)
+        await self.wait_until_idle()
+        return self.answers.last
+
+    async def wait_until_idle(self) -> None:
+        await expect(self.send_button).to_be_visible(timeout=ANSWER_MS)
+        await expect(self.answers.last).not_to_have_attribute("aria-busy", "true")
+
+    async def choose(self, title: str, option: str) -> None:
+        """Choose from the menu of one chat in the list."""
+        row = self.chats.get_by_role("listitem").filter(has=self.page.get_by_role("link", name=title))
+        await row.hover()
+        await self.button(f"Options for {title}").click()
+        await self.page.get_by_role("menuitem", name=option).click()
+
+    async def on_operation(self, operation: str, handler: Callable[[Route], Awaitable[None]]) -> None:
+        """Have `handler(route)` decide about requests of one operation of the protocol."""
+
+        async def decide(route: Route) -> None:
+            body = json.loads(route.request.post_data or "{}")
+            if body.get("type") == operation:
+                await handler(route)
+            else:
+                await route.fallback()
+
+        await self.page.route("**/api/chatkit", decide)
+
+
+async def real_frames(route: Route) -> tuple[list[str], dict[str, str]]:
+    """Let the server answer a streaming operation; its frames, and the headers worth passing on."""
+    response = await route.fetch()
+    frames = [frame for frame in (await response.text()).split("\n\n") if frame.strip()]
+    kept = {"content-type", "x-run-id", "set-cookie"}
+    return frames, {name: value for name, value in response.headers.items() if name in kept}
+
+
+async def fulfill_frames(route: Route, frames: Sequence[str], headers: dict[str, str]) -> None:
+    await route.fulfill(status=200, headers=headers, body="".join(f"{frame}\n\n" for frame in frames))
+
+
+def frame(event: dict[str, Any], run_id: str = "", sequence: int = 0) -> str:
+    """One event as it goes over the wire; without a number when `sequence` is 0."""
+    identity = f"id: {run_id}:{sequence}\n" if sequence else ""
+    return f"{identity}data: {json.dumps(event)}"
+
+
+def event_type(text: str) -> str:
+    """The type of the event in a frame, with the type of its update where it has one."""
+    data = next((line[6:] for line in text.splitlines() if line.startswith("data: ")), "{}")
+    event: dict[str, Any] = json.loads(data)
+    return f"{event.get('type')}/{event.get('update', {}).get('type', '')}"
+
+
+def is_answer(response: Response) -> bool:
+    """Whether a response is a stream of events."""
+    return "text/event-stream" in response.headers.get("content-type", "")

@@ -1,0 +1,34 @@
+"""The event log in memory keeps the contract of every event log."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from backchannel.event_logs.base import Event
+from backchannel.event_logs.memory import MemoryEventLog
+from backchannel.testing.contracts.event_log import EventLogContract
+
+pytestmark = pytest.mark.row("C3", "C4")
+
+
+class TestMemoryEventLog(EventLogContract):
+    @pytest.fixture
+    async def event_log(self) -> AsyncGenerator[MemoryEventLog]:
+        log = MemoryEventLog(retention=60)
+        yield log
+        await log.aclose()
+
+    @pytest.fixture
+    async def forgetful_log(self) -> AsyncGenerator[MemoryEventLog]:
+        log = MemoryEventLog(retention=0.05)
+        yield log
+        await log.aclose()
+
+    async def test_no_retention_at_all_still_tells_the_reader_who_waits(self):
+        log = MemoryEventLog(retention=0)
+        log.open("run_1")
+        log.append("run_1", Event(b"{}"))
+        log.close("run_1")
+        batch = await log.read("run_1", 0, wait=1)
+        assert (len(batch.frames), batch.ended) == (1, True)
+        await log.aclose()

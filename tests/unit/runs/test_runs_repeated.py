@@ -1,0 +1,73 @@
+"""A request that names itself with a key is done once, and can be sent again if it was not done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from chatkit.types import ChatKitReq, StreamingReq
+from pydantic import TypeAdapter
+
+from backchannel.context import RequestContext
+from backchannel.errors import ConflictError, NotFoundError
+from backchannel.runs.runs import Runs
+from backchannel.stores.sql.store import SqlStore
+from backchannel.testing import Say, ScriptedModel, user_message
+
+pytestmark = pytest.mark.row("A4", "C4")
+
+type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+
+REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
+
+
+def say(message: str, thread_id: str | None = None) -> StreamingReq:
+    params: dict[str, Any] = {"input": user_message(message)}
+    kind = "threads.create" if thread_id is None else "threads.add_user_message"
+    if thread_id is not None:
+        params["thread_id"] = thread_id
+    return REQUEST.validate_python({"type": kind, "params": params})
+
+
+async def test_a_request_that_names_itself_runs_once(
+    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext
+):
+    model.add(Say("hello"))
+    first, second = await asyncio.gather(
+        runs.start(say("hi"), ann, key="k"), runs.start(say("hi"), ann, key="k")
+    )
+    assert first == second
+    await told(first)
+    assert await runs.start(say("hi"), ann, key="k") == first
+    with pytest.raises(ConflictError):
+        await runs.start(say("other"), ann, key="k")
+    assert len(model.calls) == 1
+
+
+async def test_a_refused_request_may_use_its_key_again(runs: Runs, model: ScriptedModel, ann: RequestContext):
+    with pytest.raises(NotFoundError):
+        await runs.start(say("hi", "thr_unknown"), ann, key="k")
+    model.add(Say("hello"))
+    assert await runs.start(say("hi"), ann, key="k")
+
+
+async def test_a_request_that_failed_before_it_was_accepted_may_use_its_key_again(
+    runs: Runs,
+    model: ScriptedModel,
+    told: Told,
+    ann: RequestContext,
+    store: SqlStore,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A database that is locked for a moment: the repeated request must not be taken for done."""
+
+    async def locked(*_: Any) -> None:
+        raise OSError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save_thread", locked)
+        with pytest.raises(OSError, match="locked"):
+            await runs.start(say("hi"), ann, key="k")
+    model.add(Say("hello"))
+    events = await told(await runs.start(say("hi"), ann, key="k"))
+    assert [event["type"] for event in events[:1]] == ["thread.created"]

@@ -1,0 +1,65 @@
+"""The hierarchy of errors: codes are unique and stable, statuses are what HTTP means by them."""
+
+import inspect
+
+import pytest
+
+from backchannel import errors
+from backchannel.errors import BackchannelError
+
+pytestmark = pytest.mark.row("A3", "A4")
+
+# Clients and dashboards rely on these; a change here is a change of the interface.
+PUBLISHED = {
+    "internal_error": (500, True),
+    "invalid_request": (400, False),
+    "invalid_input": (422, False),
+    "unauthenticated": (401, False),
+    "forbidden": (403, False),
+    "not_found": (404, False),
+    "conflict": (409, False),
+    "too_large": (413, False),
+    "unsupported_media_type": (415, False),
+    "not_enabled": (422, False),
+    "unavailable": (503, True),
+    "model_error": (502, True),
+    "model_not_configured": (502, False),
+    "model_rate_limited": (502, True),
+    "turn_limit": (502, True),
+    "guardrail": (422, False),
+    "configuration": (500, False),
+}
+CLASSES = [
+    each
+    for _, each in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(each, BackchannelError) and each.__module__ == errors.__name__
+]
+
+
+def test_codes_are_unique():
+    codes = [each.code for each in CLASSES]
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_codes_statuses_and_retries_are_as_published():
+    assert {each.code: (each.status, each.allow_retry) for each in CLASSES} == PUBLISHED
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_what_the_caller_did_wrong_is_4xx_and_not_worth_repeating(kind: type[BackchannelError]):
+    assert 400 <= kind.status < 600
+    if kind.status < 500:
+        assert not kind.allow_retry
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_says_its_message_and_carries_what_it_was_given(kind: type[BackchannelError]):
+    plain = kind("Do this.")
+    assert (str(plain), plain.message, plain.details, plain.retry_after) == (
+        "Do this.",
+        "Do this.",
+        None,
+        None,
+    )
+    full = kind("Do this.", details=[{"field": "title"}], retry_after=3)
+    assert (full.details, full.retry_after) == ([{"field": "title"}], 3)

@@ -1,0 +1,215 @@
+"""Every wrong setting is refused with one line that names it; production refuses to start unsafe."""
+
+from pathlib import Path
+
+import pytest
+
+from backchannel.errors import ConfigurationError
+from backchannel.settings import Settings
+
+pytestmark = pytest.mark.row("F7", "F6")
+
+KEY = "k" * 32
+PRODUCTION = {
+    "BACKCHANNEL_ENV": "production",
+    "BACKCHANNEL_AUTH": "jwt",
+    "BACKCHANNEL_JWT_SECRET": KEY,
+    "BACKCHANNEL_SECRET_KEY": KEY,
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        monkeypatch.delenv(alias if isinstance(alias, str) else f"BACKCHANNEL_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    return monkeypatch
+
+
+def refusal(environment: pytest.MonkeyPatch, variables: dict[str, str]) -> str:
+    """The one line that says what is wrong with these variables."""
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+    message = caught.value.message
+    assert "\n" not in message
+    assert len(message) < 300
+    return message
+
+
+def test_nothing_set_is_development_offline_and_anonymous():
+    settings = Settings.load()
+    assert (settings.env, settings.production, settings.offline) == ("development", False, True)
+    assert settings.auth == ("anonymous",)
+    assert settings.database_url == "sqlite:///.backchannel/backchannel.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("ENV", "staging", "development"),
+        ("AUTH", "anonymous,oauth", "jwt"),
+        ("AUTH", " , ", "anonymous, jwt"),
+        ("AUTH", "jwt", "BACKCHANNEL_JWT_SECRET must be set"),
+        ("JWT_SECRET", "x" * 31, "at least 32 bytes"),
+        ("SECRET_KEY", "x" * 31, "at least 32 bytes"),
+        ("SECRET_KEY", "ä" * 15, "at least 32 bytes"),
+        ("JWT_LEEWAY_SECONDS", "-1", "greater than or equal to 0"),
+        ("JWT_LEEWAY_SECONDS", "301", "less than or equal to 300"),
+        ("CORS_ORIGINS", "app.example.com", "'app.example.com' is not an origin"),
+        ("CORS_ORIGINS", "https://ok.example,https://x.example/", "'https://x.example/' is not an origin"),
+        ("CORS_ORIGINS", "ftp://files.example", "is not an origin"),
+        ("CORS_ORIGINS", "https://", "is not an origin"),
+        ("PUBLIC_URL", "chat.example.com", "must start with http:// or https://"),
+        ("MODEL_API", "assistants", "responses"),
+        ("AGENTS", "swarm", "triage"),
+        ("MAX_TURNS", "0", "greater than or equal to 1"),
+        ("MAX_TURNS", "201", "less than or equal to 200"),
+        ("MAX_TURNS", "ten", "integer"),
+        ("HISTORY_TOKENS", "499", "greater than or equal to 500"),
+        ("HEARTBEAT_SECONDS", "0", "greater than 0"),
+        ("HEARTBEAT_SECONDS", "121", "less than or equal to 120"),
+        ("RUN_RETENTION_SECONDS", "86401", "less than or equal to 86400"),
+        ("SHUTDOWN_SECONDS", "601", "less than or equal to 600"),
+        ("MAX_BODY_BYTES", "1023", "greater than or equal to 1024"),
+        ("MAX_MESSAGE_CHARS", "0", "greater than or equal to 1"),
+        ("LOG_FORMAT", "xml", "console"),
+        ("LOG_LEVEL", "chatty", "debug"),
+        ("DEBUG", "perhaps", "boolean"),
+    ],
+)
+def test_a_wrong_value_is_named(environment: pytest.MonkeyPatch, name: str, value: str, reason: str):
+    message = refusal(environment, {f"BACKCHANNEL_{name}": value})
+    assert f"BACKCHANNEL_{name}" in message
+    assert reason in message
+
+
+def test_the_first_of_several_wrong_values_is_named_in_one_line(environment: pytest.MonkeyPatch):
+    wrong = {"BACKCHANNEL_ENV": "x\ny", "BACKCHANNEL_MAX_TURNS": "-1", "BACKCHANNEL_DEBUG": "?"}
+    assert refusal(environment, wrong).startswith("BACKCHANNEL_ENV: ")
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET"])
+def test_a_secret_is_never_repeated(environment: pytest.MonkeyPatch, name: str):
+    assert "hunter2" not in refusal(environment, {f"BACKCHANNEL_{name}": "hunter2"})
+    environment.setenv(f"BACKCHANNEL_{name}", "hunter2" * 5)
+    assert "hunter2" not in repr(Settings.load())
+
+
+@pytest.mark.parametrize(
+    ("change", "setting"),
+    [
+        ({"BACKCHANNEL_AUTH": None}, "BACKCHANNEL_AUTH must be set in production"),
+        ({"BACKCHANNEL_SECRET_KEY": None}, "BACKCHANNEL_SECRET_KEY must be set in production"),
+        ({"BACKCHANNEL_JWT_SECRET": None}, "BACKCHANNEL_JWT_SECRET must be set"),
+        ({"BACKCHANNEL_DEBUG": "true"}, "BACKCHANNEL_DEBUG must be off in production"),
+        ({"BACKCHANNEL_CORS_ORIGINS": "*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
+        ({"BACKCHANNEL_CORS_ORIGINS": "https://a.example,*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
+    ],
+)
+def test_production_refuses_to_start_unsafe(
+    environment: pytest.MonkeyPatch, change: dict[str, str | None], setting: str
+):
+    variables = {name: value for name, value in {**PRODUCTION, **change}.items() if value is not None}
+    assert setting in refusal(environment, variables)
+
+
+def test_production_starts_when_all_is_set(environment: pytest.MonkeyPatch):
+    for name, value in PRODUCTION.items():
+        environment.setenv(name, value)
+    settings = Settings.load()
+    assert settings.production
+    assert settings.signing_key() == KEY.encode()
+
+
+def test_development_lets_through_what_production_refuses(environment: pytest.MonkeyPatch):
+    environment.setenv("BACKCHANNEL_DEBUG", "1")
+    environment.setenv("BACKCHANNEL_CORS_ORIGINS", "*")
+    settings = Settings.load()
+    assert (settings.debug, settings.cors_origins) == (True, ("*",))
+
+
+def test_comma_lists(environment: pytest.MonkeyPatch):
+    environment.setenv("BACKCHANNEL_AUTH", " jwt , anonymous,")
+    environment.setenv("BACKCHANNEL_JWT_SECRET", KEY)
+    environment.setenv("BACKCHANNEL_CORS_ORIGINS", "https://a.example, http://b.example:8080 ,")
+    settings = Settings.load()
+    assert settings.auth == ("jwt", "anonymous")
+    assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
+
+
+def test_public_url_loses_its_slash(environment: pytest.MonkeyPatch):
+    environment.setenv("BACKCHANNEL_PUBLIC_URL", "https://chat.example.com/")
+    assert Settings.load().public_url == "https://chat.example.com"
+
+
+def test_the_dot_env_file_is_read_and_the_environment_wins(environment: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / ".env").write_text(
+        "BACKCHANNEL_MAX_TURNS=7\nBACKCHANNEL_MODEL='größe'\nOPENAI_API_KEY=sk-file\nUNRELATED=1\n", "utf-8"
+    )
+    environment.setenv("BACKCHANNEL_MAX_TURNS", "9")
+    settings = Settings.load()
+    assert (settings.max_turns, settings.model) == (9, "größe")
+    assert settings.openai_api_key is not None
+    assert settings.openai_api_key.get_secret_value() == "sk-file"
+
+
+def test_a_wrong_value_in_the_dot_env_file_is_named(environment: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / ".env").write_text("BACKCHANNEL_MAX_TURNS=many\n", "utf-8")
+    assert refusal(environment, {}).startswith("BACKCHANNEL_MAX_TURNS: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "offline"),
+    [
+        ({}, True),
+        ({"OPENAI_API_KEY": "sk-x"}, False),
+        ({"OPENAI_API_KEY": ""}, True),
+        ({"OPENAI_API_KEY": "sk-x", "BACKCHANNEL_MODEL": "offline"}, True),
+        ({"BACKCHANNEL_MODEL": "gpt-5.1"}, False),
+        ({"BACKCHANNEL_MODEL": ""}, True),
+    ],
+)
+def test_which_model_answers(environment: pytest.MonkeyPatch, variables: dict[str, str], offline: bool):
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    assert Settings.load().offline is offline
+
+
+OPTIONAL = [
+    "BACKCHANNEL_DATABASE_URL",
+    "BACKCHANNEL_MODEL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "BACKCHANNEL_CORS_ORIGINS",
+    "BACKCHANNEL_PUBLIC_URL",
+    "BACKCHANNEL_SECRET_KEY",
+    "BACKCHANNEL_JWT_SECRET",
+    "BACKCHANNEL_JWT_ISSUER",
+    "BACKCHANNEL_JWT_AUDIENCE",
+    "BACKCHANNEL_LOG_FORMAT",
+]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_empty_value_means_unset(environment: pytest.MonkeyPatch, name: str):
+    """Compose files and `.env` files write `NAME=` for what is not set."""
+    environment.setenv(name, "")
+    assert Settings.load().model_dump() == Settings.model_construct().model_dump()
+
+
+def test_an_empty_value_does_not_get_production_started(environment: pytest.MonkeyPatch):
+    assert "BACKCHANNEL_SECRET_KEY" in refusal(environment, {**PRODUCTION, "BACKCHANNEL_SECRET_KEY": ""})
+    assert "BACKCHANNEL_AUTH" in refusal(environment, {**PRODUCTION, "BACKCHANNEL_AUTH": ""})
+
+
+def test_settings_cannot_be_changed_underway():
+    settings = Settings.load()
+    with pytest.raises(Exception, match="frozen"):
+        settings.debug = True

@@ -1,0 +1,111 @@
+"""A real server on a real port, in the test's own event loop, answering with whatever the test wants."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from backchannel.app import Backchannel
+from backchannel.frameworks.fastapi import create_app
+from backchannel.settings import Settings
+from backchannel.testing import ChatKitClient
+from backchannel.wiring import Target, build
+
+WAIT_SECONDS = 10
+
+
+@dataclass
+class Served:
+    """A running server.
+
+    Attributes:
+        person: A client with a cookie jar of its own, made by `someone()` before the test began.
+    """
+
+    url: str
+    backchannel: Backchannel
+    stack: AsyncExitStack
+    person: ChatKitClient
+
+    async def someone(self, token: str | None = None) -> ChatKitClient:
+        """A client that is another person."""
+        return await self.stack.enter_async_context(
+            ChatKitClient(self.url, token=token, timeout=WAIT_SECONDS)
+        )
+
+    async def create(self, text: str = "hello") -> tuple[str, list[dict[str, Any]]]:
+        """Start a thread; its id and the events of the answer."""
+        events = await (await self.person.say(text)).events()
+        return events[0]["thread"]["id"], events
+
+    async def items(self, thread_id: str, **params: Any) -> list[dict[str, Any]]:
+        """The thread's items, oldest first."""
+        params = {"thread_id": thread_id, "order": "asc", "limit": 100, **params}
+        return (await self.person.request("items.list", params))["data"]
+
+
+type Serve = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
+    """Start a server: `await serve(agent, heartbeat_seconds=1)`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    async with AsyncExitStack() as stack:
+
+        async def start(target: Target, **settings: Any) -> Served:
+            backchannel = build(Settings.load(**settings), target)
+            url = await stack.enter_async_context(listening(backchannel))
+            person = await stack.enter_async_context(ChatKitClient(url, timeout=WAIT_SECONDS))
+            return Served(url, backchannel, stack, person)
+
+        yield start
+
+
+class listening:  # noqa: N801 - used like a function
+    """Serve on a free port while the context is open."""
+
+    def __init__(self, backchannel: Backchannel) -> None:
+        config = uvicorn.Config(
+            create_app(backchannel), log_config=None, access_log=False, timeout_graceful_shutdown=WAIT_SECONDS
+        )
+        self._server = uvicorn.Server(config)
+        self._backchannel = backchannel
+
+    async def __aenter__(self) -> str:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not self._server.started:
+                assert not self._task.done(), "the server did not start"
+                await asyncio.sleep(0.01)
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        # As the signal handler of `backchannel serve` does: answers end first, then connections.
+        await self._backchannel.runs.drain(0)
+        self._server.should_exit = True
+        await asyncio.wait_for(self._task, WAIT_SECONDS * 2)
+        self._socket.close()
+
+
+async def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait, for a bounded time, until a condition holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not holds():  # noqa: ASYNC110 - any condition, not only an event
+            await asyncio.sleep(0.005)
+    assert holds(), what
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[[Callable[[], bool], str], Awaitable[None]]:
+    """`await eventually(lambda: condition, "what was expected")`."""
+    return eventually
