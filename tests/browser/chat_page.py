@@ -21,6 +21,20 @@ class OpenPage(Protocol):
     async def __call__(self, *, dark: bool = False, phone: bool = False, **options: Any) -> "ChatPage": ...
 
 
+class Paused:
+    """Makes the server's answers pause, so that what shows only meanwhile can be looked at."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def before_word(self, number: int) -> None:
+        """Hold answers back from their word `number` on, counted from 0, until `go_on`."""
+        self._file.write_text(str(number))
+
+    def go_on(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
 class ChatPage:
     """One browser tab with the chat page."""
 

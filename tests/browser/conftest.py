@@ -15,12 +15,16 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 # The import mode of the suite does not find modules beside the tests by itself.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from chat_page import ChatPage, OpenPage
+from chat_page import ANSWER_MS, ChatPage, OpenPage, Paused
+from held_server import PAUSE_FILE
+
+# A shared machine can stand still for seconds; what never comes is still told apart from what comes late.
+expect.set_options(timeout=ANSWER_MS)
 
 START_SECONDS = 90
 STOP_SECONDS = 10
@@ -50,7 +54,21 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_url(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def pause_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server looks for the word before which its answers have to pause."""
+    return tmp_path_factory.mktemp("paused") / "word"
+
+
+@pytest.fixture
+def paused(pause_file: Path) -> Generator[Paused]:
+    """Pauses answers of the server until they are told to go on."""
+    held = Paused(pause_file)
+    yield held
+    held.go_on()
+
+
+@pytest.fixture(scope="session")
+def server_url(chromium: Path, pause_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The address of a server with the offline model and an empty database, without a slash at the end."""
     del chromium
     if given := os.environ.get("BACKCHANNEL_TEST_URL"):
@@ -62,9 +80,9 @@ def server_url(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Gene
     log = folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "backchannel", "serve", "--port", str(port)],
+            [sys.executable, str(Path(__file__).with_name("held_server.py")), "serve", "--port", str(port)],
             cwd=folder,
-            env=server_environment(),
+            env=server_environment() | {PAUSE_FILE: str(pause_file)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

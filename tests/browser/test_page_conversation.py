@@ -1,12 +1,11 @@
 """A conversation on the page: sending, watching an answer grow, and what one can do with it."""
 
-import asyncio
 import json
 import re
 from typing import Any
 
 import pytest
-from chat_page import ANSWER_MS, ChatPage, OpenPage
+from chat_page import ChatPage, OpenPage, Paused
 from playwright.async_api import Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
@@ -46,16 +45,13 @@ async def test_the_readme_conversation(chat: ChatPage) -> None:
     await expect(chat.alert).to_have_count(0)
 
 
-async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage) -> None:
-    # The steps stand open for little more than a second, so the page itself must watch for them from the start.
-    lines = [
-        chat.steps.get_by_role("listitem").filter(has_text=text)
-        for text in ("Todo is answering", "Create todo")
-    ]
-    watching = [asyncio.create_task(line.wait_for(state="visible", timeout=ANSWER_MS)) for line in lines]
+async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage, paused: Paused) -> None:
+    paused.before_word(0)
     await chat.send(FIRST)
-    await asyncio.gather(*watching)
+    for text in ("Todo is answering", "Create todo"):
+        await expect(chat.steps.get_by_role("listitem").filter(has_text=text)).to_be_visible()
     await chat.screenshot("steps-open")
+    paused.go_on()
     await chat.wait_until_idle()
     summary = chat.steps.get_by_role("button")
     await expect(summary).to_have_attribute("aria-expanded", "false")
@@ -67,19 +63,24 @@ async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage) -
     await expect(chat.steps.get_by_role("listitem").filter(has_text="Create todo")).to_contain_text("done")
 
 
-async def test_an_answer_grows_while_it_is_written(chat: ChatPage) -> None:
-    await chat.send("what can you do?")
-
-    await expect(chat.answers).to_have_attribute("aria-busy", "true")
-    await expect(chat.stop_button).to_be_visible()
-    lengths: list[int] = []
-    while await chat.stop_button.is_visible():
-        lengths.append(len(await chat.answers.last.inner_text()))
-        await chat.page.wait_for_timeout(60)
+async def test_an_answer_grows_while_it_is_written(chat: ChatPage, paused: Paused) -> None:
+    seen: list[str] = []
+    for word in (12, 24, 36):
+        paused.before_word(word)
+        if not seen:
+            await chat.send("what can you do?")
+            await expect(chat.answers).to_contain_text("stand-in")
+        else:
+            await expect(chat.answers).not_to_have_text(seen[-1])
+        await expect(chat.answers).to_have_attribute("aria-busy", "true")
+        await expect(chat.stop_button).to_be_visible()
+        seen.append(await chat.answers.inner_text())
+    paused.go_on()
     await chat.wait_until_idle()
 
-    assert len(set(lengths)) >= 4
-    assert lengths == sorted(lengths)
+    seen.append(await chat.answers.inner_text())
+    lengths = [len(text) for text in seen]
+    assert lengths == sorted(set(lengths))
     # A screen reader hears the whole answer once, at its end.
     answer = await chat.answers.last.locator("p, li").first.inner_text()
     await expect(chat.page.get_by_role("status").filter(has_text=answer)).to_have_count(1)
@@ -107,7 +108,8 @@ async def test_a_reload_brings_the_conversation_back(chat: ChatPage) -> None:
     await expect(await chat.ask("mark it done")).to_contain_text("Buy oat milk")
 
 
-async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage) -> None:
+async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage, paused: Paused) -> None:
+    paused.before_word(12)
     await chat.send("what can you do?")
     await expect(chat.answers).to_contain_text("stand-in")
     assert "#/t/" in chat.page.url
@@ -115,6 +117,9 @@ async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage
     await chat.page.reload()
 
     await expect(chat.questions).to_have_text(["what can you do?"])
+    await expect(chat.answers).to_contain_text("stand-in")
+    await expect(chat.stop_button).to_be_visible()
+    paused.go_on()
     await chat.wait_until_idle()
     await expect(chat.answers).to_contain_text("delete the second one")
     await expect(chat.questions).to_have_count(1)
@@ -153,15 +158,17 @@ async def test_an_answer_can_be_copied(open_page: OpenPage) -> None:
     assert "**Buy oat milk**" in copied
 
 
-async def test_an_answer_can_be_written_anew(chat: ChatPage) -> None:
+async def test_an_answer_can_be_written_anew(chat: ChatPage, paused: Paused) -> None:
     await chat.ask("find nothing at all")
     await chat.ask("what can you do?")
     await expect(chat.button("Regenerate answer")).to_have_count(1)
 
+    paused.before_word(0)
     await chat.button("Regenerate answer").click()
 
     await expect(chat.answers).to_have_count(1)
-    await expect(chat.answers).to_have_count(2, timeout=ANSWER_MS)
+    paused.go_on()
+    await expect(chat.answers).to_have_count(2)
     await chat.wait_until_idle()
     await expect(chat.questions).to_have_count(2)
     await expect(chat.answers.last).to_contain_text("stand-in")

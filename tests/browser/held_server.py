@@ -1,0 +1,53 @@
+"""The server of the browser tests: `backchannel`, whose offline model pauses where a test tells it to.
+
+Whatever shows only while an answer is being written can so be looked at for as long as a slow machine needs.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from agents.items import TResponseStreamEvent
+from openai.types.responses import ResponseOutputItemAddedEvent, ResponseTextDeltaEvent
+
+from backchannel.cli import main
+from backchannel.models.offline import OfflineModel
+
+PAUSE_FILE = "BROWSER_TESTS_PAUSE_FILE"
+LONGEST_PAUSE_SECONDS = 60
+
+_stream = OfflineModel.stream_response
+
+
+@wraps(_stream)
+async def _paused(self: OfflineModel, *args: Any, **options: Any) -> AsyncGenerator[TResponseStreamEvent]:
+    words = 0
+    async for event in _stream(self, *args, **options):
+        if isinstance(event, ResponseOutputItemAddedEvent) and event.item.type == "message":
+            await _pause_before(0)
+        if isinstance(event, ResponseTextDeltaEvent):
+            await _pause_before(words)
+            words += 1
+        yield event
+
+
+async def _pause_before(word: int) -> None:
+    """Wait while the file says that `word` is the first one to hold back."""
+    async with asyncio.timeout(LONGEST_PAUSE_SECONDS):
+        while _first_held_back() == word:  # noqa: ASYNC110 - another process changes it
+            await asyncio.sleep(0.02)
+
+
+def _first_held_back() -> int | None:
+    try:
+        return int(Path(os.environ[PAUSE_FILE]).read_text())
+    except FileNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    OfflineModel.stream_response = _paused
+    main()
