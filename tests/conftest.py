@@ -1,9 +1,16 @@
 """What all tests share."""
 
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
 import pytest
 import structlog
 from agents import set_trace_processors
 from hypothesis import HealthCheck, settings
+
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.migrate import upgrade
+from databases import KINDS, empty_database
 
 # How long an example takes says nothing on a shared machine, and in a fresh clone the first one also pays for
 # Hypothesis's tables of characters.
@@ -34,3 +41,19 @@ def plain_logs() -> None:
 def anyio_backend() -> str:
     """The event loop that the server runs on."""
     return "asyncio"
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
+    """The address of an empty database, of each kind in turn."""
+    with empty_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    """A database with Backchannel's tables, of each kind in turn."""
+    database = Database(database_url)
+    await upgrade(database)
+    yield database
+    await database.close()

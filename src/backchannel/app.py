@@ -19,7 +19,7 @@ from backchannel.runs.runs import Runs
 from backchannel.settings import Settings
 from backchannel.stores.base import RunStore
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import Migrations, upgrade
+from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,8 @@ class Backchannel:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
-            await upgrade(self.database, *self.migrations)
+            bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
+            await bring_up_to_date(self.database, *self.migrations)
             interrupted = await self.run_store.interrupt_abandoned() if self.alone else 0
             if interrupted:
                 log.warning("runs_interrupted_by_crash", runs=interrupted)

@@ -160,6 +160,16 @@ class ChatKitClient:
         """Stop a run; what was said is kept."""
         return _json(await self.http.post(f"/api/chatkit/runs/{run_id}/cancel"))
 
+    async def search(self, query: str, *, limit: int = 20) -> dict[str, Any]:
+        """The caller's threads in which every word of `query` was said: `{"data": [hit, …], "has_more"}`. A hit has
+        the `thread`, its `title` in parts if that matches, and `excerpts` of messages, each with its `parts`."""
+        params = {"q": query, "limit": str(limit)}
+        return _json(await self.http.get("/api/chatkit/threads/search", params=params))
+
+    async def feedback(self, thread_id: str) -> list[dict[str, Any]]:
+        """What the caller thought of a thread's answers, the oldest first."""
+        return _json(await self.http.get(f"/api/chatkit/threads/{thread_id}/feedback"))["data"]
+
     async def open_events(self, run_id: str, last_event_id: str) -> httpx2.Response:
         """Open a run's event stream after an event."""
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}

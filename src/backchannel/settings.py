@@ -40,7 +40,35 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         f"sqlite:///{DATA_FOLDER}/backchannel.db",
-        description="Where conversations are kept: `sqlite:///PATH`.",
+        description="Where conversations are kept: `sqlite:///PATH`, `postgresql://USER:PASSWORD@HOST/NAME` or "
+        "`mysql://USER:PASSWORD@HOST/NAME` (MariaDB too).",
+    )
+    database_migrate: bool = Field(
+        True,
+        description="Whether a start brings the tables up to date. If not, it refuses to run on older ones until "
+        "`backchannel db upgrade` did.",
+    )
+    database_pool_size: int = Field(5, ge=1, le=1000, description="Connections that each process keeps open.")
+    database_max_overflow: int = Field(
+        10, ge=0, le=1000, description="Further connections opened under load and closed after it."
+    )
+    database_pool_timeout_seconds: float = Field(
+        5, gt=0, le=60, description="Wait for a free connection before a request is answered with 503."
+    )
+    database_pool_recycle_seconds: int = Field(
+        1800, ge=-1, description="Age at which a connection is replaced when next used; -1 never."
+    )
+    database_pool_pre_ping: bool = Field(
+        True, description="Ask a connection for a sign of life before each use."
+    )
+    database_statement_timeout_seconds: float = Field(
+        30, gt=0, le=3600, description="Longest time of one statement; on SQLite, of waiting for a writer."
+    )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        description="Threads in which nothing happened for so long are deleted, with all that belongs to them. "
+        "Default: never.",
     )
     public_url: str | None = Field(
         None, description="The address people use, such as `https://chat.example.com`. Default: as requested."
@@ -77,6 +105,10 @@ class Settings(BaseSettings):
         description="How the todo assistant's specialists are reached: `triage` hands the conversation off "
         "to one, `supervisor` keeps it and calls them as tools.",
     )
+    titles: Literal["model", "rule"] = Field(
+        "model", description="Who names threads: a `model`, unless the server's is offline, or a `rule`."
+    )
+    title_model: str | None = Field(None, description="The model that does. Default: the server's own.")
     max_turns: int = Field(20, ge=1, le=200, description="Model calls that one answer may take.")
     history_tokens: int = Field(
         32_000, ge=500, description="About how many tokens of earlier conversation the model is shown."

@@ -6,20 +6,32 @@ nobody's rows can be reached by somebody else.
 
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations, run_env
-from backchannel.stores.sql.ownership import delete_owned, insert_owned, owned, select_owned, update_owned
+from backchannel.stores.sql.ownership import (
+    delete_owned,
+    insert_owned,
+    owned,
+    select_owned,
+    update_owned,
+    upsert_owned,
+)
 from backchannel.stores.sql.tables import owner_columns
-from backchannel.stores.sql.types import BigId, UtcDateTime
+from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 __all__ = [
     "BigId",
     "Database",
+    "Exact",
+    "LongText",
     "Migrations",
     "UtcDateTime",
     "delete_owned",
     "insert_owned",
     "owned",
     "owner_columns",
+    "repeatable",
     "run_env",
     "select_owned",
     "update_owned",
+    "upsert_owned",
 ]

@@ -20,6 +20,7 @@ from backchannel.errors import ConfigurationError
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.models.provider import Models
 from backchannel.settings import AuthMethod, Settings
+from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
@@ -37,14 +38,20 @@ def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchan
     Raises:
         ConfigurationError: A setting is wrong, or the target is nothing that can be served.
     """
-    database = Database(settings.database_url)
+    database = open_database(settings)
     store = SqlStore(database)
     provided = {"settings": settings, "database": database, "store": store}
     served = _resolve(target, provided)
     bundle = Bundle(cast("Agent[Any]", served)) if isinstance(served, Agent) else served
     if isinstance(bundle, Bundle):
         models = Models(settings)
-        options = AnswerOptions(models, settings.max_turns, settings.history_tokens)
+        options = AnswerOptions(
+            models,
+            settings.max_turns,
+            settings.history_tokens,
+            titles=settings.titles == "model" and not (settings.offline and settings.title_model is None),
+            title_model=settings.title_model,
+        )
         server: ChatKitServer[Any] = ChatServer(bundle.agent, store, options)
     elif isinstance(served, ChatKitServer):
         server, bundle, models = cast("ChatKitServer[Any]", served), None, None
@@ -66,6 +73,23 @@ def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchan
         alone=alone,
         models=models,
     )
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of the settings. Nothing is connected before it is used.
+
+    Raises:
+        ConfigurationError: See `Database`.
+    """
+    pool = PoolOptions(
+        size=settings.database_pool_size,
+        overflow=settings.database_max_overflow,
+        timeout=settings.database_pool_timeout_seconds,
+        recycle=settings.database_pool_recycle_seconds,
+        pre_ping=settings.database_pool_pre_ping,
+        statement_timeout=settings.database_statement_timeout_seconds,
+    )
+    return Database(settings.database_url, pool)
 
 
 def load_target(spec: str) -> Target:

@@ -2,158 +2,13 @@
 
 import asyncio
 import json
-import socket
 from typing import Any
 
 import pytest
-import uvicorn
 from agents import Agent, function_tool
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, StreamingResponse
-from starlette.routing import Route
 
 from backchannel.testing import ServerError
-
-WORDS = ["Hello ", "from ", "afar"]
-
-
-class Upstream:
-    """A model server of another vendor.
-
-    Attributes:
-        requests: The bodies that came, with the path.
-        hold: When set to an unset event, answers stop before the last word until it is set.
-        closed: How many streams the client closed early.
-        status: Answer with this status in place of a stream.
-    """
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, Any]]] = []
-        self.hold: asyncio.Event | None = None
-        self.closed = 0
-        self.status = 200
-        self.call_tool = False
-        self.url = ""
-
-    async def responses(self, request: Request):
-        return await self._answer(request, self._responses_events)
-
-    async def completions(self, request: Request):
-        return await self._answer(request, self._completion_events)
-
-    async def _answer(self, request: Request, events):
-        body = await request.json()
-        self.requests.append((request.url.path, body))
-        if self.status != 200:
-            return JSONResponse(
-                {"error": {"message": "upstream detail", "type": "x"}}, status_code=self.status
-            )
-        return StreamingResponse(self._guard(events(body)), media_type="text/event-stream")
-
-    async def _guard(self, events):
-        done = False
-        try:
-            async for event in events:
-                yield event
-            done = True
-        finally:
-            self.closed += not done
-
-    async def _words(self):
-        for number, word in enumerate(WORDS):
-            if self.hold is not None and number == len(WORDS) - 1:
-                await self.hold.wait()
-            yield word
-
-    async def _responses_events(self, body):
-        message = {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "status": "in_progress",
-            "content": [],
-        }
-        part = {"type": "output_text", "text": "", "annotations": []}
-        place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-        sequence = 0
-
-        def sse(kind: str, **fields: Any) -> str:
-            nonlocal sequence
-            sequence += 1
-            return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': sequence, **fields})}\n\n"
-
-        response = {
-            "id": "resp_1", "object": "response", "created_at": 0, "model": body["model"], "output": [],
-            "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "status": "in_progress",
-        }  # fmt: skip
-        yield sse("response.created", response=response)
-        yield sse("response.output_item.added", output_index=0, item=message)
-        yield sse("response.content_part.added", part=part, **place)
-        async for word in self._words():
-            yield sse("response.output_text.delta", delta=word, logprobs=[], **place)
-        text = "".join(WORDS)
-        yield sse("response.output_text.done", text=text, logprobs=[], **place)
-        finished = {**message, "status": "completed", "content": [{**part, "text": text}]}
-        yield sse("response.output_item.done", output_index=0, item=finished)
-        usage = {
-            "input_tokens": 7, "output_tokens": 3, "total_tokens": 10,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens_details": {"reasoning_tokens": 0},
-        }  # fmt: skip
-        yield sse(
-            "response.completed",
-            response={**response, "status": "completed", "output": [finished], "usage": usage},
-        )
-
-    async def _completion_events(self, body):
-        def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
-            choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            data = {
-                "id": "c1",
-                "object": "chat.completion.chunk",
-                "created": 0,
-                "model": body["model"],
-                "choices": [choice],
-            }
-            return f"data: {json.dumps(data)}\n\n"
-
-        if self.call_tool and body["messages"][-1]["role"] != "tool":
-            function = {"name": "add", "arguments": '{"a": 2, "b": 3}'}
-            yield chunk(
-                {
-                    "role": "assistant",
-                    "tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}],
-                }
-            )
-            yield chunk({}, "tool_calls")
-        else:
-            yield chunk({"role": "assistant", "content": ""})
-            async for word in self._words():
-                yield chunk({"content": word})
-            yield chunk({}, "stop")
-        yield "data: [DONE]\n\n"
-
-
-@pytest.fixture
-async def upstream():
-    upstream = Upstream()
-    routes = [
-        Route("/v1/responses", upstream.responses, methods=["POST"]),
-        Route("/v1/chat/completions", upstream.completions, methods=["POST"]),
-    ]
-    server = uvicorn.Server(
-        uvicorn.Config(Starlette(routes=routes), log_config=None, timeout_graceful_shutdown=1)
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    upstream.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    yield upstream
-    if upstream.hold:
-        upstream.hold.set()
-    server.should_exit = True
-    await asyncio.wait_for(task, 10)
-    listener.close()
+from wire.upstream import Upstream, listening_upstream
 
 
 @function_tool
@@ -162,8 +17,15 @@ def add(a: int, b: int) -> str:
     return str(a + b)
 
 
+@pytest.fixture
+async def upstream():
+    async with listening_upstream() as upstream:
+        yield upstream
+
+
 async def served_with(serve, upstream: Upstream, agent: Agent, **settings: Any):
-    environment = {"OPENAI_API_KEY": "sk-test-key-000", "OPENAI_BASE_URL": upstream.url, **settings}
+    environment = {"OPENAI_API_KEY": "sk-test-key-000", "OPENAI_BASE_URL": upstream.url, "titles": "rule"}
+    environment |= settings
     return await serve(agent, **environment)
 
 
@@ -255,3 +117,51 @@ async def test_an_agent_that_needs_a_key_says_so_when_there_is_none(serve):
     assert "OPENAI_API_KEY" in events[-1]["message"]
     with pytest.raises(ServerError):
         await served.person.request("threads.create", {})
+
+
+@pytest.mark.row("H8")
+@pytest.mark.parametrize("api", ["responses", "chat_completions"])
+async def test_a_model_names_the_thread_and_clients_are_told(serve, upstream: Upstream, api: str) -> None:
+    served = await served_with(serve, upstream, Agent(name="A"), titles="model", model="m", model_api=api)
+
+    thread_id, events = await served.create("please remind me of oat milk\nand of other errands")
+
+    told = [event["thread"]["title"] for event in events if event["type"] == "thread.updated"]
+    assert told == ["Please remind me of oat milk", "Oat milk & errands"]
+    (named,) = [body for _, body in upstream.requests if not body.get("stream")]
+    assert "<message>" in json.dumps(named)
+    assert events.index(
+        next(event for event in events if event["type"] == "thread.item.done" and "assistant" in str(event))
+    ) < max(place for place, event in enumerate(events) if event["type"] == "thread.updated")
+    async with served.person.http.stream("GET", f"/api/chatkit/threads/{thread_id}") as response:
+        await response.aread()
+    assert response.json()["title"] == "Oat milk & errands"
+    # It is named once.
+    await (await served.person.say("more", thread_id)).events()
+    assert len([body for _, body in upstream.requests if not body.get("stream")]) == 1
+
+
+@pytest.mark.row("H8")
+async def test_a_title_that_fails_leaves_the_rules_and_the_answer(serve, upstream: Upstream) -> None:
+    upstream.title = " *** "
+    served = await served_with(serve, upstream, Agent(name="A"), titles="model", model="m")
+    _, events = await served.create("find milk")
+    assert [event["thread"]["title"] for event in events if event["type"] == "thread.updated"] == [
+        "Find milk"
+    ]
+    assert not [event for event in events if event["type"] == "error"]
+
+
+@pytest.mark.row("H8")
+async def test_a_persons_title_is_never_overwritten(serve, upstream: Upstream) -> None:
+    upstream.hold = asyncio.Event()
+    served = await served_with(serve, upstream, Agent(name="A"), titles="model", model="m")
+    stream = await served.person.say("find milk")
+    events: list[dict[str, Any]] = []
+    async for event in stream:
+        events.append(event)
+        if event["type"] == "thread.item.added":
+            thread_id = events[0]["thread"]["id"]
+            await served.person.request("threads.update", {"thread_id": thread_id, "title": "Mine"})
+            upstream.hold.set()
+    assert (await served.person.request("threads.get_by_id", {"thread_id": thread_id}))["title"] == "Mine"

@@ -32,7 +32,7 @@ from backchannel.chat.turn import Server
 from backchannel.chat.wire import dated, encode, items_response, thread_response
 from backchannel.context import RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
-from backchannel.stores.base import PatchesThreads
+from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -122,12 +122,37 @@ async def list_items(
 async def rename(server: Server, thread_id: str, title: str, context: RequestContext) -> Thread:
     """Set a thread's title and nothing else of it."""
     thread = await load_thread(server, thread_id, context)
-    thread.title = title
     if isinstance(server.store, PatchesThreads):
-        await server.store.update_thread(thread_id, {"title": title}, context)
-    else:
-        await server.store.save_thread(thread, context)
+        return thread_response(await server.store.update_thread(thread_id, {"title": title}, context))
+    thread.title = title
+    await server.store.save_thread(thread, context)
     return thread_response(thread)
+
+
+async def search(server: Server, query: str, limit: int, context: RequestContext) -> SearchResult:
+    """The caller's threads in which every word of `query` was said.
+
+    Raises:
+        NotEnabledError: The server's store cannot search.
+        InvalidInputError: The query is empty.
+    """
+    if not query.strip():
+        raise InvalidInputError("q: say what to look for.")
+    if not isinstance(server.store, SearchesThreads):
+        raise NotEnabledError("This server's store cannot search.")
+    return await server.store.search_threads(query, limit, context)
+
+
+async def feedback(server: Server, thread_id: str, context: RequestContext) -> Sequence[Feedback]:
+    """What the caller thought of a thread's answers.
+
+    Raises:
+        NotEnabledError: The server's store keeps no feedback.
+    """
+    await load_thread(server, thread_id, context)
+    if not isinstance(server.store, KeepsFeedback):
+        raise NotEnabledError("This server's store keeps no feedback.")
+    return await server.store.load_feedback(thread_id, context)
 
 
 async def delete_thread(server: Server, thread_id: str, context: RequestContext) -> None:

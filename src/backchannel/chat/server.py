@@ -1,7 +1,8 @@
 """The ChatKit server that answers with an agent."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, override
 
@@ -21,7 +22,7 @@ from chatkit.types import (
 from backchannel.chat.activity import settle
 from backchannel.chat.answer import AnswerContext, stream_answer
 from backchannel.chat.history import HistoryConverter, load_history, to_model_input
-from backchannel.chat.titles import title_from
+from backchannel.chat.titles import title_by_model, title_from
 from backchannel.context import RequestContext
 from backchannel.stores.base import KeepsFeedback
 
@@ -35,12 +36,16 @@ class AnswerOptions:
         max_turns: Model calls per answer, at most.
         history_tokens: About how much of the earlier conversation the model is shown.
         converter: Turns thread items into model input.
+        titles: Whether a model names threads. The rule does it at once in any case.
+        title_model: The model that does; `None` for the provider's default.
     """
 
     model_provider: ModelProvider
     max_turns: int = 20
     history_tokens: int = 32_000
     converter: ThreadItemConverter = field(default_factory=HistoryConverter)
+    titles: bool = False
+    title_model: str | None = None
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -67,8 +72,40 @@ class ChatServer(ChatKitServer[RequestContext]):
         input_user_message: UserMessageItem | None,
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
-        if thread.title is None and input_user_message is not None:
-            thread.title = title_from(_text(input_user_message))
+        async with (
+            self._naming(thread, input_user_message, context),
+            aclosing(self._answer(thread, context)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    @asynccontextmanager
+    async def _naming(
+        self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
+    ) -> AsyncGenerator[None]:
+        """Name a thread without a title: by rule at once, and better, if a model can, when its answer is made."""
+        text = _text(message) if message is not None and thread.title is None else ""
+        by_rule = title_from(text)
+        if by_rule is None:
+            yield
+            return
+        thread.title = by_rule
+        if not self.options.titles:
+            yield
+            return
+        models, name = self.options.model_provider, self.options.title_model
+        naming = asyncio.create_task(title_by_model(models, name, text, context.usage))
+        try:
+            yield
+            # What a person or the application called the thread meanwhile is kept.
+            if (title := await naming) is not None and thread.title == by_rule:
+                thread.title = title
+        finally:
+            naming.cancel()
+
+    async def _answer(
+        self, thread: ThreadMetadata, context: RequestContext
+    ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
         # Tools find the caller in the context; nothing that the model says decides whose rows they touch.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)

@@ -161,13 +161,11 @@ class Driver:
         }
         store = self._server.store
         if isinstance(store, PatchesThreads):
-            current = await store.load_thread(thread.id, self._context)
-            if current.title != self._known.title:
-                # A person named the thread while the answer was made: their name stays.
-                changes.pop("title", None)
-            if changes:
-                await store.update_thread(thread.id, changes, self._context)
-            current = current.model_copy(update=changes)
+            # A person may name the thread while the answer is made: their name stays.
+            current = await store.update_thread(
+                thread.id, changes, self._context, unless_renamed_from=self._known.title
+            )
+            thread.title = current.title
         else:
             await store.save_thread(thread, self._context)
             current = thread

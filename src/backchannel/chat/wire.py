@@ -25,14 +25,13 @@ from chatkit.types import (
 from pydantic import BaseModel
 
 from backchannel.event_logs.base import Event
+from backchannel.stores.text import json_of
 from backchannel.stores.times import to_utc
 
 
 def encode(model: BaseModel) -> bytes:
     """A model's JSON as ChatKit clients get it: no nulls, and no metadata of attachments."""
-    return model.model_dump_json(
-        by_alias=True, exclude_none=True, context={"exclude_metadata": True}
-    ).encode()
+    return json_of(model, by_alias=True, context={"exclude_metadata": True}).encode()
 
 
 def encode_event(event: ThreadStreamEvent) -> Event:

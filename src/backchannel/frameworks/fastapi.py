@@ -16,7 +16,8 @@ from backchannel.http.errors import on_backchannel_error, on_http_exception, on_
 from backchannel.http.gateway import Gateway
 from backchannel.http.health import health_router
 from backchannel.http.page import page_routes
-from backchannel.http.rest import runs_router, threads_router
+from backchannel.http.runs import runs_router
+from backchannel.http.threads import threads_router
 
 LOOPBACK_ORIGINS = r"https?://(localhost|[a-z0-9-]+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
 

@@ -7,6 +7,7 @@ time; the answer is made and kept all the same.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import structlog
 from chatkit.store import NotFoundError as StoreNotFoundError
@@ -14,7 +15,7 @@ from chatkit.types import StreamingReq
 
 from backchannel.chat.acceptance import accept, load_thread, thread_of
 from backchannel.chat.failures import explain, failure_event
-from backchannel.chat.turn import Driver, Server, TurnFailedError
+from backchannel.chat.turn import Driver, Server, Turn, TurnFailedError
 from backchannel.chat.wire import encode_event
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import BackchannelError, ConflictError, NotFoundError, UnavailableError
@@ -23,7 +24,7 @@ from backchannel.ids import new_id
 from backchannel.runs.attempts import Attempts
 from backchannel.runs.queue import Queues
 from backchannel.runs.run import Run
-from backchannel.stores.base import RunRecord, RunStore
+from backchannel.stores.base import RunRecord, RunStore, WritesAtomically
 from backchannel.stores.times import utc_now
 
 log = structlog.get_logger(__name__)
@@ -197,14 +198,20 @@ class Runs:
         await waiting
 
     async def _answer(self, run: Run, request: StreamingReq, stack: AsyncExitStack) -> None:
-        turn = await accept(self._server, request, run.context)
+        async def take_in() -> Turn:
+            turn = await accept(self._server, request, run.context)
+            await self._store.add(replace(run.record(), thread_id=turn.thread.id), run.identity)
+            return turn
+
+        # What the person did and the run that answers it are kept together, or not at all.
+        store = self._server.store
+        turn = await (store.atomically(take_in) if isinstance(store, WritesAtomically) else take_in())
+        run.kept = True
         if run.thread_id is None:
             # Nobody knows the new thread yet, so this does not wait; it makes the next message wait.
             run.thread_id = turn.thread.id
             await self._wait_for_turn(run, turn.thread.id, stack)
         structlog.contextvars.bind_contextvars(run_id=run.id, thread_id=run.thread_id)
-        await self._store.add(run.record(), run.identity)
-        run.kept = True
         log.info("run_started", operation=run.operation)
         run.settle()
         driver = Driver(

@@ -22,3 +22,8 @@ def to_sdk(moment: datetime) -> datetime:
 def utc_now() -> datetime:
     """The present moment in UTC."""
     return datetime.now(UTC)
+
+
+def utc_text(moment: datetime) -> str:
+    """The moment as clients get it: ISO 8601 in UTC, with `Z`."""
+    return to_utc(moment).isoformat().replace("+00:00", "Z")

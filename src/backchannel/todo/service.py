@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backchannel.context import Identity
 from backchannel.errors import ConflictError, NotFoundError, UnavailableError
 from backchannel.ids import new_id
-from backchannel.sql import Database, delete_owned, insert_owned, select_owned, update_owned
+from backchannel.sql import Database, delete_owned, repeatable, select_owned, update_owned, upsert_owned
 from backchannel.todo.due_dates import DueDate
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoPage, TodoQuery
 from backchannel.todo.relevance import Candidate, rank
@@ -60,7 +60,7 @@ class TodoService:
     def __init__(
         self, database: Database, *, max_todos: int = MAX_TODOS, clock: Callable[[], datetime] = _utc_now
     ) -> None:
-        self._database = database
+        self.database = database
         self._max_todos = max_todos
         self._clock = clock
 
@@ -82,15 +82,21 @@ class TodoService:
             "updated_at": now,
             "completed_at": None,
         }
+        await self._keep(identity, values)
+        return _todo(values)
+
+    @repeatable
+    async def _keep(self, identity: Identity, values: Mapping[str, Any]) -> None:
+        new = upsert_owned(self.database.dialect, identity, todos, values, key=("id",), change=())
         async with self._write() as connection:
             if await _count(connection, identity) >= self._max_todos:
                 raise ConflictError(
                     f"You have {self._max_todos} todos, and that is as many as can be kept. "
                     f"Delete some of them first."
                 )
-            await connection.execute(insert_owned(identity, todos, values))
-        return _todo(values)
+            await connection.execute(new)
 
+    @repeatable
     async def get(self, identity: Identity, todo_id: str) -> Todo:
         """One todo.
 
@@ -100,6 +106,7 @@ class TodoService:
         async with self._read() as connection:
             return await _get(connection, identity, todo_id)
 
+    @repeatable
     async def list(self, identity: Identity, which: TodoFilter | None = None) -> TodoPage:
         """The person's todos: open before completed, then by due date (none comes last), then the highest
         priority first, then the oldest first."""
@@ -111,6 +118,7 @@ class TodoService:
             found = await connection.execute(statement.limit(which.limit).offset(which.offset))
             return _page(which, [_todo(row) for row in found.mappings()], total)
 
+    @repeatable
     async def search(self, identity: Identity, which: TodoQuery) -> TodoPage:
         """The person's todos that match the words of the query, the most relevant first; equally relevant
         ones in the order of `list`. Without words it is the same as `list`.
@@ -133,6 +141,7 @@ class TodoService:
         # A todo may have been deleted meanwhile.
         return _page(which, [by_id[todo_id] for todo_id in shown if todo_id in by_id], len(ids))
 
+    @repeatable
     async def update(self, identity: Identity, todo_id: str, changes: TodoChanges) -> Todo:
         """Change the fields that were set in `changes`. With none set, the todo stays as it is.
 
@@ -147,6 +156,7 @@ class TodoService:
                 )
             return await _get(connection, identity, todo_id)
 
+    @repeatable
     async def complete(self, identity: Identity, todo_id: str) -> Todo:
         """Mark a todo as completed. One that is completed already stays as it is.
 
@@ -163,6 +173,7 @@ class TodoService:
                 )
             return await _get(connection, identity, todo_id)
 
+    @repeatable
     async def delete(self, identity: Identity, todo_id: str) -> Todo:
         """Remove a todo for good, and say what it was.
 
@@ -190,12 +201,12 @@ class TodoService:
 
     @asynccontextmanager
     async def _read(self) -> AsyncGenerator[AsyncConnection]:
-        async with _reachable(), self._database.read() as connection:
+        async with _reachable(), self.database.read() as connection:
             yield connection
 
     @asynccontextmanager
     async def _write(self) -> AsyncGenerator[AsyncConnection]:
-        async with _reachable(), self._database.write() as connection:
+        async with _reachable(), self.database.write() as connection:
             yield connection
 
 

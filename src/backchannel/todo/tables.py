@@ -1,8 +1,8 @@
 """The table of todos, as the newest migration leaves it."""
 
-from sqlalchemy import Boolean, Column, DateTime, Index, MetaData, SmallInteger, String, Table
+from sqlalchemy import Boolean, Column, DateTime, Index, MetaData, SmallInteger, Table
 
-from backchannel.sql import Migrations, UtcDateTime, owner_columns
+from backchannel.sql import Exact, Migrations, UtcDateTime, owner_columns
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -11,12 +11,12 @@ metadata = MetaData(
 todos = Table(
     "todos",
     metadata,
-    Column("id", String(80), primary_key=True),
+    Column("id", Exact(80), primary_key=True),
     *owner_columns(),
-    Column("title", String(200), nullable=False),
-    Column("description", String(1000), nullable=False),
+    Column("title", Exact(200), nullable=False),
+    Column("description", Exact(1000), nullable=False),
     Column("priority", SmallInteger, nullable=False),
-    Column("status", String(20), nullable=False),
+    Column("status", Exact(20), nullable=False),
     # The wall clock of the person, whose time zone nobody knows; see `due_dates`.
     Column("due_at", DateTime),
     Column("due_has_time", Boolean, nullable=False),

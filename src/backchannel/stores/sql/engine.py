@@ -1,47 +1,70 @@
-"""The database: one engine, short transactions, and what differs between engines at connect time.
+"""The database: one engine, short transactions, and an error that a person may read when it fails.
 
 Nothing here is held across a stream: `read()` and `write()` are for a few statements and give their
-connection back at once.
+connection back at once. What differs between databases is in `dialects`.
 """
 
-import sqlite3
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from backchannel.errors import ConfigurationError
+from backchannel.errors import BackchannelError, UnavailableError
+from backchannel.stores.sql.dialects import PoolOptions, dialect_of
 
-SQLITE_BUSY_SECONDS = 10
-"""How long a SQLite writer waits for another process's write before it gives up."""
+RETRY_AFTER_SECONDS = 2
+"""What callers are told when the database cannot serve them now."""
 
-_WRITE = "backchannel_write"
+
+class TransactionLostError(UnavailableError):
+    """The transaction was rolled back for a reason that may not come again: a deadlock, a conflict with another
+    writer, a connection that ended. `transactions.repeatable` does it again.
+
+    Attributes:
+        unclear: Whether it may have been committed all the same, because the connection ended in the commit.
+    """
+
+    unclear: bool = False
 
 
 class Database:
     """A pool of connections to one database.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `sqlite://` for one that lives in memory.
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` for one that lives in memory,
+            `postgresql://USER:PASSWORD@HOST/NAME` or `mysql://USER:PASSWORD@HOST/NAME`.
+        pool: How many connections, and for how long anything waits.
 
     Raises:
         ConfigurationError: The URL is not one that can be served, or its folder cannot be made.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = _parse(url)
-        self.engine = _create_engine(self.url)
+    def __init__(self, url: str, pool: PoolOptions | None = None) -> None:
+        self.url, self.dialect = dialect_of(url)
+        self._pool = pool or PoolOptions()
+        self.engine = self._create_engine(hurried=True)
+        self._joined: ContextVar[tuple[AsyncConnection, object] | None] = ContextVar("joined", default=None)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection for statements that change nothing. They see one consistent state."""
-        async with self.engine.connect() as connection:
+        """A connection for statements that change nothing. Each of them sees one consistent state.
+
+        Raises:
+            UnavailableError: All connections are in use, or the database cannot be reached.
+        """
+        if (joined := self._ours()) is not None:
+            yield joined
+            return
+        async with self._told(), self._connected(self.engine) as connection:
+            if self.dialect.read_options:
+                await connection.execution_options(**self.dialect.read_options)
             yield connection
 
     @asynccontextmanager
@@ -49,15 +72,95 @@ class Database:
         """A connection in a transaction that commits on leaving and rolls back on any exception.
 
         On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`), so that what was read inside the
-        transaction is still true when it writes.
+        transaction is still true when it writes. Inside `together` it is part of that transaction.
+
+        Raises:
+            UnavailableError: All connections are in use, or the database cannot be reached.
+            TransactionLostError: The transaction has to be done again.
         """
-        async with self.engine.connect() as connection:
-            await connection.execution_options(**{_WRITE: True})
-            async with connection.begin():
+        if (joined := self._ours()) is not None:
+            yield joined
+            return
+        async with self._told(), self._connected(self.engine) as connection:
+            if self.dialect.write_options:
+                await connection.execution_options(**self.dialect.write_options)
+            transaction = await connection.begin()
+            try:
                 yield connection
+            except BaseException:
+                if transaction.is_active:
+                    await transaction.rollback()
+                raise
+            await self._commit(connection)
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.commit()
+        except DBAPIError as error:
+            told = self._explain(error)
+            if isinstance(told, TransactionLostError):
+                told.unclear = error.connection_invalidated
+            raise told or error from error
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None]:
+        """Make one transaction of every `write()` and `read()` of this task inside the block: all or nothing.
+
+        Tasks that the block starts are not part of it.
+        """
+        if self._ours() is not None:
+            yield
+            return
+        async with self.write() as connection:
+            token = self._joined.set((connection, asyncio.current_task()))
+            try:
+                yield
+            finally:
+                self._joined.reset(token)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this task is inside `together`."""
+        return self._ours() is not None
+
+    def _ours(self) -> AsyncConnection | None:
+        joined = self._joined.get()
+        # A task inherits the variables of the one that started it, but must not use its connection.
+        return joined[0] if joined is not None and joined[1] is asyncio.current_task() else None
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncGenerator[AsyncConnection]:
+        """A connection in a transaction without time limits, for work that one process at a time may do.
+
+        Of several processes that ask with the same name, each gets its turn when the one before has committed.
+        On MariaDB and MySQL, what changes the schema commits at once and is not rolled back.
+        """
+        in_memory = isinstance(self.engine.pool, StaticPool)
+        engine = self.engine if in_memory else self._create_engine(hurried=False)
+        try:
+            async with self._told(), self._connected(engine) as connection:
+                await connection.execution_options(**self.dialect.write_options)
+                async with self.dialect.lock(connection, name):
+                    yield connection
+                    await connection.commit()
+        finally:
+            if not in_memory:
+                await engine.dispose()
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+        connection = engine.connect()
+        try:
+            await connection.start()
+        except OSError as error:
+            raise self._out_of_reach() from error
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def check(self) -> None:
-        """Ask the database for an answer; raises what the driver raises when there is none."""
+        """Ask the database for an answer; raises `UnavailableError` when there is none."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
@@ -65,53 +168,42 @@ class Database:
         """Close every connection. The object is of no use afterwards."""
         await self.engine.dispose()
 
+    def _create_engine(self, *, hurried: bool) -> AsyncEngine:
+        arguments: dict[str, Any] = self.dialect.engine_arguments(self.url, self._pool, hurried=hurried)
+        # What people write must not get into logs by way of an error's text.
+        engine = create_async_engine(self.url, hide_parameters=True, **arguments)
+        self.dialect.prepare(engine.sync_engine)
+        return engine
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError(
-            "BACKCHANNEL_DATABASE_URL is not a database URL such as sqlite:///.backchannel/backchannel.db"
-        ) from None
-    if parsed.get_backend_name() != "sqlite":
-        raise ConfigurationError(
-            f"BACKCHANNEL_DATABASE_URL: {parsed.get_backend_name()} is not supported yet; use sqlite:///PATH"
+    @asynccontextmanager
+    async def _told(self) -> AsyncGenerator[None]:
+        """Turn what the driver raises into what a caller may be told, where the database is the cause."""
+        try:
+            yield
+        except (DBAPIError, NoFreeConnection, ConnectionError, TimeoutError) as error:
+            told = self._explain(error)
+            if told is None:
+                raise
+            raise told from error
+
+    def _explain(self, error: Exception) -> BackchannelError | None:
+        if isinstance(error, NoFreeConnection):
+            return UnavailableError(
+                "The server is busy: every connection to its database is in use. Try again in a moment.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
+        if not isinstance(error, DBAPIError):
+            # Some drivers let the errors of the socket through.
+            return self._out_of_reach()
+        if self.dialect.is_conflict(error):
+            return TransactionLostError(
+                "Somebody else changed the same thing at the same time. Try again.", retry_after=1
+            )
+        if error.connection_invalidated or self.dialect.is_out_of_reach(error):
+            return self._out_of_reach()
+        return None
+
+    def _out_of_reach(self) -> TransactionLostError:
+        return TransactionLostError(
+            "The server's database cannot be reached. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         )
-    return parsed.set(drivername="sqlite+aiosqlite")
-
-
-def _create_engine(url: URL) -> AsyncEngine:
-    in_memory = not url.database or url.database == ":memory:"
-    options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {"pool_size": 5, "max_overflow": 5}
-    if not in_memory:
-        _make_folder(Path(url.database or ""))
-    # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
-    engine = create_async_engine(
-        url, connect_args={"isolation_level": None, "timeout": SQLITE_BUSY_SECONDS}, **options
-    )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"BACKCHANNEL_DATABASE_URL: the folder {path.parent} cannot be made ({error.strerror})."
-        ) from None
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    cursor = connection.cursor()
-    # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
-    # Source: https://www.sqlite.org/pragma.html#pragma_synchronous
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -5,17 +5,22 @@ and so may every application that keeps tables in the same database; each set co
 of its own.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
-from backchannel.errors import ConfigurationError
+from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.tables import metadata
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,34 @@ class Migrations:
         """The table that holds the applied version."""
         return f"{self.name}_version"
 
+    def scripts(self) -> ScriptDirectory:
+        """The steps of the set."""
+        return ScriptDirectory.from_config(self.config())
+
+    def config(self) -> Config:
+        """What Alembic wants to know."""
+        config = Config()
+        config.set_main_option("script_location", self.location)
+        config.set_main_option("path_separator", "os")
+        config.attributes["migrations"] = self
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Where one set of migrations stands in a database.
+
+    Attributes:
+        current: The applied version; `None` in an empty database.
+        newest: The newest one that the code knows.
+        pending: What an upgrade would apply, in order, as `version: what it does`.
+    """
+
+    name: str
+    current: str | None
+    newest: str | None
+    pending: Sequence[str]
+
 
 CORE = Migrations("backchannel", "backchannel.stores.sql:migrations", metadata)
 
@@ -44,36 +77,108 @@ CORE = Migrations("backchannel", "backchannel.stores.sql:migrations", metadata)
 async def upgrade(database: Database, *sets: Migrations) -> None:
     """Bring the database to the newest version of Backchannel's own tables and of each given set.
 
-    Each set is upgraded in one transaction that holds the write lock: of several processes one migrates, the
-    others wait and find nothing to do, and a failure leaves the set as it was.
+    Of several processes one migrates, the others wait and find nothing to do. On SQLite and PostgreSQL each set is
+    one transaction and a failure leaves it as it was; MariaDB and MySQL commit every change of the schema at once.
 
     Raises:
-        ConfigurationError: The database was written by a newer version of the code.
+        ConfigurationError: The database cannot be reached, or was written by a newer version of the code.
     """
     for migrations in (CORE, *sets):
-        async with database.write() as connection:
-            await connection.run_sync(_upgrade, migrations)
+        await _alone(database, migrations, lambda connection, each=migrations: _upgrade(connection, each))
+
+
+async def downgrade(database: Database, migrations: Migrations, version: str) -> None:
+    """Take one set of migrations back to `version`, or to nothing with `base`. What the undone steps added is lost.
+
+    Raises:
+        ConfigurationError: There is no such version below the present one, or see `upgrade`.
+    """
+    await _alone(database, migrations, lambda connection: _downgrade(connection, migrations, version))
+
+
+async def versions(database: Database, *sets: Migrations) -> Sequence[Version]:
+    """Where Backchannel's own tables and each given set stand.
+
+    Raises:
+        ConfigurationError: The database cannot be reached, or was written by a newer version of the code.
+    """
+    found: list[Version] = []
+    for migrations in (CORE, *sets):
+        await _alone(
+            database, migrations, lambda connection, each=migrations: found.append(_version(connection, each))
+        )
+    return found
+
+
+async def check_newest(database: Database, *sets: Migrations) -> None:
+    """Make sure that there is nothing to migrate.
+
+    Raises:
+        ConfigurationError: There is, or see `versions`.
+    """
+    for version in await versions(database, *sets):
+        if version.pending:
+            raise ConfigurationError(
+                f"BACKCHANNEL_DATABASE_URL: the {version.name} tables are at version {version.current or 'none'}, "
+                f"this version of the code needs {version.newest}. Run `backchannel db upgrade`."
+            )
+
+
+async def _alone(database: Database, migrations: Migrations, work: Callable[[Connection], None]) -> None:
+    try:
+        async with database.alone(f"{migrations.name}_migrations") as connection:
+            await connection.run_sync(work)
+    except ConfigurationError:
+        raise
+    except BackchannelError as error:
+        cause = error.__cause__
+        reason = " ".join(str(getattr(cause, "orig", None) or cause or error.message).split())
+        raise ConfigurationError(
+            f"BACKCHANNEL_DATABASE_URL: the database cannot be used ({reason})."
+        ) from error
 
 
 def _upgrade(connection: Connection, migrations: Migrations) -> None:
-    config = Config()
-    config.set_main_option("script_location", migrations.location)
-    config.set_main_option("path_separator", "os")
-    config.attributes.update(connection=connection, migrations=migrations)
-    _refuse_newer(connection, migrations, ScriptDirectory.from_config(config))
+    version = _version(connection, migrations)
+    if not version.pending:
+        return
+    log.info(
+        "database_upgrade", tables=migrations.name, from_version=version.current, steps=len(version.pending)
+    )
+    config = migrations.config()
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def _refuse_newer(connection: Connection, migrations: Migrations, scripts: ScriptDirectory) -> None:
+def _downgrade(connection: Connection, migrations: Migrations, version: str) -> None:
+    _version(connection, migrations)
+    config = migrations.config()
+    config.attributes["connection"] = connection
+    try:
+        command.downgrade(config, version)
+    except CommandError as error:
+        raise ConfigurationError(
+            f"The {migrations.name} tables have no version {version} ({error})."
+        ) from error
+
+
+def _version(connection: Connection, migrations: Migrations) -> Version:
+    scripts = migrations.scripts()
     opts = {"version_table": migrations.version_table}
     found = MigrationContext.configure(connection, opts=opts).get_current_heads()
-    known = {script.revision for script in scripts.walk_revisions()}
-    if unknown := set(found) - known:
+    steps = {script.revision: script for script in scripts.walk_revisions()}
+    if unknown := set(found) - set(steps):
         raise ConfigurationError(
             f"BACKCHANNEL_DATABASE_URL: the database is at version {', '.join(sorted(unknown))} of its "
             f"{migrations.name} tables, which this version of the code does not know. Install the version "
             f"that wrote it, or use another database."
         )
+    current = found[0] if found else None
+    pending = [
+        f"{script.revision}: {script.doc}"
+        for script in reversed(list(scripts.iterate_revisions("head", current or "base")))
+    ]
+    return Version(migrations.name, current, scripts.get_current_head(), pending)
 
 
 def run_env() -> None:

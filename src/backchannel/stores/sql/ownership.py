@@ -4,12 +4,13 @@ Statements on rows that belong to people are built here and nowhere else; `tests
 `select`, `insert`, `update` or `delete` from SQLAlchemy in any other module but the few it names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Delete,
+    Executable,
     Insert,
     Select,
     Table,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from backchannel.context import Identity
+from backchannel.stores.sql.dialects import Dialect, Match
 
 
 def owned(identity: Identity, table: Table) -> ColumnElement[bool]:
@@ -39,9 +41,37 @@ def select_owned(identity: Identity, table: Table, *columns: ColumnElement[Any])
     return select(*(columns or (table,))).select_from(table).where(owned(identity, table))
 
 
+def select_matching(
+    identity: Identity, table: Table, match: Match, *columns: ColumnElement[Any]
+) -> Select[Any]:
+    """`SELECT` over those of the caller's rows that match a search, the best first; adds the column `rank`."""
+    return (
+        select(*columns, match.rank.label("rank"))
+        .select_from(match.source)
+        .where(match.condition, owned(identity, table))
+        .order_by(match.rank.desc(), table.c.id.desc())
+    )
+
+
 def insert_owned(identity: Identity, table: Table, values: Mapping[str, Any]) -> Insert:
     """`INSERT` of one row that belongs to the caller."""
     return insert(table).values({**values, **owner_values(identity)})
+
+
+def upsert_owned(
+    dialect: Dialect,
+    identity: Identity,
+    table: Table,
+    values: Mapping[str, Any],
+    *,
+    key: Sequence[str],
+    change: Sequence[str],
+) -> Executable:
+    """`INSERT` a row of the caller's, or change the columns `change` of the one with the same `key`; with
+    nothing to change, leave it. A row with that key that belongs to somebody else stays as it is.
+    """
+    whole = {**values, **owner_values(identity)}
+    return dialect.upsert(table, whole, key=key, change=change, owned=owned(identity, table))
 
 
 def update_owned(identity: Identity, table: Table) -> Update:

@@ -9,8 +9,9 @@ from sqlalchemy import RowMapping, update
 from backchannel.context import Identity, Usage
 from backchannel.stores.base import RunRecord, RunStatus, RunStore
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.ownership import insert_owned, select_owned, update_owned
+from backchannel.stores.sql.ownership import insert_owned, select_owned, update_owned, upsert_owned
 from backchannel.stores.sql.tables import runs, usage
+from backchannel.stores.sql.transactions import repeatable
 from backchannel.stores.times import utc_now
 
 
@@ -21,6 +22,7 @@ class SqlRuns(RunStore):
         self.database = database
 
     @override
+    @repeatable
     async def add(self, run: RunRecord, identity: Identity) -> None:
         values: dict[str, Any] = {
             "id": run.id,
@@ -29,10 +31,12 @@ class SqlRuns(RunStore):
             "status": run.status,
             "created_at": run.created_at,
         }
+        statement = upsert_owned(self.database.dialect, identity, runs, values, key=("id",), change=())
         async with self.database.write() as connection:
-            await connection.execute(insert_owned(identity, runs, values))
+            await connection.execute(statement)
 
     @override
+    @repeatable
     async def finish(
         self, run_id: str, status: RunStatus, error_code: str | None, usage: Usage, identity: Identity
     ) -> None:
@@ -48,6 +52,7 @@ class SqlRuns(RunStore):
                 await connection.execute(_usage_row(run_id, usage, identity))
 
     @override
+    @repeatable
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
         statement = select_owned(identity, runs).where(runs.c.id == run_id)
         async with self.database.read() as connection:
@@ -57,6 +62,7 @@ class SqlRuns(RunStore):
         return _record(row)
 
     @override
+    @repeatable
     async def of_thread(
         self, thread_id: str, identity: Identity, *, active: bool, limit: int
     ) -> Sequence[RunRecord]:
@@ -68,6 +74,7 @@ class SqlRuns(RunStore):
             return [_record(row) for row in (await connection.execute(newest)).mappings()]
 
     @override
+    @repeatable
     async def interrupt_abandoned(self) -> int:
         # Nobody asks here: it is the process's own housekeeping, over everybody's rows.
         statement = (

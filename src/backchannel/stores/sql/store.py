@@ -2,9 +2,13 @@
 
 Dates are kept in UTC and handed out as the SDK makes them (`stores.times`). Items are ordered by a sequence
 number that the thread counts, never by date. Unknown and foreign ids are alike: `NotFoundError`.
+
+Each method is one transaction that is done again when the database gives it up, and doing any of them twice
+leaves what doing it once leaves. Several can be made one by `SqlStore.atomically`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, override
 
 from chatkit.store import NotFoundError, Store, StoreItemType
@@ -16,27 +20,35 @@ from chatkit.types import (
     StructuredInputItem,
     ThreadItem,
     ThreadMetadata,
-    ThreadStatus,
 )
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, and_, or_
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, Table, and_, case, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backchannel.context import identity_of
+from backchannel.context import Identity, identity_of
 from backchannel.ids import new_id
-from backchannel.stores.sql.dialects import upsert_owned
+from backchannel.stores.base import Feedback, SearchResult
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
+from backchannel.stores.sql.ownership import (
+    delete_owned,
+    select_owned,
+    update_owned,
+    upsert_owned,
+)
+from backchannel.stores.sql.rows import item_of, item_values, thread_of, thread_values, whole_thread
+from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries, text_of
 from backchannel.stores.sql.tables import attachments, feedback, items, runs, threads
-from backchannel.stores.times import to_sdk, to_utc, utc_now
+from backchannel.stores.sql.transactions import repeatable, retried
+from backchannel.stores.text import json_of
+from backchannel.stores.times import to_utc, utc_now
+from backchannel.stores.words import query_words
 
 MAX_PAGE = 1000
 """The most rows one page may hold, whatever the caller asks for."""
 
-_ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
+_IDS_AT_ONCE = 500
+
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
-_STATUS: TypeAdapter[ThreadStatus] = TypeAdapter(ThreadStatus)
 
 
 class SqlStore(Store[object]):
@@ -53,46 +65,71 @@ class SqlStore(Store[object]):
     def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: object) -> str:
         return new_id(item_type)
 
+    async def atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
+        """Everything that `work` does here as one transaction; see `stores.base.WritesAtomically`."""
+
+        async def once() -> R:
+            async with self.database.together():
+                return await work()
+
+        return await once() if self.database.in_transaction else await retried(once, unclear=False)
+
     # Threads
 
     @override
+    @repeatable
     async def load_thread(self, thread_id: str, context: object) -> ThreadMetadata:
         statement = select_owned(identity_of(context), threads).where(threads.c.id == thread_id)
         async with self.database.read() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
-        return _thread(row)
+        return thread_of(row)
 
     @override
+    @repeatable
     async def save_thread(self, thread: ThreadMetadata, context: object) -> None:
-        identity, values = identity_of(context), _thread_values(thread)
-        known = update_owned(identity, threads).where(threads.c.id == thread.id)
+        identity, values = identity_of(context), whole_thread(thread)
+        created_at = to_utc(thread.created_at)
+        new = {**values, "id": thread.id, "created_at": created_at, "updated_at": utc_now()}
         async with self.database.write() as connection:
-            result = await connection.execute(known.values(**values, updated_at=utc_now()))
-            if result.rowcount:
-                return
-            created_at = to_utc(thread.created_at)
-            new = {**values, "id": thread.id, "created_at": created_at, "updated_at": created_at}
-            try:
-                await connection.execute(insert_owned(identity, threads, new))
-            except IntegrityError:
-                # The id is taken, and not by the caller: to them, that thread does not exist.
-                raise NotFoundError(f"Thread {thread.id} not found") from None
+            await self._put_by_id(connection, identity, threads, new, change=(*values, "updated_at"))
+            await self._make_title_findable(connection, identity, thread.id, thread.title)
 
-    async def update_thread(self, thread_id: str, changes: Mapping[str, Any], context: object) -> None:
+    @repeatable
+    async def update_thread(
+        self,
+        thread_id: str,
+        changes: Mapping[str, Any],
+        context: object,
+        *,
+        unless_renamed_from: str | EllipsisType | None = ...,
+    ) -> ThreadMetadata:
         """Set single fields of a thread; see `stores.base.PatchesThreads`."""
-        values = {
-            name: _STATUS.dump_python(value, mode="json") if name == "status" else value
-            for name, value in changes.items()
-        }
-        statement = update_owned(identity_of(context), threads).where(threads.c.id == thread_id)
+        identity, values = identity_of(context), thread_values(changes)
+        if "title" in values and not isinstance(unless_renamed_from, EllipsisType):
+            # Compared by the statement that changes it: nobody can rename the thread in between.
+            same = threads.c.title.is_not_distinct_from(unless_renamed_from)
+            values["title"] = case((same, values["title"]), else_=threads.c.title)
+        here = threads.c.id == thread_id
         async with self.database.write() as connection:
-            result = await connection.execute(statement.values(**values, updated_at=utc_now()))
+            result = await connection.execute(
+                update_owned(identity, threads).where(here).values(**values, updated_at=utc_now())
+            )
             if not result.rowcount:
                 raise NotFoundError(f"Thread {thread_id} not found")
+            row = (await connection.execute(select_owned(identity, threads).where(here))).mappings().one()
+            if "title" in values:
+                await self._make_title_findable(connection, identity, thread_id, row["title"])
+        return thread_of(row)
+
+    async def _make_title_findable(
+        self, connection: AsyncConnection, identity: Identity, thread_id: str, title: str | None
+    ) -> None:
+        await put_entry(connection, self.database.dialect, identity, thread_id, TITLE, title or "")
 
     @override
+    @repeatable
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: object
     ) -> Page[ThreadMetadata]:
@@ -102,20 +139,20 @@ class SqlStore(Store[object]):
         async with self.database.read() as connection:
             if after is not None:
                 at = await _one(
-                    connection, select_owned(identity, threads, created), thread_id == after, after
+                    connection, select_owned(identity, threads, created).where(thread_id == after), after
                 )
-                beyond = (
-                    (created < at, thread_id < after)
-                    if order == "desc"
-                    else (created > at, thread_id > after)
-                )
-                statement = statement.where(or_(beyond[0], and_(created == at, beyond[1])))
+                # The first condition alone bounds the index, also on MariaDB, which uses none for a pair's order.
+                if order == "desc":
+                    statement = statement.where(created <= at, or_(created < at, thread_id < after))
+                else:
+                    statement = statement.where(created >= at, or_(created > at, thread_id > after))
             keys = (created.desc(), thread_id.desc()) if order == "desc" else (created, thread_id)
             size = _page_size(limit)
             rows = (await connection.execute(statement.order_by(*keys).limit(size + 1))).mappings().all()
-        return _page([_thread(row) for row in rows[:size]], more=len(rows) > size)
+        return _page([thread_of(row) for row in rows[:size]], more=len(rows) > size)
 
     @override
+    @repeatable
     async def delete_thread(self, thread_id: str, context: object) -> None:
         identity = identity_of(context)
         async with self.database.write() as connection:
@@ -128,6 +165,7 @@ class SqlStore(Store[object]):
     # Items
 
     @override
+    @repeatable
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: object
     ) -> Page[ThreadItem]:
@@ -137,18 +175,19 @@ class SqlStore(Store[object]):
         async with self.database.read() as connection:
             if after is not None:
                 here = and_(in_thread, items.c.id == after)
-                seq = await _one(connection, select_owned(identity, items, items.c.seq), here, after)
+                seq = await _one(connection, select_owned(identity, items, items.c.seq).where(here), after)
                 statement = statement.where(items.c.seq < seq if order == "desc" else items.c.seq > seq)
             key = items.c.seq.desc() if order == "desc" else items.c.seq
             data = (await connection.execute(statement.order_by(key).limit(size + 1))).scalars().all()
-        return _page([_item(row) for row in data[:size]], more=len(data) > size)
+        return _page([item_of(row) for row in data[:size]], more=len(data) > size)
 
     @override
+    @repeatable
     async def load_item(self, thread_id: str, item_id: str, context: object) -> ThreadItem:
         statement = select_owned(identity_of(context), items, items.c.data)
         here = and_(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.read() as connection:
-            return _item(await _one(connection, statement, here, item_id))
+            return item_of(await _one(connection, statement.where(here), item_id))
 
     @override
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
@@ -164,53 +203,88 @@ class SqlStore(Store[object]):
     async def save_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
         await self._put_item(thread_id, item, context, change=("type", "data"))
 
+    @repeatable
     async def _put_item(
         self, thread_id: str, item: ThreadItem, context: object, *, change: Sequence[str]
     ) -> None:
-        identity = identity_of(context)
-        count = (
-            update_owned(identity, threads)
-            .where(threads.c.id == thread_id)
-            .values(last_seq=threads.c.last_seq + 1, updated_at=utc_now())
-            .returning(threads.c.last_seq)
-        )
+        identity, dialect = identity_of(context), self.database.dialect
+        here = threads.c.id == thread_id
+        count = update_owned(identity, threads).where(here)
+        count = count.values(last_seq=threads.c.last_seq + 1, updated_at=utc_now())
+        counted = select_owned(identity, threads, threads.c.last_seq).where(here)
         async with self.database.write() as connection:
-            seq = (await connection.execute(count)).scalar_one_or_none()
+            seq = await dialect.count_up(connection, count, counted, threads.c.last_seq)
             if seq is None:
                 raise NotFoundError(f"Thread {thread_id} not found")
-            values = {**_item_values(thread_id, item), "seq": seq}
+            values = {**item_values(thread_id, item), "seq": seq}
             await connection.execute(
-                upsert_owned(identity, items, values, key=("thread_id", "id"), change=change)
+                upsert_owned(dialect, identity, items, values, key=("thread_id", "id"), change=change)
             )
+            if text := text_of(item):
+                await put_entry(connection, dialect, identity, thread_id, item.id, text)
 
     @override
+    @repeatable
     async def delete_thread_item(self, thread_id: str, item_id: str, context: object) -> None:
-        statement = delete_owned(identity_of(context), items)
+        identity = identity_of(context)
+        gone = delete_owned(identity, items).where(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.write() as connection:
-            await connection.execute(statement.where(items.c.thread_id == thread_id, items.c.id == item_id))
+            await connection.execute(gone)
+            await remove_entries(connection, identity, thread_id, [item_id])
 
+    @repeatable
     async def delete_items_after(self, thread_id: str, item_id: str, context: object) -> Sequence[str]:
         """Delete all items after one; see `stores.base.DeletesTail`."""
         identity = identity_of(context)
         here = and_(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.write() as connection:
-            seq = await _one(connection, select_owned(identity, items, items.c.seq), here, item_id)
+            seq = await _one(connection, select_owned(identity, items, items.c.seq).where(here), item_id)
             tail = and_(items.c.thread_id == thread_id, items.c.seq > seq)
             newest_first = select_owned(identity, items, items.c.id).where(tail).order_by(items.c.seq.desc())
             ids = (await connection.execute(newest_first)).scalars().all()
             await connection.execute(delete_owned(identity, items).where(tail))
+            for begin in range(0, len(ids), _IDS_AT_ONCE):
+                await remove_entries(connection, identity, thread_id, ids[begin : begin + _IDS_AT_ONCE])
         return ids
 
+    # Search
+
+    @repeatable
+    async def search_threads(self, query: str, limit: int, context: object) -> SearchResult:
+        """Find threads by words; see `stores.base.SearchesThreads`."""
+        identity, words = identity_of(context), query_words(query)
+        if not words:
+            return SearchResult(words=(), hits=(), has_more=False)
+        async with self.database.read() as connection:
+            return await find_threads(connection, self.database.dialect, identity, words, limit)
+
+    # Feedback
+
+    @repeatable
     async def save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: object
     ) -> None:
         """Record an opinion; see `stores.base.KeepsFeedback`."""
         identity, now = identity_of(context), utc_now()
+        known = select_owned(identity, items, items.c.id).where(
+            items.c.thread_id == thread_id, items.c.id.in_(list(item_ids))
+        )
         async with self.database.write() as connection:
+            # A row for an item that is not there, or not the caller's, would stand in the way of its owner's.
+            found = set((await connection.execute(known)).scalars())
+            if missing := [item_id for item_id in item_ids if item_id not in found]:
+                raise NotFoundError(f"Item {missing[0]} not found")
             for item_id in item_ids:
-                values = {"thread_id": thread_id, "item_id": item_id, "kind": kind, "updated_at": now}
+                values = {
+                    "thread_id": thread_id,
+                    "item_id": item_id,
+                    "kind": kind,
+                    "created_at": now,
+                    "updated_at": now,
+                }
                 await connection.execute(
                     upsert_owned(
+                        self.database.dialect,
                         identity,
                         feedback,
                         values,
@@ -219,40 +293,60 @@ class SqlStore(Store[object]):
                     )
                 )
 
+    @repeatable
+    async def load_feedback(self, thread_id: str, context: object) -> Sequence[Feedback]:
+        """The caller's opinions; see `stores.base.KeepsFeedback`."""
+        statement = select_owned(identity_of(context), feedback).where(feedback.c.thread_id == thread_id)
+        async with self.database.read() as connection:
+            rows = (await connection.execute(statement.order_by(feedback.c.updated_at))).mappings().all()
+        return [
+            Feedback(row["item_id"], row["kind"], row["created_at"] or row["updated_at"], row["updated_at"])
+            for row in rows
+        ]
+
     # Attachments
 
     @override
+    @repeatable
     async def save_attachment(self, attachment: Attachment, context: object) -> None:
-        values = {
-            "id": attachment.id,
-            "thread_id": attachment.thread_id,
-            "data": attachment.model_dump_json(exclude_none=True),
-            "created_at": utc_now(),
-        }
-        statement = upsert_owned(
-            identity_of(context), attachments, values, key=("id",), change=("thread_id", "data")
-        )
+        kept = {"thread_id": attachment.thread_id, "data": json_of(attachment)}
+        new = {**kept, "id": attachment.id, "created_at": utc_now()}
         async with self.database.write() as connection:
-            result = await connection.execute(statement)
-            if not result.rowcount:  # pyright: ignore[reportAttributeAccessIssue]
-                raise NotFoundError(f"Attachment {attachment.id} not found")
+            await self._put_by_id(connection, identity_of(context), attachments, new, change=tuple(kept))
+
+    async def _put_by_id(
+        self,
+        connection: AsyncConnection,
+        identity: Identity,
+        table: Table,
+        values: Mapping[str, Any],
+        *,
+        change: Sequence[str],
+    ) -> None:
+        put = upsert_owned(self.database.dialect, identity, table, values, key=("id",), change=change)
+        await connection.execute(put)
+        # Not every database tells whether it changed the row or left it alone as somebody else's.
+        mine = select_owned(identity, table, table.c.id).where(table.c.id == values["id"])
+        await _one(connection, mine, values["id"])
 
     @override
+    @repeatable
     async def load_attachment(self, attachment_id: str, context: object) -> Attachment:
         statement = select_owned(identity_of(context), attachments, attachments.c.data)
         async with self.database.read() as connection:
-            here = attachments.c.id == attachment_id
-            return _ATTACHMENT.validate_json(await _one(connection, statement, here, attachment_id))
+            here = statement.where(attachments.c.id == attachment_id)
+            return _ATTACHMENT.validate_json(await _one(connection, here, attachment_id))
 
     @override
+    @repeatable
     async def delete_attachment(self, attachment_id: str, context: object) -> None:
         statement = delete_owned(identity_of(context), attachments).where(attachments.c.id == attachment_id)
         async with self.database.write() as connection:
             await connection.execute(statement)
 
 
-async def _one(connection: AsyncConnection, statement: Any, here: Any, what: str) -> Any:
-    value = (await connection.execute(statement.where(here))).scalar_one_or_none()
+async def _one(connection: AsyncConnection, statement: Select[Any], what: str) -> Any:
+    value = (await connection.execute(statement)).scalar_one_or_none()
     if value is None:
         raise NotFoundError(f"{what} not found")
     return value
@@ -264,41 +358,3 @@ def _page_size(limit: int) -> int:
 
 def _page[T: (ThreadItem, ThreadMetadata)](data: list[T], *, more: bool) -> Page[T]:
     return Page(data=data, has_more=more, after=data[-1].id if more else None)
-
-
-def _thread(row: RowMapping) -> ThreadMetadata:
-    return ThreadMetadata(
-        id=row["id"],
-        title=row["title"],
-        created_at=to_sdk(row["created_at"]),
-        status=_STATUS.validate_python(row["status"]),
-        allowed_image_domains=row["allowed_image_domains"],
-        metadata=row["metadata"],
-    )
-
-
-def _thread_values(thread: ThreadMetadata) -> dict[str, Any]:
-    return {
-        "title": thread.title,
-        "status": _STATUS.dump_python(thread.status, mode="json"),
-        "allowed_image_domains": thread.allowed_image_domains,
-        "metadata": thread.metadata,
-    }
-
-
-def _item(data: str) -> ThreadItem:
-    item = _ITEM.validate_json(data)
-    item.created_at = to_sdk(item.created_at)
-    return item
-
-
-def _item_values(thread_id: str, item: ThreadItem) -> dict[str, Any]:
-    created_at = to_utc(item.created_at)
-    kept = item.model_copy(update={"created_at": created_at})
-    return {
-        "thread_id": thread_id,
-        "id": item.id,
-        "type": item.type,
-        "data": kept.model_dump_json(exclude_none=True),
-        "created_at": created_at,
-    }

@@ -12,13 +12,11 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
-    String,
     Table,
-    Text,
     UniqueConstraint,
 )
 
-from backchannel.stores.sql.types import BigId, UtcDateTime
+from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -29,8 +27,9 @@ metadata = MetaData(
     }
 )
 
-ID = String(80)
-OWNER = String(255)
+ID = Exact(80)
+ITEM_ID = Exact(255)
+OWNER = Exact(255)
 
 
 def owner_columns() -> tuple[Column[str], Column[str]]:
@@ -43,7 +42,7 @@ threads = Table(
     metadata,
     Column("id", ID, primary_key=True),
     *owner_columns(),
-    Column("title", Text),
+    Column("title", LongText),
     Column("status", JSON, nullable=False),
     Column("allowed_image_domains", JSON(none_as_null=True)),
     Column("metadata", JSON, nullable=False),
@@ -52,6 +51,7 @@ threads = Table(
     Column("created_at", UtcDateTime(), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id", "created_at", "id"),
+    Index(None, "updated_at"),
 )
 
 items = Table(
@@ -59,10 +59,10 @@ items = Table(
     metadata,
     Column("thread_id", ID, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
     Column("seq", BigId, nullable=False),
-    Column("id", String(255), nullable=False),
+    Column("id", ITEM_ID, nullable=False),
     *owner_columns(),
-    Column("type", String(40), nullable=False),
-    Column("data", Text, nullable=False),
+    Column("type", Exact(40), nullable=False),
+    Column("data", LongText, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
     PrimaryKeyConstraint("thread_id", "seq"),
     # An id is unique within its thread only: a model that repeats ids can never reach another thread.
@@ -75,7 +75,7 @@ attachments = Table(
     Column("id", ID, primary_key=True),
     *owner_columns(),
     Column("thread_id", ID),
-    Column("data", Text, nullable=False),
+    Column("data", LongText, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id", "created_at"),
     Index(None, "thread_id"),
@@ -85,10 +85,12 @@ feedback = Table(
     "feedback",
     metadata,
     Column("thread_id", ID, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
-    Column("item_id", String(255), nullable=False),
+    Column("item_id", ITEM_ID, nullable=False),
     *owner_columns(),
-    Column("kind", String(20), nullable=False),
+    Column("kind", Exact(20), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
+    # None in rows from before version 0002.
+    Column("created_at", UtcDateTime()),
     PrimaryKeyConstraint("thread_id", "item_id"),
     Index(None, "tenant", "user_id"),
 )
@@ -99,14 +101,16 @@ runs = Table(
     Column("id", ID, primary_key=True),
     *owner_columns(),
     # No foreign key: the thread may be in a store of the application's own.
-    Column("thread_id", String(255), nullable=False),
-    Column("operation", String(40), nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("error_code", String(60)),
+    Column("thread_id", Exact(255), nullable=False),
+    Column("operation", Exact(40), nullable=False),
+    Column("status", Exact(20), nullable=False),
+    Column("error_code", Exact(60)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("ended_at", UtcDateTime()),
     Index(None, "thread_id", "created_at"),
     Index(None, "status"),
+    Index(None, "tenant", "user_id"),
+    Index(None, "created_at"),
 )
 
 usage = Table(
@@ -120,4 +124,18 @@ usage = Table(
     Column("output_tokens", BigId, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id", "created_at"),
+    Index(None, "created_at"),
+)
+
+search_entries = Table(
+    "search_entries",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("thread_id", ID, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
+    # Empty for the thread's title.
+    Column("item_id", ITEM_ID, nullable=False),
+    *owner_columns(),
+    # What `search_words` makes of the text. Each database has an index on it that only it knows (migration 0002).
+    Column("words", LongText, nullable=False),
+    UniqueConstraint("thread_id", "item_id"),
 )

@@ -3,8 +3,12 @@
 from datetime import UTC, datetime
 from typing import override
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT, VARCHAR
+from sqlalchemy.dialects.mysql.base import MySQLDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from backchannel.stores.text import storable
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -16,6 +20,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime
     cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        # Whole seconds are the default there.
+        return DATETIME(fsp=6) if dialect.name == "mysql" else dialect.type_descriptor(DateTime())
 
     @override
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -32,3 +41,46 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit number that may be an automatic key: SQLite numbers only columns of type INTEGER by itself."""
+
+
+class Exact(TypeDecorator[str]):
+    """A short text that is compared byte for byte: an id, a person's name, a status.
+
+    MariaDB and MySQL would otherwise find `Ada` and `ada `, another person, where `ada` is asked for.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        if not isinstance(dialect, MySQLDialect):
+            return dialect.type_descriptor(String(self.length))
+        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+        return VARCHAR(self.length, charset="utf8mb4", collation=collation)
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+class LongText(TypeDecorator[str]):
+    """A text of any length: MariaDB's and MySQL's TEXT ends at 64 KiB."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        if dialect.name != "mysql":
+            return dialect.type_descriptor(Text())
+        # Given, because a server's default may be a character set without emoji.
+        return LONGTEXT(charset="utf8mb4", collation="utf8mb4_unicode_ci")
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backchannel.sql import UtcDateTime
+from backchannel.sql import Exact, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -14,13 +14,13 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "todos",
-        sa.Column("id", sa.String(80), nullable=False),
-        sa.Column("tenant", sa.String(255), nullable=False),
-        sa.Column("user_id", sa.String(255), nullable=False),
-        sa.Column("title", sa.String(200), nullable=False),
-        sa.Column("description", sa.String(1000), nullable=False),
+        sa.Column("id", Exact(80), nullable=False),
+        sa.Column("tenant", Exact(255), nullable=False),
+        sa.Column("user_id", Exact(255), nullable=False),
+        sa.Column("title", Exact(200), nullable=False),
+        sa.Column("description", Exact(1000), nullable=False),
         sa.Column("priority", sa.SmallInteger, nullable=False),
-        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("status", Exact(20), nullable=False),
         sa.Column("due_at", sa.DateTime),
         sa.Column("due_has_time", sa.Boolean, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),

@@ -3,20 +3,18 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backchannel.stores.sql.types import BigId, UtcDateTime
+from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-ID = sa.String(80)
+ID = Exact(80)
 
 
 def owner() -> tuple[sa.Column[str], sa.Column[str]]:
-    return sa.Column("tenant", sa.String(255), nullable=False), sa.Column(
-        "user_id", sa.String(255), nullable=False
-    )
+    return sa.Column("tenant", Exact(255), nullable=False), sa.Column("user_id", Exact(255), nullable=False)
 
 
 def upgrade() -> None:
@@ -33,7 +31,7 @@ def create_threads() -> None:
         "threads",
         sa.Column("id", ID, nullable=False),
         *owner(),
-        sa.Column("title", sa.Text),
+        sa.Column("title", LongText),
         sa.Column("status", sa.JSON, nullable=False),
         sa.Column("allowed_image_domains", sa.JSON(none_as_null=True)),
         sa.Column("metadata", sa.JSON, nullable=False),
@@ -52,10 +50,10 @@ def create_items() -> None:
         "items",
         sa.Column("thread_id", ID, nullable=False),
         sa.Column("seq", BigId, nullable=False),
-        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("id", Exact(255), nullable=False),
         *owner(),
-        sa.Column("type", sa.String(40), nullable=False),
-        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("type", Exact(40), nullable=False),
+        sa.Column("data", LongText, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("thread_id", "seq", name="pk_items"),
         sa.UniqueConstraint("thread_id", "id", name="uq_items_thread_id_id"),
@@ -69,7 +67,7 @@ def create_attachments() -> None:
         sa.Column("id", ID, nullable=False),
         *owner(),
         sa.Column("thread_id", ID),
-        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("data", LongText, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_attachments"),
     )
@@ -83,9 +81,9 @@ def create_feedback() -> None:
     op.create_table(
         "feedback",
         sa.Column("thread_id", ID, nullable=False),
-        sa.Column("item_id", sa.String(255), nullable=False),
+        sa.Column("item_id", Exact(255), nullable=False),
         *owner(),
-        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("kind", Exact(20), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("thread_id", "item_id", name="pk_feedback"),
         sa.ForeignKeyConstraint(
@@ -100,10 +98,10 @@ def create_runs() -> None:
         "runs",
         sa.Column("id", ID, nullable=False),
         *owner(),
-        sa.Column("thread_id", sa.String(255), nullable=False),
-        sa.Column("operation", sa.String(40), nullable=False),
-        sa.Column("status", sa.String(20), nullable=False),
-        sa.Column("error_code", sa.String(60)),
+        sa.Column("thread_id", Exact(255), nullable=False),
+        sa.Column("operation", Exact(40), nullable=False),
+        sa.Column("status", Exact(20), nullable=False),
+        sa.Column("error_code", Exact(60)),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("ended_at", UtcDateTime()),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),

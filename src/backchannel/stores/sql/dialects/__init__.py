@@ -1,0 +1,6 @@
+"""What the databases do differently: one file for each, behind one contract, and nothing anywhere else."""
+
+from backchannel.stores.sql.dialects.base import Dialect, Match, PoolOptions
+from backchannel.stores.sql.dialects.urls import dialect_of
+
+__all__ = ["Dialect", "Match", "PoolOptions", "dialect_of"]

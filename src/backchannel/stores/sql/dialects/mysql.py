@@ -1,0 +1,119 @@
+"""MariaDB from version 10.6, and MySQL from version 8.0.17."""
+
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, override
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, Update, case, func, text
+from sqlalchemy.dialects.mysql import insert, match
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backchannel.errors import UnavailableError
+from backchannel.stores.sql.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Dialect, Match, PoolOptions
+
+# Sources: https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's server and client error references.
+_LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
+_OUT_OF_REACH = frozenset(
+    {1021, 1037, 1038, 1040, 1041, 1053, 1129, 1203, 1969, 2002, 2003, 2006, 2013, 3024}
+)
+
+_PASSED_ON = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
+
+
+class Mysql(Dialect):
+    """MariaDB or MySQL through asyncmy."""
+
+    name = "mysql"
+    scheme = "mysql://USER:PASSWORD@HOST/NAME"
+
+    @override
+    def url(self, given: URL) -> URL:
+        for name, value in given.query.items():
+            if name == "charset":
+                if value != "utf8mb4":
+                    raise ValueError(f"charset={value} cannot hold every text; remove it")
+            elif name not in _PASSED_ON:
+                raise ValueError(f"the parameter {name}={value} is not known to the driver; remove it")
+        if not given.database:
+            raise ValueError("the name of the database is missing: mysql://USER:PASSWORD@HOST/NAME")
+        return given.set(drivername="mysql+asyncmy").update_query_dict({"charset": "utf8mb4"})
+
+    @override
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+        if hurried:
+            arguments["read_timeout"] = pool.statement_timeout
+        # READ COMMITTED takes no locks on gaps, so that writers of different threads do not meet.
+        return {"connect_args": arguments, "isolation_level": "READ COMMITTED", **pool.engine_arguments()}
+
+    @override
+    def is_conflict(self, error: DBAPIError) -> bool:
+        return _code(error) in {_LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ}
+
+    @override
+    def is_out_of_reach(self, error: DBAPIError) -> bool:
+        return _code(error) in _OUT_OF_REACH
+
+    @override
+    def upsert(
+        self,
+        table: Table,
+        values: Mapping[str, Any],
+        *,
+        key: Sequence[str],
+        change: Sequence[str],
+        owned: ColumnElement[bool],
+    ) -> Executable:
+        statement = insert(table).values(values)
+        if not change:
+            # Changes nothing, and unlike INSERT IGNORE hides no other error.
+            return statement.on_duplicate_key_update({key[0]: table.c[key[0]]})
+        # There is no WHERE here, so that a column of a row that is not owned gets the value it has.
+        return statement.on_duplicate_key_update(
+            {column: case((owned, statement.inserted[column]), else_=table.c[column]) for column in change}
+        )
+
+    @override
+    async def count_up(
+        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    ) -> Any:
+        # MariaDB has no UPDATE … RETURNING. The update has locked the row, so nobody counts in between.
+        del column
+        if not (await connection.execute(change)).rowcount:
+            return None
+        return (await connection.execute(count)).scalar_one()
+
+    @override
+    @asynccontextmanager
+    async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
+        # The server's locks have one name space for all its databases, and names of at most 64 characters.
+        scoped = {"name": f"{name}:{connection.engine.url.database}"[:64], "seconds": LOCK_SECONDS}
+        taken = await connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), scoped)
+        if taken.scalar_one() != 1:
+            raise UnavailableError("Another process is migrating the database and does not finish.")
+        driver = logging.getLogger("asyncmy")
+        driver.addFilter(_is_worth_logging)
+        try:
+            yield
+        finally:
+            driver.removeFilter(_is_worth_logging)
+            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": scoped["name"]})
+
+    @override
+    def search(self, entries: Table, owner: str, words: Sequence[str]) -> Match:
+        query = " ".join([f"+{owner}", *(f"+{word}*" for word in words)])
+        matching = match(entries.c.words, against=query).in_boolean_mode()
+        return Match(source=entries, condition=matching, rank=func.coalesce(matching, 0))
+
+
+def _code(error: DBAPIError) -> int:
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    # Primary keys have no names here; those that migrations give them are for the other databases.
+    return "ignored for PRIMARY key" not in record.getMessage()

@@ -1,0 +1,126 @@
+"""SQLite: one writer at a time, in a file beside the server or in memory."""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, override
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, Update, event, func, literal, literal_column
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import StaticPool
+
+from backchannel.stores.sql.dialects.base import LOCK_SECONDS, Dialect, Match, PoolOptions
+
+_WRITE = "backchannel_write"
+
+# FTS5's index is a table of its own, which triggers keep; see migration 0002.
+_INDEX = sql_table("search_index", sql_column("rowid"))
+
+
+class Sqlite(Dialect):
+    """SQLite through aiosqlite."""
+
+    name = "sqlite"
+    scheme = "sqlite:///PATH"
+    write_options: ClassVar[Mapping[str, Any]] = {_WRITE: True}
+
+    @override
+    def url(self, given: URL) -> URL:
+        if given.host:
+            raise ValueError(f"a file needs three slashes: sqlite:///{given.host}…")
+        if not _in_memory(given):
+            Path(given.database or "").parent.mkdir(parents=True, exist_ok=True)
+        return given.set(drivername="sqlite+aiosqlite")
+
+    @override
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+        # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
+        patience = pool.statement_timeout if hurried else LOCK_SECONDS
+        options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": patience}}
+        return options | ({"poolclass": StaticPool} if _in_memory(url) else pool.engine_arguments())
+
+    @override
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+
+    @override
+    def is_conflict(self, error: DBAPIError) -> bool:
+        return False
+
+    @override
+    def is_out_of_reach(self, error: DBAPIError) -> bool:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        return code in {
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        }
+
+    @override
+    def upsert(
+        self,
+        table: Table,
+        values: Mapping[str, Any],
+        *,
+        key: Sequence[str],
+        change: Sequence[str],
+        owned: ColumnElement[bool],
+    ) -> Executable:
+        statement = insert(table).values(values)
+        if not change:
+            return statement.on_conflict_do_nothing(index_elements=list(key))
+        changes = {column: statement.excluded[column] for column in change}
+        return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
+
+    @override
+    async def count_up(
+        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    ) -> Any:
+        del count
+        return (await connection.execute(change.returning(column))).scalar_one_or_none()
+
+    @override
+    @asynccontextmanager
+    async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
+        # The transaction of the connection has the only write lock there is.
+        del connection, name
+        yield
+
+    @override
+    def search(self, entries: Table, owner: str, words: Sequence[str]) -> Match:
+        query = " AND ".join([f'"{owner}"', *(f'"{word}"*' for word in words)])
+        index: ColumnElement[Any] = literal_column("search_index")
+        return Match(
+            source=_INDEX.join(entries, entries.c.id == _INDEX.c.rowid),
+            condition=index.bool_op("MATCH")(literal(query)),
+            # bm25 is the smaller the better a row matches. Source: https://www.sqlite.org/fts5.html#the_bm25_function
+            rank=-func.bm25(index),
+        )
+
+
+def _in_memory(url: URL) -> bool:
+    return not url.database or url.database == ":memory:"
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    cursor = connection.cursor()
+    # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
+    # Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,131 @@
+"""Full-text search over one person's threads, by each database's own engine.
+
+Every message and every title has a row in `search_entries`, written in the transaction that writes the message.
+The row holds the text's words (`stores.words`) and one word that stands for its owner, so that the engine looks
+only at what is the caller's; the condition of ownership is there all the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chatkit.types import AssistantMessageItem, ThreadItem, UserMessageItem
+from sqlalchemy import tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backchannel.context import Identity
+from backchannel.stores.base import SearchHit, SearchResult
+from backchannel.stores.sql.dialects import Dialect
+from backchannel.stores.sql.ownership import delete_owned, select_matching, select_owned, upsert_owned
+from backchannel.stores.sql.rows import item_of, thread_of
+from backchannel.stores.sql.tables import items, search_entries, threads
+from backchannel.stores.words import words_in
+
+TITLE = ""
+"""The `item_id` of a title's entry."""
+
+MAX_MATCHES = 500
+"""How many of the best matches one search looks at."""
+
+ITEMS_PER_HIT = 3
+"""How many matching messages of a thread are given."""
+
+# Engines leave out short and frequent words (MariaDB: under three letters, and 36 English ones). With a letter
+# before it, every word is a word of its own, and none can be mistaken for an owner's.
+_WORD_SIGN, _OWNER_SIGN = "xx", "oo"
+
+
+def text_of(item: ThreadItem) -> str:
+    """What of an item can be found: the words of people and assistants, and nothing that is hidden."""
+    match item:
+        case UserMessageItem():
+            parts = [part.text for part in item.content]
+        case AssistantMessageItem():
+            parts = [part.text for part in item.content]
+        case _:
+            parts = []
+    return "\n".join(parts)
+
+
+def entry_values(identity: Identity, thread_id: str, item_id: str, text: str) -> dict[str, Any] | None:
+    """The row that makes a text findable; `None` if there is nothing to find."""
+    words = [f"{_WORD_SIGN}{each.word}" for each in words_in(text)]
+    if not words:
+        return None
+    return {"thread_id": thread_id, "item_id": item_id, "words": " ".join([owner_word(identity), *words])}
+
+
+def owner_word(identity: Identity) -> str:
+    """The word that stands for a person in the index."""
+    whole = f"{len(identity.tenant)}:{identity.tenant}:{identity.user}".encode(errors="replace")
+    return _OWNER_SIGN + hashlib.sha256(whole).hexdigest()[:24]
+
+
+async def put_entry(
+    connection: AsyncConnection, dialect: Dialect, identity: Identity, thread_id: str, item_id: str, text: str
+) -> None:
+    """Make a text findable in place of what the same item or title said before."""
+    values = entry_values(identity, thread_id, item_id, text)
+    if values is None:
+        await remove_entries(connection, identity, thread_id, [item_id])
+        return
+    statement = upsert_owned(
+        dialect, identity, search_entries, values, key=("thread_id", "item_id"), change=("words",)
+    )
+    await connection.execute(statement)
+
+
+async def remove_entries(
+    connection: AsyncConnection, identity: Identity, thread_id: str, item_ids: Iterable[str]
+) -> None:
+    """Make items findable no more."""
+    gone = delete_owned(identity, search_entries).where(
+        search_entries.c.thread_id == thread_id, search_entries.c.item_id.in_(list(item_ids))
+    )
+    await connection.execute(gone)
+
+
+async def find_threads(
+    connection: AsyncConnection, dialect: Dialect, identity: Identity, words: Sequence[str], limit: int
+) -> SearchResult:
+    """The caller's threads with a text that has, for each of `words`, a word that begins with it."""
+    entries = await _find_entries(connection, dialect, identity, words)
+    by_thread: dict[str, list[str]] = {}
+    for thread_id, item_id in entries:
+        by_thread.setdefault(thread_id, []).append(item_id)
+    shown = list(by_thread)[:limit]
+    found = await connection.execute(select_owned(identity, threads).where(threads.c.id.in_(shown)))
+    loaded = {row["id"]: thread_of(row) for row in found.mappings()}
+    best = [
+        (thread_id, item_id)
+        for thread_id in shown
+        for item_id in [each for each in by_thread[thread_id] if each != TITLE][:ITEMS_PER_HIT]
+    ]
+    matching = select_owned(identity, items, items.c.thread_id, items.c.id, items.c.data).where(
+        tuple_(items.c.thread_id, items.c.id).in_(best)
+    )
+    rows = (await connection.execute(matching)).mappings()
+    texts = {(row["thread_id"], row["id"]): text_of(item_of(row["data"])) for row in rows}
+    hits = [
+        SearchHit(
+            loaded[each], [(item_id, texts[place, item_id]) for place, item_id in best if place == each]
+        )
+        for each in shown
+        # What was deleted in this moment is not shown.
+        if each in loaded and all(key in texts for key in best if key[0] == each)
+    ]
+    more = len(by_thread) > limit or len(entries) == MAX_MATCHES
+    return SearchResult(words=words, hits=hits, has_more=more)
+
+
+async def _find_entries(
+    connection: AsyncConnection, dialect: Dialect, identity: Identity, words: Sequence[str]
+) -> Sequence[tuple[str, str]]:
+    """`(thread_id, item_id)` of the best `MAX_MATCHES` texts, the best first."""
+    asked = [f"{_WORD_SIGN}{word}" for word in words]
+    match = dialect.search(search_entries, owner_word(identity), asked)
+    statement = select_matching(
+        identity, search_entries, match, search_entries.c.thread_id, search_entries.c.item_id
+    )
+    rows = await connection.execute(statement.limit(MAX_MATCHES))
+    return [(row["thread_id"], row["item_id"]) for row in rows.mappings()]

@@ -1,0 +1,64 @@
+"""Doing a transaction again that the database gave up."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from types import CoroutineType
+from typing import Any, Concatenate, Protocol
+
+import structlog
+
+from backchannel.stores.sql.engine import Database, TransactionLostError
+
+DELAYS = (0.02, 0.05, 0.1, 0.3, 0.6, 1.2)
+"""Seconds before each further try, on average: about two in all, which a restart of the database may take."""
+
+log = structlog.get_logger(__name__)
+
+
+class OnDatabase(Protocol):
+    """Something that keeps its rows in a database."""
+
+    @property
+    def database(self) -> Database:
+        """Where the rows are."""
+        ...
+
+
+def repeatable[S: OnDatabase, **P, R](
+    method: Callable[Concatenate[S, P], CoroutineType[Any, Any, R]],
+) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, R]]:
+    """Do a method's transaction again when the database gave it up: a deadlock, a conflict, a connection that
+    ended.
+
+    The method must be one transaction, and doing it twice must leave what doing it once leaves: when a connection
+    ends in a commit, nobody knows whether it took place. Inside `Database.together` nothing is repeated; that
+    whole block has to be.
+    """
+
+    @wraps(method)
+    async def again(self: S, *args: P.args, **options: P.kwargs) -> R:
+        if self.database.in_transaction:
+            return await method(self, *args, **options)
+        return await retried(lambda: method(self, *args, **options))
+
+    return again
+
+
+async def retried[R](work: Callable[[], Awaitable[R]], *, unclear: bool = True) -> R:
+    """Do a transaction until it is not given up, or for about two seconds; then its last error is raised.
+
+    Args:
+        unclear: Whether to do it again too when nobody knows whether it was committed.
+    """
+    for delay in DELAYS:
+        try:
+            return await work()
+        except TransactionLostError as error:
+            if error.unclear and not unclear:
+                raise
+            log.info("transaction_repeated", cause=type(error.__cause__).__name__, unclear=error.unclear)
+        # Writers that met once must not meet again.
+        await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
+    return await work()

@@ -1,0 +1,124 @@
+"""Ownership: what belongs to one `(tenant, user)` does not exist for anybody else."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from chatkit.store import NotFoundError, Store
+from chatkit.types import FileAttachment, ThreadMetadata
+
+from backchannel.context import Identity, RequestContext
+from backchannel.testing.contracts.store_base import (
+    ADA,
+    BOB,
+    STRANGERS,
+    StoreSuite,
+    a_thread,
+    add_said,
+    all_texts,
+    all_threads,
+    said,
+)
+
+
+class OwnershipSuite(StoreSuite):
+    """Part of `StoreContract`."""
+
+    async def test_nobody_else_sees_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+        (item,) = await add_said(store, thread, "mine")
+        await store.save_attachment(FileAttachment(id="atc_1", name="n", mime_type="text/plain"), ADA)
+        loads: tuple[Callable[[RequestContext], Awaitable[object]], ...] = (
+            lambda who: store.load_thread(thread.id, who),
+            lambda who: store.load_item(thread.id, item.id, who),
+            lambda who: store.load_attachment("atc_1", who),
+        )
+        for stranger in STRANGERS:
+            for load in loads:
+                with pytest.raises(NotFoundError):
+                    await load(stranger)
+            assert (await store.load_threads(10, None, "desc", stranger)).data == []
+            assert (await store.load_thread_items(thread.id, None, 10, "asc", stranger)).data == []
+
+    async def test_nobody_else_changes_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+        (item,) = await add_said(store, thread, "mine")
+        attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
+        await store.save_attachment(attachment, ADA)
+        stolen = said(store, thread, "stolen", id=item.id)
+        writes: tuple[Callable[[RequestContext], Awaitable[None]], ...] = (
+            # `save_thread` is an upsert, so an id that is taken must not be overwritten.
+            lambda who: store.save_thread(thread.model_copy(update={"title": "stolen"}), who),
+            lambda who: store.add_thread_item(thread.id, stolen, who),
+            lambda who: store.add_thread_item(thread.id, said(store, thread, "slipped in"), who),
+            lambda who: store.save_item(thread.id, stolen, who),
+            lambda who: store.save_attachment(attachment.model_copy(update={"name": "stolen"}), who),
+        )
+        for stranger in STRANGERS:
+            for write in writes:
+                with pytest.raises(NotFoundError):
+                    await write(stranger)
+        assert await store.load_thread(thread.id, ADA) == thread
+        assert await all_texts(store, thread) == ["mine"]
+        assert await store.load_attachment("atc_1", ADA) == attachment
+
+    async def test_nobody_else_deletes_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+        (item,) = await add_said(store, thread, "mine")
+        attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
+        await store.save_attachment(attachment, ADA)
+        for stranger in STRANGERS:
+            await store.delete_thread_item(thread.id, item.id, stranger)
+            await store.delete_thread(thread.id, stranger)
+            await store.delete_attachment("atc_1", stranger)
+        assert await store.load_thread(thread.id, ADA) == thread
+        assert await all_texts(store, thread) == ["mine"]
+        assert await store.load_attachment("atc_1", ADA) == attachment
+
+    async def test_everybody_has_a_list_of_their_own(self, store: Store[Any]) -> None:
+        people = (ADA, *STRANGERS)
+        for person in people:
+            thread = a_thread(store, title=f"of {person.identity.owner}")
+            await store.save_thread(thread, person)
+            await store.add_thread_item(thread.id, said(store, thread, f"{person.identity.owner}"), person)
+        for person in people:
+            (thread,) = (await store.load_threads(50, None, "asc", person)).data
+            assert thread.title == f"of {person.identity.owner}"
+
+    async def test_names_that_read_alike_when_joined_are_not_alike(self, store: Store[Any]) -> None:
+        for n, separator in enumerate(":/|-_. ,\t\u001f"):
+            one = RequestContext(Identity(f"b{separator}c", tenant="a"))
+            other = RequestContext(Identity("c", tenant=f"a{separator}b"))
+            thread = a_thread(store)
+            await store.save_thread(thread, one)
+            await store.save_attachment(FileAttachment(id=f"atc_{n}", name="n", mime_type="a/b"), one)
+            with pytest.raises(NotFoundError):
+                await store.load_thread(thread.id, other)
+            with pytest.raises(NotFoundError):
+                await store.load_attachment(f"atc_{n}", other)
+            assert (await store.load_threads(10, None, "asc", other)).data == []
+
+    async def test_a_person_is_the_same_with_another_token(
+        self, store: Store[Any], thread: ThreadMetadata
+    ) -> None:
+        await add_said(store, thread, "mine")
+        identity = Identity("ada", scopes=frozenset({"todos"}), anonymous=True, name="Ada L.")
+        again = RequestContext(identity, request_id="req_2", run_id="run_2", locale="en-GB")
+        assert await store.load_thread(thread.id, again) == thread
+        assert len((await store.load_thread_items(thread.id, None, 10, "asc", again)).data) == 1
+        await store.save_thread(thread.model_copy(update={"title": "renamed"}), again)
+        assert (await store.load_thread(thread.id, ADA)).title == "renamed"
+        await store.delete_thread(thread.id, again)
+        assert await all_threads(store, "asc", limit=10) == []
+
+    async def test_deleting_ones_own_leaves_what_others_have(
+        self, store: Store[Any], thread: ThreadMetadata
+    ) -> None:
+        (item,) = await add_said(store, thread, "ada's")
+        bobs = a_thread(store)
+        await store.save_thread(bobs, BOB)
+        # The same item id, as models that number their messages make it.
+        await store.add_thread_item(bobs.id, said(store, bobs, "bob's", id=item.id), BOB)
+        assert await all_texts(store, thread) == ["ada's"]
+        await store.delete_thread_item(thread.id, item.id, ADA)
+        await store.delete_thread(thread.id, ADA)
+        assert await store.load_thread(bobs.id, BOB) == bobs
+        assert len((await store.load_thread_items(bobs.id, None, 10, "asc", BOB)).data) == 1
+        assert await all_threads(store, "asc", limit=10) == []

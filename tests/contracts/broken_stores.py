@@ -1,0 +1,391 @@
+"""Stores with one fault each, as careless authors make them, and the tests that must find it.
+
+Here: the table, and what goes wrong with threads and attachments. The others stand beside it.
+"""
+
+from collections.abc import Callable
+from datetime import UTC
+
+from chatkit.types import ActiveStatus, FileAttachment, LockedStatus
+
+from backchannel.testing.memory_store import Conversation, MemoryStore
+
+BROKEN: list[tuple[type[MemoryStore], str]] = []
+"""Every broken store with each test that must fail with it."""
+
+
+def breaks[T: type[MemoryStore]](*tests: str) -> Callable[[T], T]:
+    """Enter a store in the table with the tests that must fail with it."""
+
+    def enter(store: T) -> T:
+        BROKEN.extend((store, test) for test in tests)
+        return store
+
+    return enter
+
+
+class Writes(MemoryStore):
+    """Not broken: lets subclasses change whatever is about to be kept."""
+
+    def written(self, value):
+        return value
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(self.written(thread), context)
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        before = await self.load_thread(thread_id, context)
+        self.written(before.model_copy(update=dict(changes)))
+        return await super().update_thread(thread_id, changes, context, **options)
+
+    async def save_item(self, thread_id, item, context):
+        await super().save_item(thread_id, self.written(item), context)
+
+    async def save_attachment(self, attachment, context):
+        await super().save_attachment(self.written(attachment), context)
+
+
+def without_none(value):
+    match value:
+        case dict():
+            return {key: without_none(each) for key, each in value.items() if each is not None}
+        case list():
+            return [without_none(each) for each in value]
+    return value
+
+
+@breaks(
+    "test_a_thread_comes_back_as_it_was_saved",
+    "test_items_of_every_kind_come_back_as_they_were_saved",
+)
+class LosesNone(Writes):
+    """Leaves out what is `None` when it writes JSON, inside of people's data too."""
+
+    def written(self, value):
+        return type(value).model_validate(without_none(value.model_dump()))
+
+
+@breaks(
+    "test_a_thread_comes_back_as_it_was_saved",
+    "test_a_thread_without_anything_comes_back_too",
+    "test_items_of_every_kind_come_back_as_they_were_saved",
+    "test_saving_an_item_that_was_never_added_adds_it",
+)
+class CutsMicroseconds(Writes):
+    """Keeps dates in a column that counts seconds, as MySQL does unless told otherwise."""
+
+    def written(self, value):
+        if not hasattr(value, "created_at"):
+            return value
+        return value.model_copy(update={"created_at": value.created_at.replace(microsecond=0)})
+
+
+@breaks("test_a_thread_without_anything_comes_back_too", "test_saving_again_changes_the_thread")
+class WritesNoneAsText(Writes):
+    """Has a title column that must not be null."""
+
+    def written(self, value):
+        return value.model_copy(update={"title": value.title or ""}) if hasattr(value, "title") else value
+
+
+@breaks(
+    "test_saving_again_changes_the_thread",
+    "test_a_person_is_the_same_with_another_token",
+)
+class InsertsThreadsOnly(MemoryStore):
+    """Keeps a thread as it was saved first."""
+
+    async def save_thread(self, thread, context):
+        if thread.id in self.conversations:
+            await self.load_thread(thread.id, context)
+        else:
+            await super().save_thread(thread, context)
+
+
+@breaks(
+    "test_saving_again_keeps_the_items_and_the_place",
+    "test_saving_a_thread_does_not_undo_what_is_said_meanwhile",
+)
+class ReplacesThreads(MemoryStore):
+    """`REPLACE INTO threads`, and the foreign key deletes the items."""
+
+    async def save_thread(self, thread, context):
+        if thread.id in self.conversations:
+            await self.load_thread(thread.id, context)
+        await self.delete_thread(thread.id, context)
+        await super().save_thread(thread, context)
+
+
+@breaks(
+    "test_saving_again_keeps_the_items_and_the_place",
+    "test_what_is_added_meanwhile_repeats_no_thread",
+)
+class SortsByLastChange(MemoryStore):
+    """Lists the thread that was saved last as the newest."""
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(thread, context)
+        self.conversations[thread.id] = self.conversations.pop(thread.id)
+
+    async def load_threads(self, limit, after, order, context):
+        threads = [each.thread for each in self.conversations.values() if each.owner == self.owner(context)]
+        return self.page(threads, limit, after, order)
+
+
+@breaks("test_a_thread_handed_over_with_its_items_does_not_keep_them_twice")
+class KeepsItemsOfThread(MemoryStore):
+    """Takes the items that a new thread brings along, which are added one by one as well."""
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(thread, context)
+        for item in thread.items.data if hasattr(thread, "items") else ():
+            await self.save_item(thread.id, item, context)
+
+
+@breaks("test_a_thread_handed_over_with_its_items_does_not_keep_them_twice")
+class KeepsTheWholeObject(MemoryStore):
+    """Gives back a `Thread` with items where the metadata is asked for."""
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(thread, context)
+        self.conversations[thread.id].thread = thread.model_copy(deep=True)
+
+
+@breaks("test_a_thread_is_kept_apart_from_the_object")
+class KeepsTheVeryThread(MemoryStore):
+    """Keeps the object that it was given."""
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(thread, context)
+        self.conversations[thread.id].thread = thread
+
+
+@breaks("test_a_thread_is_kept_apart_from_the_object")
+class CopiesThreadsShallowly(MemoryStore):
+    """`model_copy()`: the metadata is still the same object."""
+
+    async def load_thread(self, thread_id, context):
+        return self.own(thread_id, context).thread.model_copy()
+
+
+@breaks("test_a_thread_is_kept_apart_from_the_object", "test_an_item_is_kept_apart_from_the_object")
+class ListsTheVeryObjects(MemoryStore):
+    """Copies what it loads one by one, but not what stands in pages."""
+
+    def page(self, entries, limit, after, order):
+        page = super().page(entries, limit, after, order)
+        kept = {each.id: each for each in entries}
+        page.data = [kept[each.id] for each in page.data]
+        return page
+
+
+@breaks(
+    "test_dates_can_be_subtracted_from_those_that_the_sdk_makes",
+    "test_a_date_with_an_offset_is_the_same_moment",
+)
+class GivesAwareDates(MemoryStore):
+    """Does what is right everywhere but in the SDK: gives dates in UTC with their offset."""
+
+    async def load_thread(self, thread_id, context):
+        thread = await super().load_thread(thread_id, context)
+        return thread.model_copy(update={"created_at": thread.created_at.astimezone(UTC)})
+
+
+@breaks("test_a_date_with_an_offset_is_the_same_moment")
+class DropsOffsets(Writes):
+    """`replace(tzinfo=None)` makes a date naive, and another moment."""
+
+    def written(self, value):
+        if not hasattr(value, "created_at"):
+            return value
+        return value.model_copy(update={"created_at": value.created_at.replace(tzinfo=None)})
+
+
+class KeepsItemsElsewhere(MemoryStore):
+    """Not broken by itself: subclasses forget that items are in a table of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[str, Conversation] = {}
+
+    async def delete_thread(self, thread_id, context):
+        self.left |= {key: each for key, each in self.conversations.items() if key == thread_id}
+        await super().delete_thread(thread_id, context)
+
+
+@breaks("test_deleting_a_thread_deletes_what_is_in_it")
+class DeletesThreadButNotItems(KeepsItemsElsewhere):
+    """Has no foreign key: the items of a deleted thread can still be read."""
+
+    def items(self, thread_id, context):
+        if thread_id not in self.conversations and thread_id in self.left:
+            return self.left[thread_id].items
+        return super().items(thread_id, context)
+
+
+@breaks(
+    "test_a_deleted_thread_takes_no_more_items",
+    "test_feedback_comes_the_oldest_first_and_goes_with_its_thread",
+)
+class BringsItemsBack(KeepsItemsElsewhere):
+    """Leaves items and opinions behind that a thread with the same id finds again."""
+
+    async def save_thread(self, thread, context):
+        await super().save_thread(thread, context)
+        if thread.id in self.left:
+            self.conversations[thread.id].items = self.left[thread.id].items
+            self.conversations[thread.id].feedback = self.left.pop(thread.id).feedback
+
+
+@breaks(
+    "test_a_deleted_thread_takes_no_more_items",
+    "test_unknown_things_are_not_found",
+    "test_ids_that_nothing_has_are_not_found",
+)
+class AddsToAnyThread(MemoryStore):
+    """Does not ask whether there is a thread to add to."""
+
+    async def save_item(self, thread_id, item, context):
+        if thread_id in self.conversations:
+            await super().save_item(thread_id, item, context)
+
+
+@breaks("test_deleting_a_thread_again_changes_nothing", "test_ids_that_nothing_has_are_not_found")
+class WantsThreadsToDelete(MemoryStore):
+    """Raises when there is nothing to delete."""
+
+    async def delete_thread(self, thread_id, context):
+        await self.load_thread(thread_id, context)
+        await super().delete_thread(thread_id, context)
+
+
+@breaks("test_deleting_a_thread_again_changes_nothing", "test_deleting_ones_own_leaves_what_others_have")
+class DeletesEveryThread(MemoryStore):
+    """`DELETE FROM threads` without the `WHERE`."""
+
+    async def delete_thread(self, thread_id, context):
+        self.conversations.clear()
+
+
+@breaks("test_attachments_of_every_kind_come_back_as_they_were_saved")
+class KnowsOnlyFiles(MemoryStore):
+    """Reads every attachment as a file, so that images lose their preview."""
+
+    async def load_attachment(self, attachment_id, context):
+        attachment = await super().load_attachment(attachment_id, context)
+        fields = {name: getattr(attachment, name) for name in FileAttachment.model_fields if name != "type"}
+        return FileAttachment(**fields)
+
+
+@breaks("test_attachments_of_every_kind_come_back_as_they_were_saved")
+class HidesPrivateMetadata(MemoryStore):
+    """Keeps what is meant for clients, with the SDK's own dump for them."""
+
+    async def save_attachment(self, attachment, context):
+        public = attachment.model_dump(context={"exclude_metadata": True})
+        await super().save_attachment(type(attachment).model_validate(public), context)
+
+
+@breaks("test_an_attachment_can_be_placed_in_a_thread")
+class InsertsAttachmentsOnly(MemoryStore):
+    """Keeps an attachment as it was created, and never learns of its thread."""
+
+    async def save_attachment(self, attachment, context):
+        if attachment.id not in self.attachments:
+            await super().save_attachment(attachment, context)
+
+
+@breaks("test_an_attachment_can_be_placed_in_a_thread")
+class MergesAttachments(MemoryStore):
+    """Changes only what is given, so that an upload that ended is offered for ever."""
+
+    async def save_attachment(self, attachment, context):
+        if attachment.id in self.attachments:
+            given = {name: value for name, value in attachment if value is not None}
+            attachment = (await self.load_attachment(attachment.id, context)).model_copy(update=given)
+        await super().save_attachment(attachment, context)
+
+
+@breaks("test_an_attachment_is_kept_apart_from_the_object")
+class KeepsTheVeryAttachment(MemoryStore):
+    """Keeps the object that it was given, and gives it out."""
+
+    async def load_attachment(self, attachment_id, context):
+        await super().load_attachment(attachment_id, context)
+        return self.attachments[attachment_id][1]
+
+
+@breaks("test_deleting_an_attachment_again_changes_nothing", "test_ids_that_nothing_has_are_not_found")
+class WantsAttachmentsToDelete(MemoryStore):
+    """Raises when there is nothing to delete."""
+
+    async def delete_attachment(self, attachment_id, context):
+        await self.load_attachment(attachment_id, context)
+        await super().delete_attachment(attachment_id, context)
+
+
+@breaks("test_changing_one_field_keeps_the_others", "test_fields_changed_at_once_are_all_changed")
+class SetsTheOthersToDefaults(MemoryStore):
+    """Writes a whole thread of which it was given a part."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        conversation = self.own(thread_id, context)
+        fresh = {"title": None, "status": ActiveStatus(), "allowed_image_domains": None, "metadata": {}}
+        conversation.thread = conversation.thread.model_copy(update=fresh)
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_changing_one_field_keeps_the_others")
+class SkipsNone(MemoryStore):
+    """Takes `None` for "not given", so that nothing can be taken away again."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        given = {name: value for name, value in changes.items() if value is not None}
+        return await super().update_thread(thread_id, given, context, **options)
+
+
+@breaks("test_changing_one_field_keeps_the_others", "test_a_status_can_be_changed_and_changed_back")
+class LosesReasons(MemoryStore):
+    """Has a column for the name of the status, and none for its reason."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if isinstance(changes.get("status"), LockedStatus):
+            changes = {**changes, "status": LockedStatus()}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_a_status_can_be_changed_and_changed_back")
+class NeverUnlocks(MemoryStore):
+    """Lets no thread out of a status that ended it."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if self.own(thread_id, context).thread.status.type == "locked" and "status" in changes:
+            changes = {name: value for name, value in changes.items() if name != "status"}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+class UndoesRenames(MemoryStore):
+    """Sets the title whatever it was."""
+
+    async def update_thread(self, thread_id, changes, context, *, unless_renamed_from=...):
+        return await super().update_thread(thread_id, changes, context)
+
+
+@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+class TakesNoneForNotGiven(MemoryStore):
+    """Thinks that no title to compare with means that there is nothing to compare."""
+
+    async def update_thread(self, thread_id, changes, context, *, unless_renamed_from=None):
+        options = {} if unless_renamed_from is None else {"unless_renamed_from": unless_renamed_from}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_changing_fields_of_no_thread_of_ones_own_is_not_found")
+class ChangesNothingInSilence(MemoryStore):
+    """Does not look at how many rows its `UPDATE` changed."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if thread_id in self.conversations and self.conversations[thread_id].owner == self.owner(context):
+            return await super().update_thread(thread_id, changes, context, **options)
+        return None
