@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -73,4 +74,6 @@ def _administer(kind: str, server: URL, statement: str) -> None:
         finally:
             await engine.dispose()
 
-    asyncio.run(execute())
+    # In a thread of its own, because the one that asks may be running an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(execute())).result()

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2] / "src" / "backchannel"
 BUILDERS = {"select", "insert", "update", "delete", "text"}
 ALLOWED = {
     "stores/sql/ownership.py": "the one place",
-    "stores/sql/dialects.py": "upserts, with the condition of ownership.py",
+    "stores/sql/dialects/mysql.py": "upserts, with the condition of ownership.py; locks",
+    "stores/sql/dialects/postgresql.py": "upserts, with the condition of ownership.py; locks",
+    "stores/sql/dialects/sqlite.py": "upserts, with the condition of ownership.py",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
     "stores/sql/runs.py": "housekeeping over everybody's runs at start",
 }

@@ -91,6 +91,14 @@ class ChatPage:
         return self.page.get_by_role("navigation", name="Chats")
 
     @property
+    def search_box(self) -> Locator:
+        return self.chats.get_by_role("searchbox", name="Search chats")
+
+    @property
+    def results(self) -> Locator:
+        return self.chats.get_by_role("list", name="Search results")
+
+    @property
     def alert(self) -> Locator:
         return self.messages.get_by_role("alert")
 

@@ -229,6 +229,31 @@ class RefusesHalfCharacters(Writes):
         return value
 
 
+@breaks(
+    "test_text_with_a_nul_is_kept_or_cleaned_but_never_fatal",
+    "test_text_with_half_a_character_is_kept_or_cleaned_but_never_fatal",
+    "test_any_title_is_kept_or_cleaned_but_never_fatal",
+    "test_any_metadata_is_kept_or_cleaned_but_never_fatal",
+    "test_any_file_name_is_kept_or_cleaned_but_never_fatal",
+    "test_any_title_can_be_given_later",
+)
+class CutsTextWhereItBreaks(Writes):
+    """Ends a text before what it cannot keep."""
+
+    def written(self, value):
+        return type(value).model_validate(self.cut(value.model_dump()))
+
+    def cut(self, value):
+        match value:
+            case dict():
+                return {self.cut(key): self.cut(each) for key, each in value.items()}
+            case list():
+                return [self.cut(each) for each in value]
+            case str():
+                return value.partition("\x00")[0].partition("\ud800")[0]
+        return value
+
+
 @breaks("test_characters_of_four_bytes_come_back")
 class KnowsThreeBytes(Writes):
     """Keeps text in `utf8mb3`, where what is longer becomes a question mark."""
@@ -277,6 +302,16 @@ class FoldsThreadIds(MemoryStore):
 
     def own(self, thread_id, context):
         return super().own(thread_id.lower(), context)
+
+
+@breaks("test_ids_are_compared_exactly")
+class DeletesWhateverTheCase(MemoryStore):
+    """Compares ids exactly where it loads, and not where it deletes."""
+
+    async def delete_thread_item(self, thread_id, item_id, context):
+        for each in list(self.items(thread_id, context)):
+            if each.lower() == item_id.lower():
+                await super().delete_thread_item(thread_id, each, context)
 
 
 @breaks("test_ids_are_compared_exactly")

@@ -1,9 +1,11 @@
-"""What goes wrong when several write at once, with tails and with feedback."""
+"""What goes wrong when several write at once, with single fields, with tails and with feedback."""
+
+from dataclasses import replace
 
 from anyio.lowlevel import checkpoint
 from broken_stores import breaks
 from chatkit.store import NotFoundError
-from chatkit.types import Page
+from chatkit.types import ActiveStatus, LockedStatus, Page
 
 from backchannel.testing.memory_store import MemoryStore
 
@@ -119,6 +121,86 @@ class LoadsToChange(MemoryStore):
         return await super().update_thread(thread_id, changes, context, **options)
 
 
+# Single fields
+
+
+@breaks("test_changing_one_field_keeps_the_others", "test_fields_changed_at_once_are_all_changed")
+class SetsTheOthersToDefaults(MemoryStore):
+    """Writes a whole thread of which it was given a part."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        conversation = self.own(thread_id, context)
+        fresh = {"title": None, "status": ActiveStatus(), "allowed_image_domains": None, "metadata": {}}
+        conversation.thread = conversation.thread.model_copy(update=fresh)
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_changing_one_field_keeps_the_others")
+class SkipsNone(MemoryStore):
+    """Takes `None` for "not given", so that nothing can be taken away again."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        given = {name: value for name, value in changes.items() if value is not None}
+        return await super().update_thread(thread_id, given, context, **options)
+
+
+@breaks("test_changing_one_field_keeps_the_others", "test_a_status_can_be_changed_and_changed_back")
+class LosesReasons(MemoryStore):
+    """Has a column for the name of the status, and none for its reason."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if isinstance(changes.get("status"), LockedStatus):
+            changes = {**changes, "status": LockedStatus()}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_a_status_can_be_changed_and_changed_back")
+class NeverUnlocks(MemoryStore):
+    """Lets no thread out of a status that ended it."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if self.own(thread_id, context).thread.status.type == "locked" and "status" in changes:
+            changes = {name: value for name, value in changes.items() if name != "status"}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+class UndoesRenames(MemoryStore):
+    """Sets the title whatever it was."""
+
+    async def update_thread(self, thread_id, changes, context, *, unless_renamed_from=...):
+        return await super().update_thread(thread_id, changes, context)
+
+
+@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+class TakesNoneForNotGiven(MemoryStore):
+    """Thinks that no title to compare with means that there is nothing to compare."""
+
+    async def update_thread(self, thread_id, changes, context, *, unless_renamed_from=None):
+        options = {} if unless_renamed_from is None else {"unless_renamed_from": unless_renamed_from}
+        return await super().update_thread(thread_id, changes, context, **options)
+
+
+@breaks("test_changing_fields_of_no_thread_of_ones_own_is_not_found")
+class ChangesNothingInSilence(MemoryStore):
+    """Does not look at how many rows its `UPDATE` changed."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        if thread_id in self.conversations and self.conversations[thread_id].owner == self.owner(context):
+            return await super().update_thread(thread_id, changes, context, **options)
+        return None
+
+
+@breaks("test_changing_one_field_keeps_the_others", "test_a_title_that_is_found_does_not_undo_a_rename")
+class GivesTheThreadAsItWas(MemoryStore):
+    """Changes the thread and gives the one that it had loaded."""
+
+    async def update_thread(self, thread_id, changes, context, **options):
+        before = await self.load_thread(thread_id, context)
+        await super().update_thread(thread_id, changes, context, **options)
+        return before
+
+
 # Tails and feedback
 
 
@@ -138,6 +220,26 @@ class GivesTheOldestFirst(MemoryStore):
 
     async def delete_items_after(self, thread_id, item_id, context):
         return (await super().delete_items_after(thread_id, item_id, context))[::-1]
+
+
+@breaks("test_deleting_a_tail_leaves_what_came_before")
+class DeletesTailsEverywhere(MemoryStore):
+    """Numbers the items of all threads together, and deletes what has a greater number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = {}
+
+    async def save_item(self, thread_id, item, context):
+        self.numbers.setdefault((thread_id, item.id), len(self.numbers))
+        await super().save_item(thread_id, item, context)
+
+    async def delete_items_after(self, thread_id, item_id, context):
+        gone = await super().delete_items_after(thread_id, item_id, context)
+        for (in_thread, later), number in self.numbers.items():
+            if number > self.numbers[thread_id, item_id]:
+                self.conversations[in_thread].items.pop(later, None)
+        return gone
 
 
 @breaks("test_a_tail_after_nothing_of_ones_own_is_not_found")
@@ -190,6 +292,15 @@ class KeepsEveryOpinion(MemoryStore):
 
     async def load_feedback(self, thread_id, context):
         return list(self.log)
+
+
+@breaks("test_feedback_can_be_given_and_changed")
+class GivesFeedbackNaiveDates(MemoryStore):
+    """Gives dates as the SDK makes them where the contract is Backchannel's own."""
+
+    async def load_feedback(self, thread_id, context):
+        kept = await super().load_feedback(thread_id, context)
+        return [replace(each, created_at=each.created_at.replace(tzinfo=None)) for each in kept]
 
 
 @breaks("test_feedback_comes_the_oldest_first_and_goes_with_its_thread")

@@ -17,7 +17,7 @@ from backchannel.http.gateway import Gateway
 from backchannel.http.health import health_router
 from backchannel.http.page import page_routes
 from backchannel.http.runs import runs_router
-from backchannel.http.threads import threads_router
+from backchannel.http.threads import feedback_router, search_router, threads_router
 
 LOOPBACK_ORIGINS = r"https?://(localhost|[a-z0-9-]+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
 
@@ -45,7 +45,9 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     for router in (
         chatkit_router(backchannel),
         runs_router(backchannel),
+        search_router(backchannel),
         threads_router(backchannel),
+        feedback_router(backchannel),
         *backchannel.routers,
     ):
         api.include_router(router)

@@ -13,7 +13,7 @@ from backchannel.chat.wire import encode, thread_response
 from backchannel.http.caller import Caller
 from backchannel.http.runs import RunPage, RunResponse
 from backchannel.http.services import Services
-from backchannel.stores.base import SearchResult
+from backchannel.stores.base import Feedback, SearchResult
 from backchannel.stores.times import utc_text
 from backchannel.stores.words import excerpt
 
@@ -88,6 +88,16 @@ class FeedbackResponse(BaseModel):
     created_at: str
     updated_at: str
 
+    @classmethod
+    def of(cls, given: Feedback) -> Self:
+        """The response that tells of `given`."""
+        return cls(
+            item_id=given.item_id,
+            kind=given.kind,
+            created_at=utc_text(given.created_at),
+            updated_at=utc_text(given.updated_at),
+        )
+
 
 class FeedbackPage(BaseModel):
     """What the caller thought of a thread's answers, the oldest first."""
@@ -101,6 +111,23 @@ def _parts(text: str, words: Any) -> list[TextPart]:
     return [TextPart(text=part.text, match=part.match) for part in excerpt(text, words)]
 
 
+def search_router(services: Services) -> APIRouter:
+    """Finding threads. To be included before `threads_router`, which would take `search` for a thread."""
+    router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
+
+    @router.get("/search", response_model=SearchPage)
+    async def search_threads(  # pyright: ignore[reportUnusedFunction]
+        q: str, caller: Caller, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
+    ) -> Response:
+        """The caller's threads with a message or title in which each word of `q` begins a word, the best first.
+
+        `q` is data: quotes, operators and wildcards mean nothing; case and accents do not count.
+        """
+        return _json(SearchPage.of(await queries.search(services.server, q, limit, caller)))
+
+    return router
+
+
 def threads_router(services: Services) -> APIRouter:
     """Threads and their items, in keyset pages `{"data", "has_more", "after"}`."""
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
@@ -111,17 +138,6 @@ def threads_router(services: Services) -> APIRouter:
     ) -> Response:
         """The caller's threads, newest first."""
         return _json(await queries.list_threads(services.server, limit, after, order, caller))
-
-    # Before /{thread_id}, which would take it for a thread.
-    @router.get("/search", response_model=SearchPage)
-    async def search_threads(  # pyright: ignore[reportUnusedFunction]
-        q: str, caller: Caller, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
-    ) -> Response:
-        """The caller's threads with a message or title in which each word of `q` begins a word, the best first.
-
-        `q` is data: quotes, operators and wildcards mean nothing; case and accents do not count.
-        """
-        return _json(SearchPage.of(await queries.search(services.server, q, limit, caller)))
 
     @router.get("/{thread_id}", response_model=Thread)
     async def get_thread(thread_id: str, caller: Caller) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -151,22 +167,6 @@ def threads_router(services: Services) -> APIRouter:
         await load_thread(services.server, thread_id, caller)
         return _json(await queries.list_items(services.server, thread_id, limit, after, order, caller))
 
-    @router.get("/{thread_id}/feedback")
-    async def list_feedback(thread_id: str, caller: Caller) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
-        """What the caller thought of the thread's answers."""
-        given = await queries.feedback(services.server, thread_id, caller)
-        return FeedbackPage(
-            data=[
-                FeedbackResponse(
-                    item_id=each.item_id,
-                    kind=each.kind,
-                    created_at=utc_text(each.created_at),
-                    updated_at=utc_text(each.updated_at),
-                )
-                for each in given
-            ]
-        )
-
     @router.get("/{thread_id}/runs")
     async def list_runs(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
@@ -180,6 +180,19 @@ def threads_router(services: Services) -> APIRouter:
             thread_id, caller.identity, active=status == "active", limit=limit
         )
         return RunPage(data=[RunResponse.of(run) for run in runs])
+
+    return router
+
+
+def feedback_router(services: Services) -> APIRouter:
+    """What people thought of answers."""
+    router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
+
+    @router.get("/{thread_id}/feedback")
+    async def list_feedback(thread_id: str, caller: Caller) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
+        """What the caller thought of the thread's answers."""
+        given = await queries.feedback(services.server, thread_id, caller)
+        return FeedbackPage(data=[FeedbackResponse.of(each) for each in given])
 
     return router
 

@@ -15,7 +15,9 @@ from backchannel.testing.contracts.store_beyond import BeyondSuite
 pytestmark = pytest.mark.row("D1", "H5")
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "write-your-own-store.md"
-FILE = re.compile(r"^```(?:python|toml)\n# (?P<name>[\w.]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(
+    r"^```(?:python|toml)\n# (?P<name>\w+\.(?:py|toml))\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 SECONDS = 300
 """The most that the page's own tests may take, on a machine that does much else."""
 

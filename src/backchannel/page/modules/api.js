@@ -81,6 +81,16 @@ export class ChatApi {
     return page.data ?? [];
   }
 
+  /**
+   * The reader's threads in which each word of the text begins a word, the best first, as {data, has_more};
+   * each of `data` is {thread, title, excerpts}.
+   */
+  async searchThreads(text, limit, signal) {
+    // Not encodeURIComponent, which throws on half of a surrogate pair.
+    const query = new URLSearchParams({ q: text, limit });
+    return this.#json(await this.#fetch(`api/chatkit/threads/search?${query}`, { signal }));
+  }
+
   /** What the server says about itself, such as its model. */
   async health() {
     return this.#json(await this.#fetch("health", {}));

@@ -1,5 +1,6 @@
 // The page: chats at the side, the open conversation, and the box to write in.
 import "./bc-composer.js";
+import "./bc-search.js";
 import "./bc-thread-list.js";
 import { announcerRegion } from "./announcer.js";
 import { isBlank } from "./bc-conversation.js";
@@ -18,16 +19,22 @@ class BcApp extends HTMLElement {
   #parts = {};
   #onChange = () => this.#refresh();
   #shown = null;
+  // The result of a search that is being opened: {threadId, itemId}.
+  #wanted = null;
 
   connectedCallback() {
     this.#build();
     this.#bindKeys();
-    const { list, composer } = this.#parts;
+    const { list, search, composer } = this.#parts;
     list.session = this.#session;
+    search.session = this.#session;
     composer.connectivity = this.#session.connectivity;
     this.#session.addEventListener("open", () => this.#open());
     this.#session.addEventListener("health", () => this.#showModel());
     this.#session.threads.addEventListener("change", this.#onChange);
+    this.#session.search.addEventListener("change", () => {
+      list.covered = this.#session.search.active;
+    });
     this.#session.connectivity.addEventListener("change", () => this.#showConnectivity());
     narrow.addEventListener("change", () => this.#setDrawer(false));
     this.#setDrawer(false);
@@ -41,10 +48,12 @@ class BcApp extends HTMLElement {
     const conversation = el("bc-conversation");
     const composer = el("bc-composer");
     const list = el("bc-thread-list");
-    this.#parts = { conversation, composer, list, banner: el("div", { class: "banner-slot", role: "status" }) };
-    const sidebar = this.#buildSidebar(list);
+    const search = el("bc-search");
+    const banner = el("div", { class: "banner-slot", role: "status" });
+    this.#parts = { conversation, composer, list, search, banner };
+    const sidebar = this.#buildSidebar(search, list);
     const suggestions = this.#buildSuggestions();
-    const dock = el("div", { class: "dock" }, this.#parts.banner, composer, suggestions);
+    const dock = el("div", { class: "dock" }, banner, composer, suggestions);
     const main = el("main", { class: "main" }, this.#buildTopBar(), conversation, dock);
     const backdrop = el("div", { class: "backdrop", onclick: () => this.#setDrawer(false) });
     const skip = el("a", { class: "skip-link", href: "#message" }, "Skip to the message box");
@@ -56,13 +65,28 @@ class BcApp extends HTMLElement {
     Object.assign(this.#parts, { main, backdrop, sidebar });
     this.append(skip, el("div", { class: "app" }, sidebar, backdrop, main), announcerRegion());
     composer.addEventListener("message-sent", () => conversation.scrollToLatest());
-    list.addEventListener("thread-deleted", () => this.#focusAfterDelete());
+    list.addEventListener("thread-deleted", () => this.#focusElsewhere());
     list.addEventListener("click", (event) => {
       if (event.target.closest(".thread-link")) this.#setDrawer(false);
     });
+    this.#listenToSearch(search);
   }
 
-  #buildSidebar(list) {
+  #listenToSearch(search) {
+    search.addEventListener("hit-chosen", ({ detail }) => {
+      this.#wanted = detail;
+      this.#setDrawer(false);
+      // Any other thread is opened by the link, later than this.
+      if (this.#session.conversation?.id === detail.threadId) this.#revealWanted();
+    });
+    search.addEventListener("search-left", () => {
+      if (narrow.matches) this.#setDrawer(false);
+      else this.#parts.composer.focusInput();
+    });
+    search.addEventListener("search-gone", () => this.#focusElsewhere());
+  }
+
+  #buildSidebar(search, list) {
     const close = el(
       "button",
       { type: "button", class: "icon-button drawer-close", "aria-label": "Close chats" },
@@ -80,13 +104,15 @@ class BcApp extends HTMLElement {
       { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
       el("div", { class: "sidebar-head" }, el("span", { class: "brand" }, brandMark(), NAME), close),
       this.#newChatButton("new-chat", true),
+      search,
       list,
       el("div", { class: "sidebar-foot" }, theme),
     );
   }
 
   #newChatButton(kind, labelled) {
-    const attributes = { type: "button", class: labelled ? kind : `icon-button ${kind}`, title: "New chat (Ctrl+K)" };
+    const title = "New chat (Ctrl+Shift+O)";
+    const attributes = { type: "button", class: labelled ? kind : `icon-button ${kind}`, title };
     if (!labelled) attributes["aria-label"] = "New chat";
     const button = el("button", attributes, icon("plus"), labelled ? el("span", {}, "New chat") : null);
     button.addEventListener("click", () => this.#newChat());
@@ -130,7 +156,16 @@ class BcApp extends HTMLElement {
     }
     this.#setDrawer(false);
     this.#refresh(false);
+    this.#revealWanted();
     if (!narrow.matches) this.#parts.composer.focusInput();
+  }
+
+  #revealWanted() {
+    const wanted = this.#wanted;
+    this.#wanted = null;
+    if (wanted?.itemId && wanted.threadId === this.#session.conversation.id) {
+      this.#parts.conversation.reveal(wanted.itemId);
+    }
   }
 
   #refresh(animate = true) {
@@ -166,6 +201,8 @@ class BcApp extends HTMLElement {
   }
 
   #newChat() {
+    // The new chat is to be seen in the list.
+    this.#parts.search.clear();
     this.#session.newChat();
     this.#setDrawer(false);
     this.#parts.composer.focusInput();
@@ -184,7 +221,13 @@ class BcApp extends HTMLElement {
     else if (drawer && wasOpen) menu.focus();
   }
 
-  #focusAfterDelete() {
+  #startSearch() {
+    this.#setDrawer(true);
+    this.#parts.search.focusInput();
+  }
+
+  // What had the focus is not there any more.
+  #focusElsewhere() {
     if (narrow.matches) this.#parts.close.focus();
     else this.#parts.composer.focusInput();
   }
@@ -192,17 +235,21 @@ class BcApp extends HTMLElement {
   #bindKeys() {
     document.addEventListener("keydown", (event) => {
       if (event.defaultPrevented || event.isComposing) return;
-      const control = (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
       if (event.key === "Escape") this.#escape(event);
-      else if (control && event.key.toLowerCase() === "k") {
-        event.preventDefault();
-        this.#newChat();
-      } else if (event.key === "/" && !isEditable(event.target) && !document.querySelector("dialog[open]")) {
-        event.preventDefault();
-        this.#setDrawer(false);
-        this.#parts.composer.focusInput();
-      }
+      else if (!document.querySelector("dialog[open]")) this.#shortcut(event);
     });
+  }
+
+  #shortcut(event) {
+    const control = (event.ctrlKey || event.metaKey) && !event.altKey;
+    const key = event.key.toLowerCase();
+    if (control && !event.shiftKey && key === "k" && this.#parts.search.available) this.#startSearch();
+    else if (control && event.shiftKey && key === "o") this.#newChat();
+    else if (key === "/" && !isEditable(event.target)) {
+      this.#setDrawer(false);
+      this.#parts.composer.focusInput();
+    } else return;
+    event.preventDefault();
   }
 
   #escape(event) {

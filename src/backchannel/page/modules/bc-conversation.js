@@ -17,6 +17,7 @@ const TAGS = {
   structured_input: "bc-structured-input",
   widget: "bc-widget",
 };
+const FOUND_MS = 2400;
 const INVISIBLE = new Set(["end_of_turn", "hidden_context_item", "sdk_hidden_context"]);
 
 export class BcConversation extends HTMLElement {
@@ -26,6 +27,8 @@ export class BcConversation extends HTMLElement {
   #frame = null;
   #parts = null;
   #scroll = null;
+  #wanted = null;
+  #found = null;
   #onChange = () => this.#schedule();
 
   connectedCallback() {
@@ -61,7 +64,14 @@ export class BcConversation extends HTMLElement {
     this.#shownVersions.clear();
     this.#parts.list.replaceChildren();
     this.#parts.tail.reset();
+    this.#wanted = null;
     this.#scroll.follow();
+    this.#render();
+  }
+
+  /** Shows an item and lets it stand out for a moment, as soon as the conversation is there; if it is loaded then. */
+  reveal(itemId) {
+    this.#wanted = itemId;
     this.#render();
   }
 
@@ -91,7 +101,25 @@ export class BcConversation extends HTMLElement {
       else this.#showItems(conversation, list);
       tail.update(conversation);
     });
-    if (conversation.phase === "ready") this.#scroll.loadIfShort(conversation.hasOlder);
+    if (conversation.phase !== "ready") return;
+    if (this.#wanted !== null) this.#showWanted();
+    this.#scroll.loadIfShort(conversation.hasOlder);
+  }
+
+  #showWanted() {
+    const element = this.#elements.get(this.#wanted);
+    this.#wanted = null;
+    if (!element) return;
+    this.#scroll.show(element);
+    if (this.#found) this.#unmark();
+    element.dataset.found = "";
+    this.#found = { element, timer: setTimeout(() => this.#unmark(), FOUND_MS) };
+  }
+
+  #unmark() {
+    clearTimeout(this.#found.timer);
+    delete this.#found.element.dataset.found;
+    this.#found = null;
   }
 
   #showItems(conversation, list) {

@@ -4,7 +4,7 @@ import { confirmDialog } from "./confirm-dialog.js";
 import { el, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
 import { ThreadMenu } from "./thread-menu.js";
-import { groupByAge, threadTitle } from "./threads.js";
+import { groupByAge, threadAddress, threadTitle } from "./threads.js";
 
 const NEAR_END = 200;
 
@@ -32,6 +32,14 @@ export class BcThreadList extends HTMLElement {
     this.#session = session;
     session.threads.addEventListener("change", () => this.#render());
     this.#render();
+  }
+
+  /** Whether something else stands in place of the list. */
+  set covered(covered) {
+    if (this.hidden === covered) return;
+    this.hidden = covered;
+    // What came while nothing could be measured may not fill the list.
+    this.#loadNearEnd();
   }
 
   #render() {
@@ -66,7 +74,7 @@ export class BcThreadList extends HTMLElement {
     const existing = this.#rows.get(thread.id);
     if (existing) return existing;
     const running = el("span", { class: "thread-running", role: "img", "aria-label": "answering", hidden: true });
-    const address = { class: "thread-link", href: `#/t/${encodeURIComponent(thread.id)}` };
+    const address = { class: "thread-link", href: threadAddress(thread.id) };
     const link = el("a", address, el("span", { class: "thread-title" }), running);
     const options = el(
       "button",

@@ -3,6 +3,7 @@
 const AT_END = 24;
 const NEAR_START = 300;
 const FAR_FROM_END = 160;
+const MARGIN = 24;
 
 export class ScrollKeeper {
   #scroller;
@@ -31,6 +32,14 @@ export class ScrollKeeper {
 
   toBottom(smooth) {
     this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? "smooth" : "instant" });
+  }
+
+  /** Puts an element in the middle, or the beginning of one that is too tall, and stays there. */
+  show(element) {
+    const room = this.#scroller.getBoundingClientRect();
+    const { top, height } = element.getBoundingClientRect();
+    this.#scroller.scrollTop += top - room.top - Math.max(MARGIN, (room.height - height) / 2);
+    this.#following = this.#distance <= AT_END;
   }
 
   /** Lets `change` alter the list; what is put before its first child does not move the rest. */

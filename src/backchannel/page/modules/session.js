@@ -2,6 +2,7 @@
 import { ChatApi } from "./api.js";
 import { Connectivity } from "./connectivity.js";
 import { Conversation } from "./conversation.js";
+import { ThreadSearch } from "./search.js";
 import { ThreadDirectory } from "./threads.js";
 
 const ROUTE = /^#\/t\/([\w.:-]+)$/;
@@ -15,6 +16,7 @@ export class Session extends EventTarget {
     this.connectivity = new Connectivity(() => this.refreshHealth());
     this.api = new ChatApi(this.connectivity);
     this.threads = new ThreadDirectory(this.api);
+    this.search = new ThreadSearch(this.api, this.connectivity);
     this.health = null;
     this.conversation = null;
   }

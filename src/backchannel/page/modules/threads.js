@@ -80,6 +80,11 @@ export function threadTitle(thread) {
   return thread?.title?.trim() || "New chat";
 }
 
+/** Where a thread is, as a link of this page. */
+export function threadAddress(id) {
+  return `#/t/${encodeURIComponent(id)}`;
+}
+
 /** Groups threads by age: [{label, threads}], in the list's own order. */
 export function groupByAge(threads, now = new Date()) {
   const today = new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();

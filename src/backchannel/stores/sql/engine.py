@@ -152,7 +152,10 @@ class Database:
         connection = engine.connect()
         try:
             await connection.start()
-        except OSError as error:
+        except NoFreeConnection:
+            raise
+        except Exception as error:
+            # Drivers differ in what they raise here, and none of it is the caller's fault.
             raise self._out_of_reach() from error
         try:
             yield connection

@@ -123,8 +123,8 @@ class BeyondSuite(StoreSuite):
         deleting = _deletes_tail(store)
         other = a_thread(store)
         await store.save_thread(other, ADA)
-        await add_said(store, other, "elsewhere")
         items = await add_said(store, thread, *"01234")
+        await add_said(store, other, "elsewhere")
         gone = await deleting.delete_items_after(thread.id, items[1].id, ADA)
         assert list(gone) == [items[4].id, items[3].id, items[2].id]
         assert await all_texts(store, thread) == ["0", "1"]

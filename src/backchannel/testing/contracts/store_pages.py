@@ -35,15 +35,15 @@ class PagesSuite(StoreSuite):
     """Part of `StoreContract`."""
 
     async def test_threads_come_in_pages_without_gap_or_repetition(self, store: Store[Any]) -> None:
-        # Several threads share a date, so that the date alone cannot order them.
-        saved = [a_thread(store, created_at=_START + timedelta(seconds=n // 3)) for n in range(10)]
+        # Several threads share a date, so that the date alone cannot order them; nor are they saved by date.
+        dates = [_START + timedelta(seconds=n * 7 % 10 // 3) for n in range(10)]
+        saved = [a_thread(store, created_at=date) for date in dates]
         for thread in saved:
             await store.save_thread(thread, ADA)
         for order in ("asc", "desc"):
             seen = await all_threads(store, order, limit=3)
             assert sorted(thread.id for thread in seen) == sorted(thread.id for thread in saved)
-            dates = [thread.created_at for thread in seen]
-            assert dates == sorted(dates, reverse=order == "desc")
+            assert [thread.created_at for thread in seen] == sorted(dates, reverse=order == "desc")
 
     async def test_a_full_last_page_does_not_promise_more(
         self, store: Store[Any], thread: ThreadMetadata

@@ -1,0 +1,7 @@
+"""What is kept of a person: handed over, deleted at their wish, or deleted for everybody when it has become old."""
+
+from backchannel.stores.sql.personal.person import PersonalData
+from backchannel.stores.sql.personal.retention import delete_older
+from backchannel.stores.sql.personal.tables import BATCH, owned_tables
+
+__all__ = ["BATCH", "PersonalData", "delete_older", "owned_tables"]
