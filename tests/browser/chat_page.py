@@ -99,6 +99,15 @@ class ChatPage:
         return self.chats.get_by_role("list", name="Search results")
 
     @property
+    def hits(self) -> Locator:
+        """The links of what was found: each chat with its best message, and one for each further message."""
+        return self.results.get_by_role("link")
+
+    def spoken(self, text: str) -> Locator:
+        """What a screen reader was told, if it has `text` in it."""
+        return self.page.get_by_role("status").filter(has_text=text)
+
+    @property
     def alert(self) -> Locator:
         return self.messages.get_by_role("alert")
 
@@ -131,6 +140,11 @@ class ChatPage:
     async def wait_until_idle(self) -> None:
         await expect(self.send_button).to_be_visible(timeout=ANSWER_MS)
         await expect(self.answers.last).not_to_have_attribute("aria-busy", "true")
+
+    async def search(self, text: str, spoken: str) -> None:
+        """Look for chats and wait until a screen reader is told what came of it."""
+        await self.search_box.fill(text)
+        await expect(self.spoken(spoken)).to_have_count(1)
 
     async def choose(self, title: str, option: str) -> None:
         """Choose from the menu of one chat in the list."""

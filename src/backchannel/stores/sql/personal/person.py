@@ -17,7 +17,7 @@ from backchannel.stores.sql.tables import attachments, items, search_entries, th
 from backchannel.stores.sql.transactions import repeatable
 from backchannel.stores.times import utc_text
 
-_JSON_TEXT = (items.c.data, attachments.c.data)
+_JSON_TEXT = frozenset({items.c.data, attachments.c.data})
 """Columns of text that hold JSON."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, delete, select
+from sqlalchemy import ColumnElement, RowMapping, Table, delete, select
 
 from backchannel.context import Identity
 from backchannel.stores.sql.engine import Database
@@ -59,13 +59,13 @@ class _Old:
         self._parts = [*parts, (attachments, attachments.c.thread_id), (runs, runs.c.thread_id)]
 
     async def delete(self) -> dict[str, int]:
-        counts: Counter[str] = Counter({table.name: 0 for table in (threads, runs, usage)})
-        counts |= {table.name: 0 for table, _ in self._parts}
-        async for thread_id, tenant, user, _ in self._threads():
-            owner, more = Identity(user, tenant=tenant), True
+        parts = [table for table, _ in self._parts]
+        counts: Counter[str] = Counter({table.name: 0 for table in (threads, *parts, runs, usage)})
+        async for thread in self._threads():
+            owner, more = Identity(thread["user_id"], tenant=thread["tenant"]), True
             while more:
                 async with giving_way():
-                    deleted, more = await self._delete_from(thread_id, owner)
+                    deleted, more = await self._delete_from(thread["id"], owner)
                 counts.update(deleted)
         for table in (runs, usage):
             found = self._batch
@@ -75,23 +75,23 @@ class _Old:
                 counts[table.name] += deleted_rows
         return dict(counts)
 
-    async def _threads(self) -> AsyncGenerator[Row[Any]]:
-        """Old threads as `(id, tenant, user_id, updated_at)`, those first in which nothing happened for longest."""
+    async def _threads(self) -> AsyncGenerator[RowMapping]:
+        """Ids, owners and dates of old threads, those first in which nothing happened for longest."""
         last: Sequence[Any] | None = None
         while rows := await self._page_of_threads(last):
             for row in rows:
                 yield row
-            last = (rows[-1].updated_at, rows[-1].id)
+            last = (rows[-1]["updated_at"], rows[-1]["id"])
 
     @repeatable
-    async def _page_of_threads(self, last: Sequence[Any] | None) -> Sequence[Row[Any]]:
+    async def _page_of_threads(self, last: Sequence[Any] | None) -> Sequence[RowMapping]:
         order = (threads.c.updated_at, threads.c.id)
         old = select(threads.c.id, threads.c.tenant, threads.c.user_id, threads.c.updated_at)
         old = old.where(self._is_old(threads.c.updated_at))
         if last is not None:
             old = old.where(beyond(order, last))
         async with self.database.read() as connection:
-            return (await connection.execute(old.order_by(*order).limit(self._batch))).all()
+            return (await connection.execute(old.order_by(*order).limit(self._batch))).mappings().all()
 
     @repeatable
     async def _delete_from(self, thread_id: str, owner: Identity) -> tuple[dict[str, int], bool]:

@@ -1,0 +1,121 @@
+"""`kill -9` while a thousand messages are taken in and answered: what was accepted is there, and nothing by halves.
+
+What must hold afterwards: every message that was accepted is kept, with its thread and the run that answers it;
+no thread is empty, no run is without its message; every answer that counts as completed is there; what can be
+found is exactly what was said.
+"""
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from backchannel.context import Identity
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.migrate import upgrade
+from backchannel.stores.sql.runs import SqlRuns
+from backchannel.stores.sql.store import SqlStore
+
+pytestmark = pytest.mark.row("H1", "D2")
+
+TURNS = 300
+"""Each is four transactions: the message with its run, the title, the answer, the end of the run."""
+KILLS = 4
+CHILD_SECONDS = 120
+SEED = 20261122
+
+
+class Writer:
+    """The process that is killed."""
+
+    def __init__(self, url: str, turns: int) -> None:
+        self._arguments = [sys.executable, str(Path(__file__).with_name("writer.py")), url, str(turns)]
+        self.accepted: list[str] = []
+
+    async def run(self, *, kill_after: int | None) -> bool:
+        """Let it work until it has accepted so many messages or is through; whether it is through."""
+        process = await asyncio.create_subprocess_exec(
+            *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Read all the while: a full pipe would stop the process.
+        errors = asyncio.create_task(process.stderr.read())
+        accepted: list[str] = []
+        try:
+            async with asyncio.timeout(CHILD_SECONDS):
+                async for line in process.stdout:
+                    if line.startswith(b"thr_"):
+                        accepted.append(line.decode().strip())
+                    if kill_after is not None and len(accepted) >= kill_after:
+                        process.send_signal(signal.SIGKILL)
+                        kill_after = None
+                code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        self.accepted += accepted
+        told = (await errors).decode()
+        assert code in {0, -signal.SIGKILL}, told[-3000:]
+        return code == 0
+
+
+async def rows(database: Database, columns: str, table: str) -> list[tuple]:
+    async with database.read() as connection:
+        return [tuple(row) for row in await connection.execute(text(f"SELECT {columns} FROM {table}"))]
+
+
+async def check(database: Database, accepted: list[str]) -> int:
+    threads = {
+        thread: (last, title)
+        for thread, last, title in await rows(database, "id, last_seq, title", "threads")
+    }
+    items = await rows(database, "thread_id, seq, id, type, data", "items")
+    runs = dict(await rows(database, "thread_id, status", "runs"))
+    assert set(accepted) <= set(threads), "an accepted message is lost"
+    asked = {thread for thread, _, _, kind, _ in items if kind == "user_message"}
+    answered = {thread for thread, _, _, kind, _ in items if kind == "assistant_message"}
+    assert asked == set(threads), "a thread without its message, or a message without its thread"
+    assert set(runs) == set(threads), "a message without its run, or a run without its message"
+    assert {thread for thread, status in runs.items() if status == "completed"} <= answered
+    for thread, seq, item_id, _, data in items:
+        assert 1 <= seq <= threads[thread][0]
+        assert json.loads(data)["id"] == item_id
+    assert len({(thread, seq) for thread, seq, *_ in items}) == len(items)
+    said = {
+        (thread, item_id)
+        for thread, _, item_id, kind, _ in items
+        if kind in {"user_message", "assistant_message"}
+    }
+    titled = {(thread, "") for thread, (_, title) in threads.items() if title}
+    assert set(await rows(database, "thread_id, item_id", "search_entries")) == said | titled
+    return len(threads)
+
+
+async def test_kill_9_during_a_thousand_writes_leaves_no_half_written_turn(database_url: str):
+    database = Database(database_url)
+    await upgrade(database)
+    chance = random.Random(SEED)
+    writer = Writer(database_url, TURNS // KILLS)
+    kept = 0
+    for _ in range(KILLS):
+        await writer.run(kill_after=chance.randint(TURNS // KILLS // 4, TURNS // KILLS - 1))
+        now = await check(database, writer.accepted)
+        assert now > kept
+        kept = now
+    assert await writer.run(kill_after=None)
+    await check(database, writer.accepted)
+    # The start after the last kill has ended what it found running.
+    statuses = {status for _, status in await rows(database, "id, status", "runs")}
+    assert statuses <= {"completed", "interrupted"}
+    # And the store goes on as if nothing had been.
+    store, identity = SqlStore(database), Identity("ada")
+    thread = await store.load_thread(writer.accepted[0], identity)
+    assert await SqlRuns(database).of_thread(thread.id, identity, active=True, limit=10) == []
+    assert (await store.search_threads("question", 5, identity)).has_more
+    await database.close()
