@@ -144,6 +144,8 @@ class ChatPage:
     async def search(self, text: str, spoken: str) -> None:
         """Look for chats and wait until a screen reader is told what came of it."""
         await self.search_box.fill(text)
+        # Until then the outcome of the search before may still be there.
+        await expect(self.chats.locator("[aria-busy]")).to_have_count(0)
         await expect(self.spoken(spoken)).to_have_count(1)
 
     async def choose(self, title: str, option: str) -> None:
