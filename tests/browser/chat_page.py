@@ -62,6 +62,11 @@ class ChatPage:
         await self.page.goto(path)
         await expect(self.message_box).to_be_visible()
 
+    async def stop_the_clock(self) -> None:
+        """From now on timers and frames run only as `page.clock` says; it must be installed."""
+        now: float = await self.page.evaluate("Date.now()")
+        await self.page.clock.pause_at(now / 1000 + 5)
+
     async def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
         await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
@@ -102,6 +107,10 @@ class ChatPage:
     def hits(self) -> Locator:
         """The links of what was found: each chat with its best message, and one for each further message."""
         return self.results.get_by_role("link")
+
+    @property
+    def marks(self) -> Locator:
+        return self.results.locator("mark")
 
     def spoken(self, text: str) -> Locator:
         """What a screen reader was told, if it has `text` in it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chatkit.types import AssistantMessageItem, ThreadItem, UserMessageItem
-from sqlalchemy import tuple_
+from sqlalchemy import and_, false, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.context import Identity
@@ -101,8 +101,10 @@ async def find_threads(
         for thread_id in shown
         for item_id in [each for each in by_thread[thread_id] if each != TITLE][:ITEMS_PER_HIT]
     ]
+    # Spelled out, because SQLite uses no index for a list of pairs.
+    wanted = [and_(items.c.thread_id == thread_id, items.c.id == item_id) for thread_id, item_id in best]
     matching = select_owned(identity, items, items.c.thread_id, items.c.id, items.c.data).where(
-        tuple_(items.c.thread_id, items.c.id).in_(best)
+        or_(false(), *wanted)
     )
     rows = (await connection.execute(matching)).mappings()
     texts = {(row["thread_id"], row["id"]): text_of(item_of(row["data"])) for row in rows}

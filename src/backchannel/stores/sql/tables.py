@@ -107,7 +107,7 @@ runs = Table(
     Column("error_code", Exact(60)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("ended_at", UtcDateTime()),
-    Index(None, "thread_id", "created_at"),
+    Index(None, "thread_id", "created_at", "id"),
     Index(None, "status"),
     Index(None, "tenant", "user_id"),
     Index(None, "created_at"),

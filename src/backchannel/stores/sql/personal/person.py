@@ -84,7 +84,7 @@ class PersonalData:
                 found = self._batch
                 while found == self._batch:
                     async with giving_way():
-                        found, deleted = await self._delete_some(table, [*scope, *self._deletable(table)])
+                        found, deleted = await self._delete_some(table, scope)
                     receipt[table.name] += deleted
                     found_any = found_any or found > 0
         return found_any
@@ -140,9 +140,10 @@ class PersonalData:
             return (await connection.execute(statement)).mappings().all()
 
     @repeatable
-    async def _delete_some(self, table: Table, conditions: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
+    async def _delete_some(self, table: Table, scope: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
+        still = self._deletable(table)
         async with self.database.write() as connection:
-            return await delete_some(connection, self._identity, table, self._batch, *conditions)
+            return await delete_some(connection, self._identity, table, self._batch, among=scope, still=still)
 
 
 def _as_json(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:

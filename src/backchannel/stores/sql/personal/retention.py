@@ -107,7 +107,7 @@ class _Old:
                 return deleted, False
             for table, column in self._parts:
                 found, deleted[table.name] = await delete_some(
-                    connection, owner, table, left, column == thread_id
+                    connection, owner, table, left, among=[column == thread_id]
                 )
                 left -= found
                 if not left:

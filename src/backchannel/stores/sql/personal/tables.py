@@ -61,17 +61,25 @@ async def delete_some(
     identity: Identity,
     table: Table,
     limit: int,
-    *conditions: ColumnElement[bool],
+    *,
+    among: Sequence[ColumnElement[bool]] = (),
+    still: Sequence[ColumnElement[bool]] = (),
 ) -> tuple[int, int]:
-    """Delete up to `limit` of a person's rows, those with the lowest keys first; gives how many were found and how
-    many of them were there to delete."""
-    # Two statements, because only SQLite and PostgreSQL could do it in one: MariaDB takes no LIMIT in a subquery.
+    """Delete up to `limit` of a person's rows, those with the lowest keys first; gives how many were found, and how
+    many of them were still there to delete.
+
+    Args:
+        among: Where they are looked for.
+        still: What must hold when they are looked for, and again when they are deleted.
+    """
+    # Two statements, because MariaDB takes no LIMIT in a subquery; and the second one by keys alone, because a
+    # planner that has more to choose from may choose to look at every row of the first one's.
     key = list(table.primary_key.columns)
-    some = select_owned(identity, table, *key).where(*conditions).order_by(*key).limit(limit)
+    some = select_owned(identity, table, *key).where(*among, *still).order_by(*key).limit(limit)
     found = (await connection.execute(some)).tuples().all()
     if not found:
         return 0, 0
-    gone = delete_owned(identity, table).where(*conditions, _has_key(key, found))
+    gone = delete_owned(identity, table).where(_has_key(key, found), *still)
     return len(found), (await connection.execute(gone)).rowcount
 
 

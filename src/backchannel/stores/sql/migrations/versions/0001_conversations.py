@@ -106,7 +106,7 @@ def create_runs() -> None:
         sa.Column("ended_at", UtcDateTime()),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
     )
-    op.create_index("ix_runs_thread_id_created_at", "runs", ["thread_id", "created_at"])
+    op.create_index("ix_runs_thread_id_created_at_id", "runs", ["thread_id", "created_at", "id"])
     op.create_index("ix_runs_status", "runs", ["status"])
 
 
