@@ -134,8 +134,8 @@ async def check_plan(database: Database, name: str, statement: str, parameters: 
         found = await connection.exec_driver_sql(prefix + statement, tuple(parameters))
         rows = found.mappings().all()
     plan = "\n".join(str(dict(row)) for row in rows)
-    # The few best of what matched are sorted by how well they match, and a person's own opinions by date.
-    may_sort = name in {"search", "load_feedback"}
+    # The few best of what matched are sorted by how well they match; opinions and active runs are few.
+    may_sort = name in {"search", "load_feedback", "runs of a thread"}
     match database.dialect.name:
         case "sqlite":
             bad = [
