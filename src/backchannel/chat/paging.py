@@ -8,19 +8,22 @@ from chatkit.types import Page, ThreadItem
 
 from backchannel.chat.wire import is_hidden
 
-_CHUNK = 50
+_FIRST_CHUNK, _LARGEST_CHUNK = 10, 160
+"""How many items are loaded at a time: few at first, because a short history is what is asked for most."""
 
 
 async def newest_items(store: Store[Any], thread_id: str, context: object) -> AsyncIterator[ThreadItem]:
     """All items of a thread, newest first, loaded as they are asked for."""
     after: str | None = None
+    chunk = _FIRST_CHUNK
     while True:
-        page = await store.load_thread_items(thread_id, after, _CHUNK, "desc", context)
+        page = await store.load_thread_items(thread_id, after, chunk, "desc", context)
         for item in page.data:
             yield item
         if not page.has_more or not page.data:
             return
         after = page.data[-1].id
+        chunk = min(chunk * 2, _LARGEST_CHUNK)
 
 
 async def visible_items(

@@ -43,7 +43,10 @@ class Sqlite(Dialect):
         # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
         patience = pool.statement_timeout if hurried else LOCK_SECONDS
         options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": patience}}
-        return options | ({"poolclass": StaticPool} if _in_memory(url) else pool.engine_arguments())
+        if _in_memory(url):
+            return options | {"poolclass": StaticPool}
+        # There is no server whose sign of life could be missing.
+        return options | pool.engine_arguments() | {"pool_pre_ping": False}
 
     @override
     def prepare(self, engine: Engine) -> None:
