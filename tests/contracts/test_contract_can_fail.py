@@ -5,6 +5,7 @@ from typing import Any
 
 import broken_items
 import broken_people
+import broken_search
 import broken_writers
 import pytest
 from broken_stores import BROKEN
@@ -16,7 +17,7 @@ from backchannel.testing.memory_store import MemoryStore
 pytestmark = pytest.mark.row("D1", "H5")
 
 # Importing them enters their stores in the table.
-TABLES = (broken_items, broken_people, broken_writers)
+TABLES = (broken_items, broken_people, broken_search, broken_writers)
 
 CHECKS = {name for name, _ in inspect.getmembers(StoreContract, callable) if name.startswith("test_")}
 

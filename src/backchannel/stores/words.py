@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from chatkit.types import AssistantMessageItem, ThreadItem, UserMessageItem
+
 MAX_WORD_CHARS = 60
 """Longer words are cut, in texts as in queries: InnoDB's index ignores words of more than 84 characters."""
 
@@ -42,6 +44,18 @@ class Part:
 
     text: str
     match: bool
+
+
+def text_of(item: ThreadItem) -> str:
+    """What of an item can be found: the words of people and assistants, and nothing that is hidden."""
+    match item:
+        case UserMessageItem():
+            parts = [part.text for part in item.content]
+        case AssistantMessageItem():
+            parts = [part.text for part in item.content]
+        case _:
+            parts = []
+    return "\n".join(parts)
 
 
 def words_in(text: str) -> Iterator[Word]:

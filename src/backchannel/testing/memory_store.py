@@ -3,7 +3,7 @@
 Not for production: it forgets everything with its process, no other process sees it, and its memory only grows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import EllipsisType
@@ -22,8 +22,9 @@ from chatkit.types import (
 
 from backchannel.context import identity_of
 from backchannel.ids import new_id
-from backchannel.stores.base import Feedback
+from backchannel.stores.base import Feedback, SearchHit, SearchResult
 from backchannel.stores.times import to_sdk, to_utc, utc_now
+from backchannel.stores.words import query_words, text_of, words_in
 
 MAX_PAGE = 1000
 """The most entries one page may hold, whatever the caller asks for."""
@@ -64,6 +65,16 @@ class MemoryStore(Store[object]):
     @override
     def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: object) -> str:
         return new_id(item_type)
+
+    async def atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
+        """All that `work` does, or nothing; see `stores.base.WritesAtomically`. What others do meanwhile is undone
+        with it."""
+        before = deepcopy((self.conversations, self.attachments))
+        try:
+            return await work()
+        except BaseException:
+            self.conversations, self.attachments = before
+            raise
 
     # Threads
 
@@ -173,6 +184,19 @@ class MemoryStore(Store[object]):
             return []
         return sorted(kept, key=lambda each: each.updated_at)
 
+    async def search_threads(self, query: str, limit: int, context: object) -> SearchResult:
+        """Find threads by words; see `stores.base.SearchesThreads`. All matches are equally good here."""
+        owner, words = self.owner(context), query_words(query)
+        hits: list[SearchHit] = []
+        for each in self.conversations.values():
+            if each.owner == owner and words:
+                texts = [
+                    (item.id, text) for item in each.items.values() if has_words(text := text_of(item), words)
+                ]
+                if texts or has_words(each.thread.title or "", words):
+                    hits.append(SearchHit(deepcopy(each.thread), texts))
+        return SearchResult(words, hits[:limit], has_more=len(hits) > limit)
+
     # Attachments
 
     @override
@@ -240,3 +264,9 @@ class MemoryStore(Store[object]):
         fields: dict[str, Any] = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
         fields["created_at"] = to_sdk(to_utc(thread.created_at))
         return ThreadMetadata(**deepcopy(fields))
+
+
+def has_words(text: str, words: Sequence[str]) -> bool:
+    """Whether each of `words` begins a word of the text."""
+    said = [each.word for each in words_in(text)]
+    return all(any(each.startswith(word) for each in said) for word in words)

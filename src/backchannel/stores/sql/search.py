@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chatkit.types import AssistantMessageItem, ThreadItem, UserMessageItem
 from sqlalchemy import and_, false, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +18,7 @@ from backchannel.stores.sql.dialects import Dialect
 from backchannel.stores.sql.ownership import delete_owned, select_matching, select_owned, upsert_owned
 from backchannel.stores.sql.rows import item_of, thread_of
 from backchannel.stores.sql.tables import items, search_entries, threads
-from backchannel.stores.words import words_in
+from backchannel.stores.words import text_of, words_in
 
 TITLE = ""
 """The `item_id` of a title's entry."""
@@ -33,18 +32,6 @@ ITEMS_PER_HIT = 3
 # Engines leave out short and frequent words (MariaDB: under three letters, and 36 English ones). With a letter
 # before it, every word is a word of its own, and none can be mistaken for an owner's.
 _WORD_SIGN, _OWNER_SIGN = "xx", "oo"
-
-
-def text_of(item: ThreadItem) -> str:
-    """What of an item can be found: the words of people and assistants, and nothing that is hidden."""
-    match item:
-        case UserMessageItem():
-            parts = [part.text for part in item.content]
-        case AssistantMessageItem():
-            parts = [part.text for part in item.content]
-        case _:
-            parts = []
-    return "\n".join(parts)
 
 
 def entry_values(identity: Identity, thread_id: str, item_id: str, text: str) -> dict[str, Any] | None:

@@ -36,12 +36,12 @@ from backchannel.stores.sql.ownership import (
     upsert_owned,
 )
 from backchannel.stores.sql.rows import item_of, item_values, thread_of, thread_values, whole_thread
-from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries, text_of
+from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries
 from backchannel.stores.sql.tables import attachments, feedback, items, runs, threads
 from backchannel.stores.sql.transactions import repeatable, retried
 from backchannel.stores.text import json_of
 from backchannel.stores.times import to_utc, utc_now
-from backchannel.stores.words import query_words
+from backchannel.stores.words import query_words, text_of
 
 MAX_PAGE = 1000
 """The most rows one page may hold, whatever the caller asks for."""

@@ -27,6 +27,7 @@ from backchannel.testing.contracts.store_beyond import BeyondSuite
 from backchannel.testing.contracts.store_items import ItemsSuite
 from backchannel.testing.contracts.store_ownership import OwnershipSuite
 from backchannel.testing.contracts.store_pages import PagesSuite
+from backchannel.testing.contracts.store_search import SearchSuite
 from backchannel.testing.contracts.store_threads import ThreadsSuite
 from backchannel.testing.contracts.store_values import ValuesSuite
 from backchannel.testing.contracts.store_writers import WritersSuite
@@ -54,5 +55,6 @@ class StoreContract(
     OwnershipSuite,
     WritersSuite,
     BeyondSuite,
+    SearchSuite,
 ):
     """The suite. Each test uses a store that is empty."""

@@ -106,8 +106,10 @@ class _Old:
             if (await connection.execute(lock)).one_or_none() is None:
                 return deleted, False
             for table, column in self._parts:
+                key = list(table.primary_key.columns)
+                order = key if key[0] is column else ()
                 found, deleted[table.name] = await delete_some(
-                    connection, owner, table, left, among=[column == thread_id]
+                    connection, owner, table, left, among=[column == thread_id], order=order
                 )
                 left -= found
                 if not left:

@@ -11,8 +11,9 @@ from alembic import op
 
 from backchannel.context import Identity
 from backchannel.stores.sql.rows import item_of
-from backchannel.stores.sql.search import TITLE, entry_values, text_of
+from backchannel.stores.sql.search import TITLE, entry_values
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
+from backchannel.stores.words import text_of
 
 revision = "0002"
 down_revision = "0001"
