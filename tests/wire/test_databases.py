@@ -284,3 +284,25 @@ async def test_the_todo_assistant_works(serve, database_url: str):
     ):
         events = await (await served.person.say(said)).events()
         assert expected in str(events), said
+
+
+@function_tool
+def picture() -> str:
+    """A picture as a data URL."""
+    return "data:image/png;base64," + "QUJD" * 75_000
+
+
+@pytest.mark.row("D4")
+async def test_large_contents_are_in_one_row_once(serve, database_url: str):
+    """Data URLs and long outputs of tools are kept for the model, and not again in what the person is shown."""
+    model = ScriptedModel(Call("picture"), Say("Here it is."), Say("Yes."))
+    agent = Agent(name="A", model=model, tools=[picture])
+    served = await serve(agent, database_url=database_url, history_tokens=200_000)
+    thread_id, _ = await served.create("draw")
+    await (await served.person.say("the same?", thread_id)).events()
+    async with served.backchannel.database.read() as connection:
+        sizes = [row[0] for row in await connection.execute(text("SELECT LENGTH(data) FROM items"))]
+        words = [row[0] for row in await connection.execute(text("SELECT LENGTH(words) FROM search_entries"))]
+    assert 300_000 < sum(sizes) < 310_000
+    assert sum(words) < 1_000
+    assert "QUJDQUJD" in str(model.calls[-1])
