@@ -15,11 +15,13 @@ from fastapi import APIRouter
 
 from backchannel.authenticators.base import Authenticator
 from backchannel.event_logs.base import EventLog
+from backchannel.retention import retention
 from backchannel.runs.runs import Runs
 from backchannel.settings import Settings
 from backchannel.stores.base import RunStore
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
+from backchannel.stores.sql.personal import owned_tables
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +83,11 @@ class Backchannel:
                 stack.push_async_callback(self.models.aclose)
             stack.push_async_callback(self.events.aclose)
             stack.push_async_callback(self.runs.drain, self.settings.shutdown_seconds)
+            if self.settings.retention_days is not None:
+                tables = owned_tables(*self.migrations)
+                await stack.enter_async_context(
+                    retention(self.database, self.settings.retention_days, tables)
+                )
             log.info("started", model=self.model_name, database=self.database.url.get_backend_name())
             yield
             log.info("stopping")

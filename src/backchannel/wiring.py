@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from backchannel.models.provider import Models
 from backchannel.settings import AuthMethod, Settings
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 
@@ -56,10 +57,7 @@ def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchan
     elif isinstance(served, ChatKitServer):
         server, bundle, models = cast("ChatKitServer[Any]", served), None, None
     else:
-        raise ConfigurationError(
-            f"The target is a {type(cast('object', served)).__name__}; serve an Agent, a Bundle, a ChatKitServer, "
-            "or a function that returns one."
-        )
+        raise _not_servable(cast("object", served))
     return Backchannel(
         settings=settings,
         database=database,
@@ -90,6 +88,18 @@ def open_database(settings: Settings) -> Database:
         statement_timeout=settings.database_statement_timeout_seconds,
     )
     return Database(settings.database_url, pool)
+
+
+def migrations_of(settings: Settings, target: Target, database: Database) -> Sequence[Migrations]:
+    """The tables that a target brings along, besides Backchannel's own. Nothing is connected.
+
+    Raises:
+        ConfigurationError: The target is nothing that can be served.
+    """
+    served = _resolve(target, {"settings": settings, "database": database, "store": SqlStore(database)})
+    if not isinstance(served, Agent | Bundle | ChatKitServer):
+        raise _not_servable(cast("object", served))
+    return served.migrations if isinstance(served, Bundle) else ()
 
 
 def load_target(spec: str) -> Target:
@@ -142,6 +152,13 @@ def _resolve(target: Any, provided: dict[str, Any]) -> Any:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigurationError(f"{name} failed ({reason}).") from error
+
+
+def _not_servable(served: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"The target is a {type(served).__name__}; serve an Agent, a Bundle, a ChatKitServer, "
+        "or a function that returns one."
+    )
 
 
 def _authenticators(settings: Settings) -> list[Authenticator]:

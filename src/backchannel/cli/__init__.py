@@ -14,6 +14,11 @@ app = App(
 )
 app.command("backchannel.cli.serve:serve", help="Serve an agent with a chat page.")
 app.command("backchannel.cli.chat:chat", help="Talk to a running server from the terminal.")
+app.command("backchannel.cli.db:app", name="db", help="See and change the version of the database's tables.")
+app.command(
+    "backchannel.cli.export:export", help="Write everything that is kept of a person into a zip file."
+)
+app.command("backchannel.cli.erase:erase", help="Delete everything that is kept of a person.")
 
 
 def main() -> None:

@@ -256,6 +256,14 @@ async def test_a_thread_without_a_message_is_shown_whole(store: Store[Any]):
     assert await ids(store, 500) == [item.id for item in items]
 
 
+@pytest.mark.row("D4")
+async def test_only_what_fits_is_read_however_long_the_thread():
+    turn = [user("x" * 100), assistant("y" * 300)]
+    store: Any = _Listed(turn * 5_000)
+    assert len(await ids(store, 1_000)) <= 20
+    assert store.read <= 30
+
+
 @given(data=st.data())
 async def test_any_budget_shows_a_suffix_of_whole_turns(data: st.DataObject):
     lengths = data.draw(st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=4), max_size=6))
@@ -283,8 +291,10 @@ class _Listed:
 
     def __init__(self, items: list[ck.ThreadItem]) -> None:
         self._items = items[::-1]
+        self.read = 0
 
     async def load_thread_items(self, _thread: str, after: str | None, limit: int, *_: Any) -> Any:
         start = 1 + next((n for n, item in enumerate(self._items) if item.id == after), -1)
         data = self._items[start : start + limit]
+        self.read += len(data)
         return ck.Page[Any](data=data, has_more=start + limit < len(self._items))

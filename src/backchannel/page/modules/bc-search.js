@@ -155,10 +155,10 @@ export class BcSearch extends HTMLElement {
     return state === "searching" ? "Searching…" : "";
   }
 
-  #showStatus({ state }, text, status) {
+  #showStatus({ state, result }, text, status) {
     status.hidden = text === "";
     status.textContent = text;
-    status.dataset.state = state;
+    status.dataset.state = result ? "done" : state;
     // Every answer is worth a word, even if it is the same as before; waiting is not.
     if (state === "searching" || state === "idle") this.#said = "";
     else if (text !== this.#said) {

@@ -41,8 +41,8 @@ class PersonalData:
 
     @property
     def exported(self) -> Sequence[str]:
-        """The names of the tables that `export` reads, in its order. The search index is none of them: it repeats
-        the words of titles and messages and says nothing else."""
+        """The names of the tables that `export` reads, in its order. The search index is not among them: it only
+        repeats the words of titles and messages."""
         return [table.name for table in self._exported_tables()]
 
     async def export(self) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
@@ -99,12 +99,13 @@ class PersonalData:
             yield ()
             return
         # Such tables have no index of owners: they are reached by the person's threads.
-        async for row_pages in self._pages(threads, (), threads.c.id):
-            yield (column.in_([row["id"] for row in row_pages]),)
+        async for page in self._pages(threads, (), threads.c.id):
+            yield (column.in_([thread["id"] for thread in page]),)
 
     def _deletable(self, table: Table) -> Sequence[ColumnElement[bool]]:
-        """A thread that was written to after it was emptied waits for the next time: deleting it would delete, in
-        one statement, however much that is, and count none of it."""
+        """What must hold of the rows of `table` for them to be deleted: a thread has nothing in it any more. One that
+        was written to after it was emptied waits for the next time; deleting it would delete, in one statement,
+        however much that is, and count none of it."""
         if table is not threads:
             return ()
         parts = [(part, column) for part in self._tables if (column := thread_column(part)) is not None]

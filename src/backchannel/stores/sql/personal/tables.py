@@ -18,6 +18,9 @@ from backchannel.stores.sql.tables import threads
 BATCH = 500
 """The most rows that one page reads or one transaction deletes."""
 
+LONGEST_PAUSE = 0.5
+"""Seconds that other writers are given after a transaction, at most."""
+
 
 def owned_tables(*sets: Migrations) -> Sequence[Table]:
     """The tables of Backchannel and of each given set whose rows have an owner, in an order in which they can be
@@ -111,7 +114,7 @@ def _is_one(column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
 
 @asynccontextmanager
 async def giving_way() -> AsyncGenerator[None]:
-    """Wait, after the block, as long as it took: so that other writers get every second turn."""
+    """Wait, after the block, as long as it took, so that other writers get every second turn."""
     began = perf_counter()
     yield
-    await asyncio.sleep(perf_counter() - began)
+    await asyncio.sleep(min(perf_counter() - began, LONGEST_PAUSE))

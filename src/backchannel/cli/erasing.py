@@ -1,0 +1,79 @@
+"""What `backchannel erase` does once its arguments are known to be right."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from backchannel.cli.asking import confirm, print_table
+from backchannel.cli.database import on_database, warn_of_others
+from backchannel.cli.new_file import Draft, new_file
+from backchannel.cli.person import shown
+from backchannel.context import Identity
+from backchannel.errors import ConfigurationError
+from backchannel.settings import Settings
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.migrate import Migrations
+from backchannel.stores.sql.personal import PersonalData, owned_tables
+from backchannel.stores.times import utc_now, utc_text
+
+UNFINISHED = "Perhaps not everything was deleted: run the command again."
+
+
+def run(settings: Settings, identity: Identity, target: str, receipt: Path | None, *, yes: bool) -> None:
+    """Say what there is, ask, delete it, and say what was deleted.
+
+    Raises:
+        ConfigurationError: The receipt cannot be written, there is nobody to ask, or the database or the target
+            cannot be used.
+    """
+    # Begun before anything is deleted: nobody should find out afterwards that there can be no receipt.
+    with new_file(receipt) if receipt is not None else nullcontext() as draft:
+        counts = _count(settings, identity, target)
+        if any(counts.values()):
+            print(f"Kept of {shown(identity)}:")
+            _print_counts(counts)
+            confirm("Delete all of it? It cannot be undone.", yes=yes)
+            counts = _erase(settings, identity, target)
+            print("Deleted:")
+            _print_counts(counts)
+        else:
+            print(f"Nothing is kept of {shown(identity)}.")
+        if draft is not None:
+            _write_receipt(draft, identity, counts)
+
+
+def _count(settings: Settings, identity: Identity, target: str) -> Mapping[str, int]:
+    async def count(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
+        await warn_of_others(database, sets)
+        return await PersonalData(database, identity, owned_tables(*sets)).count()
+
+    return on_database(settings, target, count)
+
+
+def _erase(settings: Settings, identity: Identity, target: str) -> Mapping[str, int]:
+    async def erase(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
+        return await PersonalData(database, identity, owned_tables(*sets)).erase()
+
+    try:
+        return on_database(settings, target, erase)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error.message} {UNFINISHED}") from error
+    except KeyboardInterrupt:
+        print(UNFINISHED, file=sys.stderr)
+        raise
+
+
+def _print_counts(counts: Mapping[str, int]) -> None:
+    print_table(*((f"  {table}", count) for table, count in counts.items()))
+
+
+def _write_receipt(draft: Draft, identity: Identity, counts: Mapping[str, int]) -> None:
+    receipt = {
+        "user": identity.user,
+        "tenant": identity.tenant,
+        "erased_at": utc_text(utc_now()),
+        "deleted": counts,
+    }
+    draft.file.write(json.dumps(receipt, ensure_ascii=False, indent=2).encode() + b"\n")
