@@ -17,6 +17,7 @@ ALLOWED = {
     "stores/sql/dialects/sqlite.py": "upserts, with the condition of ownership.py",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
     "stores/sql/runs.py": "housekeeping over everybody's runs at start",
+    "stores/sql/personal/retention.py": "housekeeping: finds what is old among everybody's threads, runs and usage",
 }
 
 

@@ -1,8 +1,9 @@
 """Full-text search over one person's threads, by each database's own engine.
 
 Every message and every title has a row in `search_entries`, written in the transaction that writes the message.
-The row holds the text's words (`stores.words`) and one word that stands for its owner, so that the engine looks
-only at what is the caller's; the condition of ownership is there all the same.
+The row holds the text's words (`stores.words`), each behind a sign that stands for its owner: in the index everybody
+has words of their own, so that a search costs what the caller has written, however much others have. The condition of
+ownership is there all the same.
 """
 
 import hashlib
@@ -29,23 +30,23 @@ MAX_MATCHES = 500
 ITEMS_PER_HIT = 3
 """How many matching messages of a thread are given."""
 
-# Engines leave out short and frequent words (MariaDB: under three letters, and 36 English ones). With a letter
-# before it, every word is a word of its own, and none can be mistaken for an owner's.
-_WORD_SIGN, _OWNER_SIGN = "xx", "oo"
+_SIGN_LETTERS = 8
+# Letters only, so that with any word behind it a sign is one word to every engine. They also keep short and frequent
+# words from being left out (MariaDB: under three letters, and 36 English ones).
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def entry_values(identity: Identity, thread_id: str, item_id: str, text: str) -> dict[str, Any] | None:
     """The row that makes a text findable; `None` if there is nothing to find."""
-    words = [f"{_WORD_SIGN}{each.word}" for each in words_in(text)]
-    if not words:
-        return None
-    return {"thread_id": thread_id, "item_id": item_id, "words": " ".join([owner_word(identity), *words])}
+    sign = owner_sign(identity)
+    words = " ".join(f"{sign}{each.word}" for each in words_in(text))
+    return {"thread_id": thread_id, "item_id": item_id, "words": words} if words else None
 
 
-def owner_word(identity: Identity) -> str:
-    """The word that stands for a person in the index."""
+def owner_sign(identity: Identity) -> str:
+    """What stands before every word of a person's in the index. Two people who share one cost each other time only."""
     whole = f"{len(identity.tenant)}:{identity.tenant}:{identity.user}".encode(errors="replace")
-    return _OWNER_SIGN + hashlib.sha256(whole).hexdigest()[:24]
+    return hashlib.sha256(whole).hexdigest()[:_SIGN_LETTERS].translate(_LETTERS)
 
 
 async def put_entry(
@@ -111,8 +112,8 @@ async def _find_entries(
     connection: AsyncConnection, dialect: Dialect, identity: Identity, words: Sequence[str]
 ) -> Sequence[tuple[str, str]]:
     """`(thread_id, item_id)` of the best `MAX_MATCHES` texts, the best first."""
-    asked = [f"{_WORD_SIGN}{word}" for word in words]
-    match = dialect.search(search_entries, owner_word(identity), asked)
+    sign = owner_sign(identity)
+    match = dialect.search(search_entries, [f"{sign}{word}" for word in words])
     statement = select_matching(
         identity, search_entries, match, search_entries.c.thread_id, search_entries.c.item_id
     )

@@ -125,9 +125,9 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def search(self, entries: Table, owner: str, words: Sequence[str]) -> "Match":
-        """How to find the rows of `entries` whose `words` have the word `owner` and, for each of `words`, one
-        that begins with it. All are letters and digits."""
+    def search(self, entries: Table, words: Sequence[str]) -> "Match":
+        """How to find the rows of `entries` whose `words` have, for each of the given ones, one that begins with it.
+        All are letters and digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,8 @@ class Mysql(Dialect):
             await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": scoped["name"]})
 
     @override
-    def search(self, entries: Table, owner: str, words: Sequence[str]) -> Match:
-        query = " ".join([f"+{owner}", *(f"+{word}*" for word in words)])
+    def search(self, entries: Table, words: Sequence[str]) -> Match:
+        query = " ".join(f"+{word}*" for word in words)
         matching = match(entries.c.words, against=query).in_boolean_mode()
         return Match(source=entries, condition=matching, rank=func.coalesce(matching, 0))
 

@@ -105,8 +105,8 @@ class Postgresql(Dialect):
         yield
 
     @override
-    def search(self, entries: Table, owner: str, words: Sequence[str]) -> Match:
-        query = " & ".join([owner, *(f"{word}:*" for word in words)])
+    def search(self, entries: Table, words: Sequence[str]) -> Match:
+        query = " & ".join(f"{word}:*" for word in words)
         simple = literal_column("'simple'", REGCONFIG)
         # The generated column that only this dialect has; see migration 0002.
         lexemes: ColumnElement[Any] = literal_column("search_entries.lexemes")

@@ -100,8 +100,8 @@ class Sqlite(Dialect):
         yield
 
     @override
-    def search(self, entries: Table, owner: str, words: Sequence[str]) -> Match:
-        query = " AND ".join([f'"{owner}"', *(f'"{word}"*' for word in words)])
+    def search(self, entries: Table, words: Sequence[str]) -> Match:
+        query = " AND ".join(f'"{word}"*' for word in words)
         index: ColumnElement[Any] = literal_column("search_index")
         return Match(
             source=_INDEX.join(entries, entries.c.id == _INDEX.c.rowid),

@@ -80,7 +80,7 @@ async def delete_some(
     # planner that has more to choose from may choose to look at every row of the first one's.
     key = list(table.primary_key.columns)
     some = select_owned(identity, table, *key).where(*among, *still).order_by(*order).limit(limit)
-    found = (await connection.execute(some)).tuples().all()
+    found = [tuple(row) for row in await connection.execute(some)]
     if not found:
         return 0, 0
     gone = delete_owned(identity, table).where(_has_key(key, found), *still)

@@ -1,0 +1,111 @@
+"""People of whom something of every kind is kept, and a look at everything that is kept of anybody."""
+
+import json
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from chatkit.types import FileAttachment, UserMessageItem
+from sqlalchemy import Table, select
+
+from backchannel.context import Identity, Usage
+from backchannel.ids import new_id
+from backchannel.stores.base import RunRecord
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.runs import SqlRuns
+from backchannel.stores.sql.store import SqlStore
+from backchannel.stores.sql.tables import metadata
+from backchannel.stores.times import utc_now
+from backchannel.testing.contracts.store_base import STRANGERS, a_thread, said
+from backchannel.todo.models import NewTodo
+from backchannel.todo.service import TodoService
+from backchannel.todo.tables import metadata as todo_metadata
+
+ADA = Identity("ada")
+OTHERS = [each.identity for each in STRANGERS]
+"""Everybody who could be taken for Ada."""
+
+TABLES = [*metadata.tables.values(), *todo_metadata.tables.values()]
+
+type Rows = dict[str, list[dict[str, Any]]]
+
+_numbers = count(1)
+
+
+async def live(
+    database: Database, identity: Identity, *, threads: int = 1, messages: int = 2, todos: int = 1
+) -> list[str]:
+    """Let somebody use everything there is; the ids of their threads, in order.
+
+    Each thread has as many questions as answers, feedback on the last answer, an attachment, and a run that used
+    tokens; one more attachment is in none.
+    """
+    ids = [await talk(database, identity, messages) for _ in range(threads)]
+    await SqlStore(database).save_attachment(an_attachment(None), identity)
+    for _ in range(todos):
+        await TodoService(database).create(
+            identity, NewTodo(title=f"Todo of {identity.user}", due_date="2026-11-23")
+        )
+    return ids
+
+
+async def talk(database: Database, identity: Identity, messages: int) -> str:
+    """One thread of somebody's with all that belongs to it; its id."""
+    store, runs = SqlStore(database), SqlRuns(database)
+    thread = a_thread(store, title=f"Thread of {identity.user}", metadata={"of": [identity.user, None]})
+    await store.save_thread(thread, identity)
+    await store.save_attachment(an_attachment(thread.id), identity)
+    for _ in range(messages):
+        question = {
+            "id": new_id("message"),
+            "thread_id": thread.id,
+            "created_at": datetime.now(),
+            "content": [{"type": "input_text", "text": f"Question of {identity.user}"}],
+            "attachments": [],
+            "inference_options": {},
+        }
+        await store.add_thread_item(thread.id, UserMessageItem.model_validate(question), identity)
+        answer = said(store, thread, f"Answer for {identity.user} \U0001f600")
+        await store.add_thread_item(thread.id, answer, identity)
+        await store.save_feedback(thread.id, [answer.id], "positive", identity)
+    run = RunRecord(new_id("run"), thread.id, "threads.create", "running", utc_now())
+    await runs.add(run, identity)
+    await runs.finish(run.id, "completed", None, Usage(1, 20, 300), identity)
+    return thread.id
+
+
+def an_attachment(thread_id: str | None) -> FileAttachment:
+    """What is known of a file."""
+    name = f"file {next(_numbers)}.txt"
+    return FileAttachment(id=new_id("attachment"), thread_id=thread_id, name=name, mime_type="text/plain")
+
+
+async def everything(database: Database, *further: Table) -> Rows:
+    """Every row of every table, whoever it belongs to."""
+    async with database.read() as connection:
+        return {
+            table.name: sorted(
+                map(dict, (await connection.execute(select(table))).mappings()),
+                key=lambda row: json.dumps(row, default=str),
+            )
+            for table in [*TABLES, *further]
+        }
+
+
+def of(rows: Rows, identity: Identity) -> Rows:
+    """Those rows that belong to somebody."""
+    return {name: [row for row in found if _owner(row) == identity.owner] for name, found in rows.items()}
+
+
+def but_of(rows: Rows, identity: Identity) -> Rows:
+    """Those rows that belong to everybody else."""
+    return {name: [row for row in found if _owner(row) != identity.owner] for name, found in rows.items()}
+
+
+def sizes(rows: Rows) -> dict[str, int]:
+    """How many rows each table has."""
+    return {name: len(found) for name, found in rows.items()}
+
+
+def _owner(row: dict[str, Any]) -> tuple[str, str]:
+    return row["tenant"], row["user_id"]
