@@ -264,10 +264,11 @@ async def test_only_what_fits_is_read_however_long_the_thread():
     assert store.read <= 30
 
 
-@given(data=st.data())
-async def test_any_budget_shows_a_suffix_of_whole_turns(data: st.DataObject):
-    lengths = data.draw(st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=4), max_size=6))
-    budget = data.draw(st.integers(1, 1500))
+@given(
+    lengths=st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=4), max_size=6),
+    budget=st.integers(1, 1500),
+)
+async def test_any_budget_shows_a_suffix_of_whole_turns(lengths: list[list[int]], budget: int):
     turns = [[user("x" * first), *(assistant("y" * length) for length in rest)] for first, *rest in lengths]
     store: Any = _Listed([item for turn in turns for item in turn])
     shown = await ids(store, budget)

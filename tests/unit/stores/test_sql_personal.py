@@ -121,7 +121,7 @@ async def test_an_export_is_everything_and_nothing_of_others(database: Database)
                     case _:
                         assert same[column] == value
     assert json.loads(json.dumps(found)) == found
-    assert found["todos"][0]["due_at"] == "2026-11-23T00:00:00"
+    assert found["todos"][0]["due_at"] == "2026-11-23T23:59:59"
 
 
 async def test_an_export_has_what_the_store_gives(database: Database):
@@ -211,8 +211,7 @@ class KilledError(Exception):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("how", ["killed", "cancelled"])
-@pytest.mark.parametrize("at", [1, 4, 9, 14])
+@pytest.mark.parametrize(("at", "how"), [(1, "killed"), (4, "cancelled"), (9, "killed"), (14, "cancelled")])
 async def test_what_was_stopped_halfway_goes_on_where_it_was(database: Database, at: int, how: str):
     await live(database, ADA, threads=3, messages=3, todos=3)
     await live(database, OTHERS[0])
