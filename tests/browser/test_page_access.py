@@ -63,9 +63,9 @@ async def tab_to(chat: ChatPage, target: Locator, *, backwards: bool) -> None:
     pytest.fail(f"{target} cannot be reached with the Tab key.")
 
 
-async def test_control_k_starts_a_new_chat(chat: ChatPage) -> None:
+async def test_a_shortcut_starts_a_new_chat(chat: ChatPage) -> None:
     await chat.ask("find milk")
-    await chat.page.keyboard.press("Control+k")
+    await chat.page.keyboard.press("Control+Shift+O")
 
     await expect(chat.page.get_by_role("heading", name="How can I help?")).to_be_visible()
     await expect(chat.message_box).to_be_focused()

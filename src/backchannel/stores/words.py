@@ -27,6 +27,8 @@ _WORD = re.compile(
     f"[{_SIGNS}]|(?:(?![{_SIGNS}])[^\\W_\u0300-\u036f])(?:(?![{_SIGNS}])[^\\W_]|[\u0300-\u036f])*"
 )
 _SPACE = re.compile(r"\s+")
+# What Markdown makes of words; an excerpt is plain text.
+_MARKS = re.compile(r"\*\*|__|`+|(?:^|(?<=\n))#{1,6} ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def query_words(query: str) -> list[str]:
 def excerpt(text: str, asked: Sequence[str], *, chars: int = 160) -> list[Part]:
     """About `chars` characters of a text around the first word that begins with one of `asked`, in pieces.
 
-    Empty if there is none. Spaces and line breaks become single spaces; cuts are marked by an ellipsis.
+    Empty if there is none. Spaces and line breaks become single spaces, Markdown's marks are left out, cuts are marked
+    by an ellipsis.
     """
     hits = [each for each in words_in(text) if each.word.startswith(tuple(asked))]
     if not hits:
@@ -107,7 +110,7 @@ def _at_space(text: str, start: int, hit: int, end: int) -> tuple[int, int]:
 
 
 def _tidy(parts: Sequence[Part], *, cut_before: bool, cut_after: bool) -> list[Part]:
-    texts = [_SPACE.sub(" ", part.text) for part in parts]
+    texts = [_SPACE.sub(" ", part.text if part.match else _MARKS.sub("", part.text)) for part in parts]
     texts[0] = ("…" if cut_before else "") + texts[0].lstrip()
     texts[-1] = texts[-1].rstrip() + ("…" if cut_after else "")
     return [Part(text, part.match) for text, part in zip(texts, parts, strict=True) if text]

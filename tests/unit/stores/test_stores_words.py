@@ -68,6 +68,13 @@ def test_an_excerpt_marks_what_begins_with_what_was_asked() -> None:
     assert excerpt("nothing", ["milk"]) == []
 
 
+def test_an_excerpt_is_plain_text() -> None:
+    text = "# List\nAdded **Buy oat milk** and `bread_2 * 3`."
+    assert (
+        "".join(part.text for part in excerpt(text, ["milk"])) == "List Added Buy oat milk and bread_2 * 3."
+    )
+
+
 def test_an_excerpt_is_cut_at_words_and_says_so() -> None:
     text = "alpha beta " * 40 + "NEEDLE " + "gamma delta " * 40
     parts = excerpt(text, ["needle"])
