@@ -24,7 +24,7 @@ app.command("backchannel.cli.erase:erase", help="Delete everything that is kept 
 def main() -> None:
     """Run a command. Wrong configuration ends it with exit code 2 and one line that names the setting."""
     try:
-        app()
+        app(sys.argv[1:])
     except ConfigurationError as error:
         print(f"backchannel: {error.message}", file=sys.stderr)
         sys.exit(2)

@@ -92,7 +92,8 @@ def kept(use_database: Callable[..., Any], address: str, identity: Identity) -> 
 def test_the_file_has_everything_that_is_kept(url: str, command: Any, use_database: Any):
     ended = command("export", "ada", "--output", "ada.zip", database_url=url)
     assert ended.code == 0, ended
-    assert "ada.zip: threads 2, " in ended.out
+    assert " to ada.zip: " in ended.out
+    assert "threads 2" in ended.out
     manifest, rows = contents(Path("ada.zip"))
     assert rows == kept(use_database, url, ADA)
     assert manifest["tables"] == sizes(rows)
@@ -280,8 +281,7 @@ def test_what_fails_halfway_leaves_no_file(sqlite: str, command: Any, monkeypatc
     assert refusal == "ada.zip cannot be written (No space left on device)."
     assert here() == []
     errors.append(KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        command("export", "ada", "--output", "ada.zip", database_url=sqlite)
+    assert command("export", "ada", "--output", "ada.zip", database_url=sqlite).code == 130
     assert here() == []
 
 

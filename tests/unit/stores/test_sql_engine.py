@@ -157,6 +157,27 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
         await retried(unclear, unclear=False)
 
 
+async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):
+    class Nested:
+        def __init__(self) -> None:
+            self.database = database
+            self.calls = 0
+
+        @repeatable
+        async def outer(self) -> None:
+            await self.inner()
+
+        @repeatable
+        async def inner(self) -> None:
+            self.calls += 1
+            raise TransactionLostError("no")
+
+    nested = Nested()
+    with pytest.raises(TransactionLostError):
+        await nested.outer()
+    assert nested.calls == len(DELAYS) + 1
+
+
 async def test_what_is_written_together_is_kept_together_or_not_at_all(database: Database):
     store = SqlStore(database)
     thread = a_thread(store)

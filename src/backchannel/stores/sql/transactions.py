@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import wraps
 from types import CoroutineType
 from typing import Any, Concatenate, Protocol
@@ -15,6 +16,9 @@ DELAYS = (0.02, 0.05, 0.1, 0.3, 0.6, 1.2)
 """Seconds before each further try, on average: about two in all, which a restart of the database may take."""
 
 log = structlog.get_logger(__name__)
+
+# The task that is trying. Those that it starts inherit the variable, but try for themselves.
+_trying: ContextVar[asyncio.Task[Any] | None] = ContextVar("trying", default=None)
 
 
 class OnDatabase(Protocol):
@@ -34,12 +38,12 @@ def repeatable[S: OnDatabase, **P, R](
 
     The method must be one transaction, and doing it twice must leave what doing it once leaves: when a connection
     ends in a commit, nobody knows whether it took place. Inside `Database.together` nothing is repeated; that
-    whole block has to be.
+    whole block has to be. Neither is a method that a repeatable one calls, or tries would multiply.
     """
 
     @wraps(method)
     async def again(self: S, *args: P.args, **options: P.kwargs) -> R:
-        if self.database.in_transaction:
+        if self.database.in_transaction or _trying.get() is asyncio.current_task():
             return await method(self, *args, **options)
         return await retried(lambda: method(self, *args, **options))
 
@@ -52,6 +56,14 @@ async def retried[R](work: Callable[[], Awaitable[R]], *, unclear: bool = True) 
     Args:
         unclear: Whether to do it again too when nobody knows whether it was committed.
     """
+    token = _trying.set(asyncio.current_task())
+    try:
+        return await _tried(work, unclear=unclear)
+    finally:
+        _trying.reset(token)
+
+
+async def _tried[R](work: Callable[[], Awaitable[R]], *, unclear: bool) -> R:
     for delay in DELAYS:
         try:
             return await work()
