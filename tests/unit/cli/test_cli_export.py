@@ -222,6 +222,13 @@ def test_bad_input_is_one_line_and_changes_nothing(
         assert here() == [], (arguments, address)
     assert sizes(kept(use_database, sqlite, ADA)) == before
     assert (tmp_path / "notes.db").read_text().startswith("These are my notes.")
+
+    async def damage(database: Database) -> None:
+        async with database.write() as connection:
+            await connection.execute(text("ALTER TABLE todos RENAME TO dones"))
+
+    use_database(sqlite, damage)
+    assert "(no such table: todos)" in command(*ask, "ada", database_url=sqlite).refusal
     refusal = command(*ask, "ada", database_url=older(use_database, sqlite)).refusal
     assert "at version 0001" in refusal
     assert "Run `backchannel db upgrade`." in refusal

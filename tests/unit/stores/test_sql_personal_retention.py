@@ -1,6 +1,8 @@
 """What has become old is deleted for everybody, in small steps, and what is in use is kept."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,15 +63,36 @@ def of_thread(rows: Rows, thread_id: str) -> dict[str, int]:
     }
 
 
+@contextmanager
+def deleting(database: Database) -> Generator[list[int]]:
+    """How many rows each transaction deletes."""
+    of_transactions = [0]
+
+    def count(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM threads"):
+            # Said again where it counts: somebody may have written since the thread was found.
+            assert "threads.updated_at <" in statement
+        if statement.startswith("DELETE"):
+            of_transactions[-1] += cursor.rowcount
+
+    def ended(_connection: Any) -> None:
+        of_transactions.append(0)
+
+    event.listen(database.engine.sync_engine, "after_cursor_execute", count)
+    event.listen(database.engine.sync_engine, "commit", ended)
+    yield of_transactions
+    event.remove(database.engine.sync_engine, "after_cursor_execute", count)
+    event.remove(database.engine.sync_engine, "commit", ended)
+
+
 async def test_old_threads_go_with_all_that_belongs_to_them(database: Database, limit: datetime):
     young = [thread_id for person in (ADA, BOB) for thread_id in await live(database, person)]
-    before = await everything(database)
+    for thread_id in young:
+        await age(database, thread_id, 29)
     for person in (ADA, BOB):
         for days in (31, 400):
             await age(database, await talk(database, person, 3), days)
-    for thread_id in young:
-        await age(database, thread_id, 29)
-        before = await everything(database) if thread_id == young[-1] else before
+    before = await everything(database)
     whole = sizes(before)
     counts = await delete_older(database, limit)
     left = await everything(database)
@@ -89,14 +112,17 @@ async def test_old_threads_go_with_all_that_belongs_to_them(database: Database, 
 
 
 async def test_old_runs_and_usage_go_from_threads_that_are_kept(database: Database, limit: datetime):
-    thread_id = await talk(database, ADA, 1)
-    await age(database, thread_id, 31)
+    for _ in range(5):
+        await age(database, await talk(database, ADA, 1), 31)
     async with database.write() as connection:
         await connection.execute(update(threads).values(updated_at=utc_now()))
     await talk(database, ADA, 1)
-    counts = await delete_older(database, limit, batch=1)
-    assert {name: count for name, count in counts.items() if count} == {"runs": 1, "usage": 1}
-    assert sizes(await everything(database))["threads"] == 2
+    with deleting(database) as of_transactions:
+        counts = await delete_older(database, limit, batch=2)
+    assert {name: count for name, count in counts.items() if count} == {"runs": 5, "usage": 5}
+    assert max(of_transactions) == 2
+    left = sizes(await everything(database))
+    assert (left["threads"], left["runs"], left["usage"]) == (6, 1, 1)
 
 
 async def test_no_transaction_deletes_more_than_a_batch(database: Database, limit: datetime):
@@ -104,15 +130,8 @@ async def test_no_transaction_deletes_more_than_a_batch(database: Database, limi
     for thread_id in thread_ids:
         await age(database, thread_id, 31)
     before = sizes(await everything(database))
-    of_transactions = [0]
-
-    def count(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("DELETE"):
-            of_transactions[-1] += cursor.rowcount
-
-    event.listen(database.engine.sync_engine, "after_cursor_execute", count)
-    event.listen(database.engine.sync_engine, "commit", lambda _connection: of_transactions.append(0))
-    counts = await delete_older(database, limit, batch=10)
+    with deleting(database) as of_transactions:
+        counts = await delete_older(database, limit, batch=10)
     assert max(of_transactions) == 10
     # A small thread goes at once: the one with two items, all that belongs to it, and itself.
     assert 2 + 3 + 1 + 1 + 1 + 1 in of_transactions
