@@ -274,6 +274,28 @@ def test_the_driver_is_ours_to_choose(given: str, driver: str) -> None:
     assert Database(given).url.drivername == driver
 
 
+@pytest.mark.parametrize(
+    ("kind", "query", "asks", "expected"),
+    [
+        ("postgresql", "sslmode=disable&application_name=mine", "SHOW application_name", "mine"),
+        ("postgresql", "timezone=Asia/Tokyo", "SHOW timezone", "Asia/Tokyo"),
+        ("postgresql", "", "SHOW application_name", "backchannel"),
+        ("postgresql", "prepared_statement_cache_size=0&statement_cache_size=0", "SELECT 1", 1),
+        ("mariadb", "charset=utf8mb4", "SELECT @@character_set_client", "utf8mb4"),
+        ("mariadb", "", "SELECT @@tx_isolation", "READ-COMMITTED"),
+    ],
+)
+async def test_parameters_of_the_url_reach_the_server(
+    tmp_path: Path, kind: str, query: str, asks: str, expected: object
+) -> None:
+    with empty_database(kind, tmp_path) as url:
+        database = Database(f"{url.partition('?')[0]}?{query}")
+        await upgrade(database)
+        async with database.write() as connection:
+            assert (await connection.execute(text(asks))).scalar_one() == expected
+        await database.close()
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_a_server_that_is_not_there_is_said_in_one_line(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -174,7 +174,7 @@ class Database:
     def _create_engine(self, *, hurried: bool) -> AsyncEngine:
         arguments: dict[str, Any] = self.dialect.engine_arguments(self.url, self._pool, hurried=hurried)
         # What people write must not get into logs by way of an error's text.
-        engine = create_async_engine(self.url, hide_parameters=True, **arguments)
+        engine = create_async_engine(self.dialect.driver_url(self.url), hide_parameters=True, **arguments)
         self.dialect.prepare(engine.sync_engine)
         return engine
 

@@ -78,6 +78,10 @@ class Dialect(ABC):
             ValueError: A parameter of the URL is not known; the message names it.
         """
 
+    def driver_url(self, url: URL) -> URL:
+        """The URL without what `engine_arguments` hands to the driver in another way. The same, for most."""
+        return url
+
     @abstractmethod
     def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
         """What `create_async_engine` is given besides the URL.

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, override
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, Update, func, literal_column, text
-from sqlalchemy.dialects.postgresql import REGCONFIG, insert
+from sqlalchemy import ColumnElement, Table, func, literal_column, text
+from sqlalchemy.dialects.postgresql import REGCONFIG, Insert, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backchannel.stores.sql.dialects.base import (
     CONNECT_SECONDS,
     LOCK_SECONDS,
-    Dialect,
     Match,
     PoolOptions,
 )
+from backchannel.stores.sql.dialects.on_conflict import OnConflict
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
@@ -25,11 +25,12 @@ _OUT_OF_REACH_CLASSES = ("08", "53", "57", "58")
 
 # What people's URLs carry, most of it for libpq, and how the driver wants it.
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-_PASSED_ON = frozenset({"host", "port", "passfile", "prepared_statement_cache_size", "statement_cache_size"})
+_PASSED_ON = frozenset({"host", "port", "passfile"})
+_NUMBERS = frozenset({"prepared_statement_cache_size", "statement_cache_size"})
 _SETTINGS = frozenset({"application_name", "search_path", "timezone"})
 
 
-class Postgresql(Dialect):
+class Postgresql(OnConflict):
     """PostgreSQL through asyncpg."""
 
     name = "postgresql"
@@ -45,7 +46,7 @@ class Postgresql(Dialect):
                 if value not in _SSL_MODES:
                     raise ValueError(f"{name}={value} is not one of {', '.join(sorted(_SSL_MODES))}")
                 known["ssl"] = value
-            elif name in _PASSED_ON or name in _SETTINGS:
+            elif name in _PASSED_ON or name in _SETTINGS or (name in _NUMBERS and str(value).isdecimal()):
                 known[name] = value
             elif name == "channel_binding" and value in {"disable", "prefer"}:
                 pass
@@ -54,11 +55,16 @@ class Postgresql(Dialect):
         return given.set(drivername="postgresql+asyncpg", query=known)
 
     @override
+    def driver_url(self, url: URL) -> URL:
+        return url.difference_update_query([*_NUMBERS, *_SETTINGS])
+
+    @override
     def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
         settings = {name: value for name, value in url.query.items() if name in _SETTINGS}
         arguments: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
             "server_settings": {"application_name": "backchannel", **settings},
+            **{name: int(str(value)) for name, value in url.query.items() if name in _NUMBERS},
         }
         if hurried:
             arguments["command_timeout"] = pool.statement_timeout
@@ -73,27 +79,8 @@ class Postgresql(Dialect):
         return _state(error).startswith(_OUT_OF_REACH_CLASSES)
 
     @override
-    def upsert(
-        self,
-        table: Table,
-        values: Mapping[str, Any],
-        *,
-        key: Sequence[str],
-        change: Sequence[str],
-        owned: ColumnElement[bool],
-    ) -> Executable:
-        statement = insert(table).values(values)
-        if not change:
-            return statement.on_conflict_do_nothing(index_elements=list(key))
-        changes = {column: statement.excluded[column] for column in change}
-        return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
-
-    @override
-    async def count_up(
-        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
-    ) -> Any:
-        del count
-        return (await connection.execute(change.returning(column))).scalar_one_or_none()
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
 
     @override
     @asynccontextmanager

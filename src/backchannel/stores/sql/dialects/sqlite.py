@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, override
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, Update, event, func, literal, literal_column
+from sqlalchemy import ColumnElement, Table, event, func, literal, literal_column
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import StaticPool
 
-from backchannel.stores.sql.dialects.base import LOCK_SECONDS, Dialect, Match, PoolOptions
+from backchannel.stores.sql.dialects.base import LOCK_SECONDS, Match, PoolOptions
+from backchannel.stores.sql.dialects.on_conflict import OnConflict
 
 _WRITE = "backchannel_write"
 
@@ -23,7 +24,7 @@ _WRITE = "backchannel_write"
 _INDEX = sql_table("search_index", sql_column("rowid"))
 
 
-class Sqlite(Dialect):
+class Sqlite(OnConflict):
     """SQLite through aiosqlite."""
 
     name = "sqlite"
@@ -70,27 +71,8 @@ class Sqlite(Dialect):
         }
 
     @override
-    def upsert(
-        self,
-        table: Table,
-        values: Mapping[str, Any],
-        *,
-        key: Sequence[str],
-        change: Sequence[str],
-        owned: ColumnElement[bool],
-    ) -> Executable:
-        statement = insert(table).values(values)
-        if not change:
-            return statement.on_conflict_do_nothing(index_elements=list(key))
-        changes = {column: statement.excluded[column] for column in change}
-        return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
-
-    @override
-    async def count_up(
-        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
-    ) -> Any:
-        del count
-        return (await connection.execute(change.returning(column))).scalar_one_or_none()
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
 
     @override
     @asynccontextmanager

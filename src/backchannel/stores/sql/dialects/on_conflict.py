@@ -1,0 +1,43 @@
+"""What SQLite and PostgreSQL say in the same words: `ON CONFLICT` and `RETURNING`."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, override
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, Update
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backchannel.stores.sql.dialects.base import Dialect
+
+
+class OnConflict(Dialect):
+    """A dialect that has both."""
+
+    @abstractmethod
+    def insert(self, table: Table) -> SqliteInsert | PostgresqlInsert:
+        """The dialect's own `INSERT`."""
+
+    @override
+    def upsert(
+        self,
+        table: Table,
+        values: Mapping[str, Any],
+        *,
+        key: Sequence[str],
+        change: Sequence[str],
+        owned: ColumnElement[bool],
+    ) -> Executable:
+        statement = self.insert(table).values(values)
+        if not change:
+            return statement.on_conflict_do_nothing(index_elements=list(key))
+        changes = {column: statement.excluded[column] for column in change}
+        return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
+
+    @override
+    async def count_up(
+        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    ) -> Any:
+        del count
+        return (await connection.execute(change.returning(column))).scalar_one_or_none()
