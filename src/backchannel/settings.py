@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     retention_days: int | None = Field(
         None,
         ge=1,
-        description="Threads in which nothing happened for so long are deleted, with all that belongs to them. "
-        "Default: never.",
+        description="Threads in which nothing happened for so long are deleted, with all that belongs to them, and "
+        "runs and usage that are older. Default: never.",
     )
     public_url: str | None = Field(
         None, description="The address people use, such as `https://chat.example.com`. Default: as requested."
