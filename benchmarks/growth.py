@@ -174,13 +174,13 @@ def plain(store: PlainStore, thread_id: str) -> dict[str, Work]:
     async def turn() -> None:
         thread = await store.load_thread(thread_id, "ada")
         await store.add_thread_item(thread_id, a_question(helper, thread), "ada")
-        await store.load_thread_items(thread_id, 10, "desc", "ada")
+        await store.load_thread_items(thread_id, None, 10, "desc", "ada")
         await store.add_thread_item(thread_id, a_message(helper, thread), "ada")
 
     return {
         "a turn": turn,
-        "newest items": lambda: store.load_thread_items(thread_id, 20, "desc", "ada"),
-        "list of threads": lambda: store.load_threads(20, "ada"),
+        "newest items": lambda: store.load_thread_items(thread_id, None, 20, "desc", "ada"),
+        "list of threads": lambda: store.load_threads(20, None, "desc", "ada"),
     }
 
 

@@ -9,12 +9,15 @@ from chatkit.types import FileAttachment, UserMessageItem
 from sqlalchemy import Table, select
 
 from backchannel.context import Identity, Usage
+from backchannel.event_logs.base import Event
+from backchannel.event_logs.sql import SqlEventLog
 from backchannel.ids import new_id
-from backchannel.stores.base import RunRecord
+from backchannel.stores.run_store import Attempt, RunRecord, attempt_id
+from backchannel.stores.sql.attempts import SqlAttempts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import metadata
+from backchannel.stores.sql.tables import metadata, replicas
 from backchannel.stores.times import utc_now
 from backchannel.testing.contracts.store_base import STRANGERS, a_thread, said
 from backchannel.todo.models import NewTodo
@@ -25,7 +28,10 @@ ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-TABLES = [*metadata.tables.values(), *todo_metadata.tables.values()]
+# Replicas are processes of the server's own.
+TABLES = [
+    table for table in (*metadata.tables.values(), *todo_metadata.tables.values()) if table is not replicas
+]
 
 type Rows = dict[str, list[dict[str, Any]]]
 
@@ -68,9 +74,16 @@ async def talk(database: Database, identity: Identity, messages: int) -> str:
         answer = said(store, thread, f"Answer for {identity.user} \U0001f600")
         await store.add_thread_item(thread.id, answer, identity)
         await store.save_feedback(thread.id, [answer.id], "positive", identity)
-    run = RunRecord(new_id("run"), thread.id, "threads.create", "running", utc_now())
-    await runs.add(run, identity)
-    await runs.finish(run.id, "completed", None, Usage(1, 20, 300), identity)
+    run = RunRecord(new_id("run"), identity, thread.id, "threads.create", "running", utc_now(), fence=1)
+    await runs.hold(run)
+    log = SqlEventLog(database, retention=60)
+    await log.begin(run.id, identity, fence=1)
+    log.append(run.id, Event(b'{"type":"x"}'))
+    await log.end(run.id)
+    await log.aclose()
+    await runs.finish(run.id, 1, "completed", None, Usage(1, 20, 300))
+    key = attempt_id(identity, f"key of {run.id}")
+    await SqlAttempts(database).add(Attempt(key, "digest", utc_now(), run_id=run.id), identity)
     return thread.id
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backchannel.context import Identity, RequestContext
     from backchannel.frameworks.fastapi import create_app
     from backchannel.settings import Settings
+    from backchannel.tools import idempotency_key, idempotent
     from backchannel.wiring import build
 
 _HOMES = {
@@ -22,9 +23,21 @@ _HOMES = {
     "Settings": "backchannel.settings",
     "build": "backchannel.wiring",
     "create_app": "backchannel.frameworks.fastapi",
+    "idempotency_key": "backchannel.tools",
+    "idempotent": "backchannel.tools",
 }
 
-__all__ = ["Backchannel", "Bundle", "Identity", "RequestContext", "Settings", "build", "create_app"]
+__all__ = [
+    "Backchannel",
+    "Bundle",
+    "Identity",
+    "RequestContext",
+    "Settings",
+    "build",
+    "create_app",
+    "idempotency_key",
+    "idempotent",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,10 @@ from fastapi import APIRouter
 from backchannel.authenticators.base import Authenticator
 from backchannel.event_logs.base import EventLog
 from backchannel.retention import retention
-from backchannel.runs.runs import Runs
+from backchannel.runs.replica import Replica
+from backchannel.runs.runs import RunOptions, Runs
+from backchannel.runs.stores import RunStores
 from backchannel.settings import Settings
-from backchannel.stores.base import RunStore
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
 from backchannel.stores.sql.personal import owned_tables
@@ -38,32 +39,31 @@ class Backchannel:
     Attributes:
         settings: What the environment says.
         database: Where rows are kept.
+        chores: The same database, by connections that only housekeeping uses.
         server: Answers the ops of the protocol.
-        run_store: Where runs are kept.
-        events: What runs have said.
+        run_stores: Where runs, and what they say, are kept.
         authenticators: The chain that knows callers.
         migrations: Further tables, upgraded at start after Backchannel's own.
         routers: Further endpoints under `/api`.
         suggestions: First messages that the chat page offers.
         models: Where agents get their models from, if the server has agents; closed at the end.
-        alone: Whether no other process serves the same database, so that runs found at start are dead.
     """
 
     settings: Settings
     database: Database
+    chores: Database
     server: ChatKitServer[Any]
-    run_store: RunStore
-    events: EventLog
+    run_stores: RunStores
     authenticators: Sequence[Authenticator]
     migrations: Sequence[Migrations] = ()
     routers: Sequence[APIRouter] = ()
     suggestions: Sequence[str] = ()
-    alone: bool = True
     models: ModelProvider | None = None
     runs: Runs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.runs = Runs(self.server, self.run_store, self.events, debug=self.settings.debug)
+        options = RunOptions(self.settings.while_running, self.settings.debug)
+        self.runs = Runs(self.server, self.run_stores, options)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -74,14 +74,17 @@ class Backchannel:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.chores.close)
             bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
             await bring_up_to_date(self.database, *self.migrations)
-            interrupted = await self.run_store.interrupt_abandoned() if self.alone else 0
-            if interrupted:
-                log.warning("runs_interrupted_by_crash", runs=interrupted)
             if self.models is not None:
                 stack.push_async_callback(self.models.aclose)
             stack.push_async_callback(self.events.aclose)
+            if self.run_stores.handovers is not None:
+                stack.push_async_callback(self.run_stores.handovers.aclose)
+            await stack.enter_async_context(
+                Replica(self.runs.live, lease=self.settings.lease_seconds).living()
+            )
             stack.push_async_callback(self.runs.drain, self.settings.shutdown_seconds)
             if self.settings.retention_days is not None:
                 tables = owned_tables(*self.migrations)
@@ -93,23 +96,32 @@ class Backchannel:
             log.info("stopping")
 
     @property
+    def events(self) -> EventLog:
+        """What runs have said."""
+        return self.run_stores.events
+
+    @property
     def model_name(self) -> str:
         """The model of agents that name none."""
         return "offline" if self.settings.offline else self.settings.model or "openai-default"
 
     async def health(self) -> dict[str, Any]:
-        """The state of each part. `status` is `ok` only if every part is; nothing here is secret."""
-        checks = {"database": await _check(self.database.check())}
+        """The state of each part. `status` is `ok` only if every part is and the process is not about to end; nothing
+        here is secret."""
+        database, event_log = await asyncio.gather(_check(self.database.check()), _check(self.events.check()))
+        checks = {"database": database, "event_log": event_log}
         model: dict[str, Any] = {"name": self.model_name, "offline": self.settings.offline}
         if self.settings.offline:
             model["description"] = OFFLINE_DESCRIPTION
         well = all(check["status"] == "ok" for check in checks.values())
+        draining = {"status": "draining"} if self.runs.draining else {}
         return {
             "status": "ok" if well else "unavailable",
+            **draining,
             "version": version("backchannel"),
             "model": model,
-            "checks": {**checks, "event_log": {"status": "ok"}},
-            "runs": {"active": self.runs.active},
+            "checks": checks,
+            "runs": {"active": self.runs.active, "replica": self.runs.live.replica},
         }
 
 

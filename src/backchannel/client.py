@@ -11,7 +11,14 @@ import httpx2
 
 RESUME_ATTEMPTS = 5
 RESUME_SECONDS = 0.1
-"""How long to wait before the first further attempt; each later one waits that much longer."""
+"""How long to wait before the first further attempt, unless the server says; each later one waits that much longer."""
+
+MAX_RETRY_SECONDS = 30
+"""The longest wait that a server may ask for."""
+
+
+PASSING = {502, 503, 504}
+"""Statuses of a server that restarts, or of the proxy before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,19 @@ class ServerSentEvent:
     id: str
     event: str
     data: str
+
+
+@dataclass(slots=True)
+class Remarks:
+    """What a stream says beside its events, as far as it was read.
+
+    Attributes:
+        comment: The newest comment: `ping` while nothing happens, `end` when the run has ended.
+        retry: Seconds to wait before connecting again; `None` if the stream named none.
+    """
+
+    comment: str = ""
+    retry: float | None = None
 
 
 class ServerError(Exception):
@@ -62,23 +82,33 @@ class Stream:
         return self._events
 
     async def _follow(self) -> AsyncGenerator[dict[str, Any]]:
-        attempts = 0
+        attempts, pause = 0, RESUME_SECONDS
         while True:
+            remarks = Remarks()
             try:
                 if attempts:
                     self._response = await self._client.open_events(self.run_id, self.last_event_id)
-                async for event in parse_events(self._response.aiter_bytes()):
+                async for event in parse_events(self._response.aiter_bytes(), remarks):
                     attempts = 0
                     self.last_event_id = event.id
                     yield json.loads(event.data)
-                return
-            except httpx2.TransportError:
-                attempts += 1
-                if attempts > RESUME_ATTEMPTS or not self.run_id:
+                # A proxy can end a stream in an orderly way. What is not a run of ours has no other end than that.
+                if remarks.comment == "end" or not self.run_id:
+                    return
+                problem = httpx2.RemoteProtocolError("The stream ended before its run did.")
+            except httpx2.TransportError as error:
+                problem = error
+            except ServerError as error:
+                if error.status not in PASSING:
                     raise
-                await asyncio.sleep(RESUME_SECONDS * attempts)
+                problem = error
             finally:
                 await self._response.aclose()
+            attempts += 1
+            if attempts > RESUME_ATTEMPTS or not self.run_id:
+                raise problem
+            pause = pause if remarks.retry is None else remarks.retry
+            await asyncio.sleep(pause * attempts)
 
     async def events(self) -> list[dict[str, Any]]:
         """All further events up to the end of the answer."""
@@ -194,12 +224,18 @@ def user_message(text: str) -> dict[str, Any]:
     return {"content": content, "attachments": [], "quoted_text": None, "inference_options": {}}
 
 
-async def parse_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ServerSentEvent]:
+async def parse_events(
+    chunks: AsyncIterable[bytes], remarks: Remarks | None = None
+) -> AsyncGenerator[ServerSentEvent]:
     """Read an event stream as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
 
     Lines may end in CR, LF or CRLF and chunks may be cut anywhere, inside a character too.
+
+    Args:
+        remarks: Kept up to date with what the stream says beside its events.
     """
     event_id, kind, data = "", "", list[str]()
+    remarks = remarks or Remarks()
     async for line in _lines(chunks):
         if line == "":
             if data:
@@ -215,6 +251,10 @@ async def parse_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ServerSen
                 kind = value
             case "id" if "\x00" not in value:
                 event_id = value
+            case "":
+                remarks.comment = value
+            case "retry" if value.isascii() and value.isdigit() and len(value) < 10:
+                remarks.retry = min(int(value) / 1000, MAX_RETRY_SECONDS)
             case _:
                 pass
 

@@ -1,6 +1,6 @@
 """Who is asking, and the request they ask with. Both are frozen: what they say cannot change underway."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -56,6 +56,10 @@ class Usage:
         self.output_tokens += output_tokens
 
 
+def _to_nobody(_event: Mapping[str, Any]) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """One request and its caller, handed to stores, agents and tools as the SDK's request context.
@@ -68,6 +72,7 @@ class RequestContext:
         metadata: The request's own `metadata` object, which the SDK parses and drops.
         base_url: The server's public address without a trailing slash, for absolute links.
         usage: The run's meter, which whoever calls models adds to.
+        tell: Notes what only programs are told, by the plain API: which agent answers, which tool runs.
     """
 
     identity: Identity
@@ -77,15 +82,21 @@ class RequestContext:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     base_url: str = ""
     usage: Usage = field(default_factory=Usage)
+    tell: Callable[[Mapping[str, Any]], None] = field(default=_to_nobody, repr=False, compare=False)
 
     @property
     def user_id(self) -> str:
         """The caller's user id, by the name that ChatKit samples use."""
         return self.identity.user
 
-    def for_run(self, run_id: str, metadata: Mapping[str, Any]) -> Self:
+    def for_run(
+        self,
+        run_id: str,
+        metadata: Mapping[str, Any],
+        tell: Callable[[Mapping[str, Any]], None] = _to_nobody,
+    ) -> Self:
         """The same request, as the run `run_id` sees it."""
-        return replace(self, run_id=run_id, metadata=metadata, usage=Usage())
+        return replace(self, run_id=run_id, metadata=metadata, usage=Usage(), tell=tell)
 
 
 def identity_of(context: object) -> Identity:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 type IdKind = Literal[
     "request", "run", "thread", "message", "tool_call", "task", "workflow", "attachment",
-    "sdk_hidden_context", "hidden_context", "user", "todo",
+    "sdk_hidden_context", "hidden_context", "user", "todo", "replica",
 ]  # fmt: skip
 
 _PREFIXES: dict[IdKind, str] = {
@@ -26,6 +26,7 @@ _PREFIXES: dict[IdKind, str] = {
     "hidden_context": "hcx",
     "user": "usr",
     "todo": "todo",
+    "replica": "rep",
 }
 assert set(_PREFIXES) == set(get_args(IdKind.__value__))
 

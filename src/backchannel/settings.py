@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         1800, ge=-1, description="Age at which a connection is replaced when next used; -1 never."
     )
     database_pool_pre_ping: bool = Field(
-        True, description="Ask a connection for a sign of life before each use."
+        True, description="Ask a connection that was idle for a second for a sign of life before it is used."
     )
     database_statement_timeout_seconds: float = Field(
         30, gt=0, le=3600, description="Longest time of one statement; on SQLite, of waiting for a writer."
@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads in which nothing happened for so long are deleted, with all that belongs to them, and "
         "runs and usage that are older. Default: never.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="`redis://[:PASSWORD@]HOST:PORT/DB` (or `rediss://`): what answers say goes through it to all "
+        "replicas, and orphaned runs to one of them. Without it, through the database. Each deployment needs a Redis "
+        "database of its own.",
     )
     public_url: str | None = Field(
         None, description="The address people use, such as `https://chat.example.com`. Default: as requested."
@@ -116,11 +122,29 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(
         15, gt=0, le=120, description="A comment line is sent on a stream that was silent for so long."
     )
+    on_disconnect: Literal["continue", "cancel"] = Field(
+        "continue",
+        description="Whether an answer goes on when the client that asked for it goes away, or is stopped.",
+    )
+    while_running: Literal["reject", "enqueue", "interrupt"] = Field(
+        "enqueue",
+        description="What becomes of a message to a conversation that is being answered: it is refused, it waits for "
+        "its turn, or it stops the answer and takes its place.",
+    )
     run_retention_seconds: int = Field(
         600, ge=5, le=86_400, description="How long a finished run's events can still be resumed."
     )
+    lease_seconds: float = Field(
+        10,
+        ge=1,
+        le=300,
+        description="After so long without a sign of life a replica counts as dead, and others make its answers.",
+    )
     shutdown_seconds: float = Field(
-        20, ge=0, le=600, description="How long running answers may finish after SIGTERM."
+        20,
+        ge=0,
+        le=600,
+        description="How long running answers may finish after SIGTERM before they are handed over.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     max_message_chars: int = Field(32_000, ge=1, description="Longest message of a person, in characters.")
@@ -162,6 +186,15 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("redis://", "rediss://", "unix://")
+        ):
+            raise ValueError("must be redis://HOST:PORT/DB, rediss://… or unix://PATH")
+        return value
 
     @field_validator("secret_key", "jwt_secret")
     @classmethod

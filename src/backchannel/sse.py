@@ -1,15 +1,25 @@
 """Server-sent events: frames in, bytes out. Pure; knows nothing of HTTP.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. A frame is `id: <run>:<seq>` and one
-`data:` line, which JSON never breaks. A heartbeat is a comment with a single newline: with two, clients that
-dispatch on blank lines see an empty event.
+`data:` line, which JSON never breaks. What is said beside the events is a comment with a single newline: with two,
+clients that dispatch on blank lines see an empty event.
+
+A stream of a run that has ended closes with the comment `: end`. One that closes without it was cut, in however
+orderly a way: whoever follows the run connects again.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-from backchannel.event_logs.base import Event, EventLog, Frame
+from backchannel.event_logs.base import EventLog, Frame
 
 HEARTBEAT = b": ping\n"
+
+END = b": end\n"
+"""The last line of a stream whose run has ended."""
+
+RECONNECT = b"retry: 250\n: reconnect\n"
+"""The last lines of a stream whose run goes on elsewhere. `retry` is the wait before connecting again, in
+milliseconds; clients obey it from its line on, so no blank line follows that some would take for an event."""
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -19,49 +29,60 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+type Encode = Callable[[str, Iterable[Frame]], bytes]
+"""Writes frames of the run with that id as one piece of an event stream. Frames that are not for its readers are
+left out."""
 
-def coalesce(frames: Iterable[Frame]) -> Iterable[Frame]:
-    """Join runs of text deltas of the same message part, keeping the last one's sequence number."""
-    head, texts, seq = b"", list[str](), 0
-    for frame in frames:
-        event = frame.event
-        if texts and (event.text is None or event.head != head):
-            yield Frame(seq, Event(head, "".join(texts)))
-            texts = []
-        if event.text is None:
-            yield frame
-        else:
-            head, seq = event.head, frame.seq
-            texts.append(event.text)
-    if texts:
-        yield Frame(seq, Event(head, "".join(texts)))
+type Farewell = Callable[[int], Awaitable[bytes]]
+"""What is still to be said when the run has ended, after the event of that number."""
 
 
 def encode(run_id: str, frames: Iterable[Frame]) -> bytes:
-    """The frames as one piece of an event stream."""
+    """The frames as ChatKit clients get them."""
     prefix = b"id: " + run_id.encode() + b":"
     return b"".join(
-        prefix + str(frame.seq).encode() + b"\ndata: " + frame.event.body() + b"\n\n" for frame in frames
+        prefix + str(frame.seq).encode() + b"\ndata: " + frame.event.body() + b"\n\n"
+        for frame in frames
+        if not frame.event.plain
     )
 
 
-async def stream(log: EventLog, run_id: str, after: int, *, heartbeat: float) -> AsyncGenerator[bytes]:
-    """Follow a run from the event after `after` until it ends.
+async def stream(
+    log: EventLog,
+    run_id: str,
+    after: int,
+    *,
+    heartbeat: float,
+    encode: Encode = encode,
+    farewell: Farewell | None = None,
+) -> AsyncGenerator[bytes]:
+    """Follow a run from the event after `after` until it ends, or until this process lets go of it.
 
-    All that is ready goes out in one piece; a reader that was slow gets text deltas joined, so it catches up
-    with less instead of more. A comment is sent after every `heartbeat` seconds of silence.
+    All that is ready goes out in one piece; a reader that was slow gets text deltas joined by the log, so it catches
+    up with less instead of more. A comment is sent after every `heartbeat` seconds in which nothing was said that
+    this reader may hear.
+
+    Args:
+        farewell: Asked once, when the run has ended.
 
     Raises:
         LookupError: The run is unknown or its events have expired.
+        UnavailableError: The log cannot be reached.
+        Exception: Whatever `farewell` raises.
     """
     while True:
         batch = await log.read(run_id, after, wait=heartbeat)
+        said = b""
         if batch.frames:
             after = batch.frames[-1].seq
-            yield encode(run_id, coalesce(batch.frames))
-        elif not batch.ended:
-            yield HEARTBEAT
-        if batch.ended:
+            said = encode(run_id, batch.frames)
+        if batch.ended and farewell is not None:
+            if said:
+                yield said
+            said = await farewell(after)
+        last = END if batch.ended else RECONNECT if batch.released else b""
+        yield said + last or HEARTBEAT
+        if last:
             return
 
 

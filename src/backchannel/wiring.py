@@ -17,29 +17,38 @@ from backchannel.authenticators.jwt import JwtAuthenticator
 from backchannel.bundle import Bundle
 from backchannel.chat.server import AnswerOptions, ChatServer
 from backchannel.errors import ConfigurationError
+from backchannel.event_logs.base import EventLog
 from backchannel.event_logs.memory import MemoryEventLog
+from backchannel.event_logs.redis import RedisEventLog
+from backchannel.event_logs.sql import SqlEventLog
+from backchannel.handovers.base import Handovers
+from backchannel.handovers.redis import RedisHandovers
 from backchannel.models.provider import Models
+from backchannel.runs.stores import RunStores
 from backchannel.settings import AuthMethod, Settings
+from backchannel.stores.sql.attempts import SqlAttempts
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations
+from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
+
+CHORES = PoolOptions(size=1, overflow=1, timeout=5, statement_timeout=5)
+"""Connections for housekeeping, in every process."""
 
 type Target = Agent[Any] | Bundle | ChatKitServer[Any] | type[ChatKitServer[Any]] | Callable[..., Any]
 """What can be served: an agent, a bundle, a ChatKit server or its class, or a function that returns one."""
 
 
-def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchannel:
+def build(settings: Settings, target: Target) -> Backchannel:
     """Make a server that answers with `target`. Nothing is connected before it runs.
-
-    Args:
-        alone: Whether no other process serves the same database.
 
     Raises:
         ConfigurationError: A setting is wrong, or the target is nothing that can be served.
     """
     database = open_database(settings)
+    chores = database if database.in_memory else Database(settings.database_url, CHORES)
     store = SqlStore(database)
     provided = {"settings": settings, "database": database, "store": store}
     served = _resolve(target, provided)
@@ -62,13 +71,19 @@ def build(settings: Settings, target: Target, *, alone: bool = True) -> Backchan
         settings=settings,
         database=database,
         server=server,
-        run_store=SqlRuns(database),
-        events=MemoryEventLog(retention=settings.run_retention_seconds),
+        chores=chores,
+        run_stores=RunStores(
+            SqlRuns(database),
+            SqlRuns(chores),
+            SqlAttempts(database),
+            SqlReplicas(chores),
+            _event_log(settings, database),
+            _handovers(settings),
+        ),
         authenticators=_authenticators(settings),
         migrations=bundle.migrations if bundle else (),
         routers=bundle.routers if bundle else (),
         suggestions=bundle.suggestions if bundle else (),
-        alone=alone,
         models=models,
     )
 
@@ -159,6 +174,20 @@ def _not_servable(served: object) -> ConfigurationError:
         f"The target is a {type(served).__name__}; serve an Agent, a Bundle, a ChatKitServer, "
         "or a function that returns one."
     )
+
+
+def _event_log(settings: Settings, database: Database) -> EventLog:
+    retention = settings.run_retention_seconds
+    if settings.redis_url is not None:
+        return RedisEventLog(settings.redis_url.get_secret_value(), retention=retention)
+    # A database in memory has one connection and dies with the process: nothing is gained by writing there.
+    if database.in_memory:
+        return MemoryEventLog(retention=retention)
+    return SqlEventLog(database, retention=retention)
+
+
+def _handovers(settings: Settings) -> Handovers | None:
+    return RedisHandovers(settings.redis_url.get_secret_value()) if settings.redis_url is not None else None
 
 
 def _authenticators(settings: Settings) -> list[Authenticator]:

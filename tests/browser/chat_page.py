@@ -11,6 +11,9 @@ from playwright.async_api import ConsoleMessage, Error, Locator, Page, Request, 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 ANSWER_MS = 20_000
 
+END = ": end"
+"""The last line of a stream whose run has ended. Without it the stream was cut."""
+
 # Chromium reports every refused or lost request as an error; tests that provoke those look at the page.
 _EXPECTED = re.compile(r"Failed to load resource|net::ERR_")
 
@@ -18,21 +21,9 @@ _EXPECTED = re.compile(r"Failed to load resource|net::ERR_")
 class OpenPage(Protocol):
     """Opens the page for a new person."""
 
-    async def __call__(self, *, dark: bool = False, phone: bool = False, **options: Any) -> "ChatPage": ...
-
-
-class Paused:
-    """Makes the server's answers pause, so that what shows only meanwhile can be looked at."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def before_word(self, number: int) -> None:
-        """Hold answers back from their word `number` on, counted from 0, until `go_on`."""
-        self._file.write_text(str(number))
-
-    def go_on(self) -> None:
-        self._file.unlink(missing_ok=True)
+    async def __call__(
+        self, *, dark: bool = False, phone: bool = False, at: str = ..., **options: Any
+    ) -> "ChatPage": ...
 
 
 class ChatPage:
@@ -82,6 +73,13 @@ class ChatPage:
     @property
     def questions(self) -> Locator:
         return self.messages.get_by_role("article", name="You")
+
+    @property
+    def waiting(self) -> Locator:
+        """Messages that wait for the answer before them."""
+        return self.messages.get_by_role("list", name="Waiting messages").get_by_role(
+            "article", name="Waiting message"
+        )
 
     @property
     def answers(self) -> Locator:
@@ -147,7 +145,8 @@ class ChatPage:
         return self.answers.last
 
     async def wait_until_idle(self) -> None:
-        await expect(self.send_button).to_be_visible(timeout=ANSWER_MS)
+        await expect(self.stop_button).to_be_hidden()
+        await expect(self.send_button).to_be_visible()
         await expect(self.answers.last).not_to_have_attribute("aria-busy", "true")
 
     async def search(self, text: str, spoken: str) -> None:

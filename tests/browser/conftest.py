@@ -3,16 +3,11 @@
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
@@ -20,14 +15,12 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright, 
 # The import mode of the suite does not find modules beside the tests by itself.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from chat_page import ANSWER_MS, ChatPage, OpenPage, Paused
-from held_server import PAUSE_FILE
+from chat_page import ANSWER_MS, ChatPage, OpenPage
+from own_server import Server
 
 # A shared machine can stand still for seconds; what never comes is still told apart from what comes late.
 expect.set_options(timeout=ANSWER_MS)
 
-START_SECONDS = 90
-STOP_SECONDS = 10
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -54,77 +47,35 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
-def pause_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server looks for the word before which its answers have to pause."""
-    return tmp_path_factory.mktemp("paused") / "word"
+def server(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """A server with an empty database, for all tests."""
+    del chromium
+    with Server(tmp_path_factory.mktemp("served")) as server:
+        yield server
 
 
 @pytest.fixture
-def paused(pause_file: Path) -> Generator[Paused]:
-    """Pauses answers of the server until they are told to go on."""
-    held = Paused(pause_file)
-    yield held
-    held.go_on()
+def paused(server: Server) -> Generator[Server]:
+    """The server, to be told to hold answers back; after the test it goes on."""
+    yield server
+    server.go_on()
+
+
+@pytest.fixture
+def serve(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[..., Server]]:
+    """Starts a server of the test's own, with other settings."""
+    del chromium
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(Server(tmp_path_factory.mktemp("own"), **settings))
 
 
 @pytest.fixture(scope="session")
-def server_url(chromium: Path, pause_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """The address of a server with the offline model and an empty database, without a slash at the end."""
-    del chromium
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The address of the server, without a slash at the end."""
     if given := os.environ.get("BACKCHANNEL_TEST_URL"):
-        yield given.rstrip("/")
-        return
-    folder = tmp_path_factory.mktemp("served")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("held_server.py")), "serve", "--port", str(port)],
-            cwd=folder,
-            env=server_environment() | {PAUSE_FILE: str(pause_file)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            wait_until_ready(server, url, log)
-            yield url
-        finally:
-            stop(server)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def server_environment() -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
-    }
-    return kept | {"BACKCHANNEL_MODEL": "offline"}
-
-
-def wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urlopen(f"{url}/health/ready", timeout=2) as response:
-                if response.status == 200:
-                    return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"The server did not become ready. Its output:\n{log.read_text(errors='replace')[-4000:]}")
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+        return given.rstrip("/")
+    server: Server = request.getfixturevalue("server")
+    return server.url
 
 
 # Not for the whole session: an asynchronous fixture keeps its event loop's runner alive, and a Hypothesis test
@@ -150,16 +101,19 @@ async def tab(browser: Browser, server_url: str) -> AsyncGenerator[Page]:
 async def open_page(
     browser: Browser, server_url: str, request: pytest.FixtureRequest
 ) -> AsyncGenerator[OpenPage]:
-    """Opens the page for a new person; takes `dark`, `phone`, and what `Browser.new_context` takes.
+    """Opens the page for a new person; takes `dark`, `phone`, another server's address as `at`, and what
+    `Browser.new_context` takes.
 
     At the end every page must have been free of script errors, and a screenshot of each is kept.
     """
     pages: list[ChatPage] = []
     async with AsyncExitStack() as stack:
 
-        async def open_one(*, dark: bool = False, phone: bool = False, **options: Any) -> ChatPage:
+        async def open_one(
+            *, dark: bool = False, phone: bool = False, at: str = server_url, **options: Any
+        ) -> ChatPage:
             context = await browser.new_context(
-                base_url=server_url,
+                base_url=at,
                 viewport=PHONE if phone else DESK,
                 has_touch=phone,
                 is_mobile=phone,
@@ -167,7 +121,7 @@ async def open_page(
                 **options,
             )
             stack.push_async_callback(context.close)
-            page = ChatPage(await context.new_page(), server_url)
+            page = ChatPage(await context.new_page(), at)
             pages.append(page)
             return page
 

@@ -1,6 +1,7 @@
 """The server of the browser tests: `backchannel`, whose offline model pauses where a test tells it to.
 
-Whatever shows only while an answer is being written can so be looked at for as long as a slow machine needs.
+Whatever shows only while an answer is being written can so be looked at for as long as a slow machine needs. It also
+notes how many calls of the model are open.
 """
 
 import asyncio
@@ -17,21 +18,36 @@ from backchannel.cli import main
 from backchannel.models.offline import OfflineModel
 
 PAUSE_FILE = "BROWSER_TESTS_PAUSE_FILE"
+CALLS_FILE = "BROWSER_TESTS_CALLS_FILE"
 LONGEST_PAUSE_SECONDS = 60
 
 _stream = OfflineModel.stream_response
+_open_calls = 0
 
 
 @wraps(_stream)
 async def _paused(self: OfflineModel, *args: Any, **options: Any) -> AsyncGenerator[TResponseStreamEvent]:
     words = 0
-    async for event in _stream(self, *args, **options):
-        if isinstance(event, ResponseOutputItemAddedEvent) and event.item.type == "message":
-            await _pause_before(0)
-        if isinstance(event, ResponseTextDeltaEvent):
-            await _pause_before(words)
-            words += 1
-        yield event
+    _count(1)
+    try:
+        async for event in _stream(self, *args, **options):
+            if isinstance(event, ResponseOutputItemAddedEvent) and event.item.type == "message":
+                await _pause_before(0)
+            if isinstance(event, ResponseTextDeltaEvent):
+                await _pause_before(words)
+                words += 1
+            yield event
+    finally:
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global _open_calls  # noqa: PLW0603 - one process has one model
+    _open_calls += change
+    file = Path(os.environ[CALLS_FILE])
+    written = file.with_suffix(".new")
+    written.write_text(str(_open_calls))
+    written.replace(file)
 
 
 async def _pause_before(word: int) -> None:

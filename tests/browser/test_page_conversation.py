@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from chat_page import ChatPage, OpenPage, Paused
+from chat_page import ChatPage, OpenPage
+from own_server import Server
 from playwright.async_api import Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
@@ -45,8 +46,8 @@ async def test_the_readme_conversation(chat: ChatPage) -> None:
     await expect(chat.alert).to_have_count(0)
 
 
-async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage, paused: Paused) -> None:
-    paused.before_word(0)
+async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage, paused: Server) -> None:
+    paused.hold_before_word(0)
     await chat.send(FIRST)
     for text in ("Todo is answering", "Create todo"):
         await expect(chat.steps.get_by_role("listitem").filter(has_text=text)).to_be_visible()
@@ -63,10 +64,10 @@ async def test_hand_offs_and_tools_show_and_fold_into_one_line(chat: ChatPage, p
     await expect(chat.steps.get_by_role("listitem").filter(has_text="Create todo")).to_contain_text("done")
 
 
-async def test_an_answer_grows_while_it_is_written(chat: ChatPage, paused: Paused) -> None:
+async def test_an_answer_grows_while_it_is_written(chat: ChatPage, paused: Server) -> None:
     seen: list[str] = []
     for word in (12, 24, 36):
-        paused.before_word(word)
+        paused.hold_before_word(word)
         if not seen:
             await chat.send("what can you do?")
             await expect(chat.answers).to_contain_text("stand-in")
@@ -108,8 +109,8 @@ async def test_a_reload_brings_the_conversation_back(chat: ChatPage) -> None:
     await expect(await chat.ask("mark it done")).to_contain_text("Buy oat milk")
 
 
-async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage, paused: Paused) -> None:
-    paused.before_word(12)
+async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage, paused: Server) -> None:
+    paused.hold_before_word(12)
     await chat.send("what can you do?")
     await expect(chat.answers).to_contain_text("stand-in")
     assert "#/t/" in chat.page.url
@@ -158,12 +159,12 @@ async def test_an_answer_can_be_copied(open_page: OpenPage) -> None:
     assert "**Buy oat milk**" in copied
 
 
-async def test_an_answer_can_be_written_anew(chat: ChatPage, paused: Paused) -> None:
+async def test_an_answer_can_be_written_anew(chat: ChatPage, paused: Server) -> None:
     await chat.ask("find nothing at all")
     await chat.ask("what can you do?")
     await expect(chat.button("Regenerate answer")).to_have_count(1)
 
-    paused.before_word(0)
+    paused.hold_before_word(0)
     await chat.button("Regenerate answer").click()
 
     await expect(chat.answers).to_have_count(1)

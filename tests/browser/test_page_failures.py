@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from chat_page import ChatPage, OpenPage, Paused, event_type, frame, fulfill_frames, real_frames
+from chat_page import END, ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
+from own_server import Server
 from playwright.async_api import Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
@@ -13,8 +14,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 LONG = "what can you do?"
 
 
-async def test_stopping_keeps_what_was_written(chat: ChatPage, paused: Paused) -> None:
-    paused.before_word(12)
+async def test_stopping_keeps_what_was_written(chat: ChatPage, paused: Server) -> None:
+    paused.hold_before_word(12)
     await chat.send(LONG)
     await expect(chat.answers).to_contain_text("stand-in")
 
@@ -31,8 +32,8 @@ async def test_stopping_keeps_what_was_written(chat: ChatPage, paused: Paused) -
     await expect(chat.stop_button).to_be_hidden()
 
 
-async def test_escape_stops(chat: ChatPage, paused: Paused) -> None:
-    paused.before_word(12)
+async def test_escape_stops(chat: ChatPage, paused: Server) -> None:
+    paused.hold_before_word(12)
     await chat.send(LONG)
     await expect(chat.answers).to_contain_text("stand-in")
 
@@ -47,7 +48,7 @@ async def test_an_error_can_be_retried(chat: ChatPage) -> None:
         frames, headers = await real_frames(route)
         begun = [kind.startswith("thread.item.added") for kind in map(event_type, frames)].index(True)
         event = {"type": "error", "code": "custom", "message": "The model is busy.", "allow_retry": True}
-        await fulfill_frames(route, [*frames[:begun], frame(event)], headers)
+        await fulfill_frames(route, [*frames[:begun], frame(event), END], headers)
 
     await chat.on_operation("threads.create", fail)
     await chat.send("find milk")
@@ -67,7 +68,7 @@ async def test_an_error_that_cannot_be_retried_can_be_dismissed(chat: ChatPage) 
     async def fail(route: Route) -> None:
         frames, headers = await real_frames(route)
         event = {"type": "error", "code": "custom", "message": "Not allowed.", "allow_retry": False}
-        await fulfill_frames(route, [*frames[:2], frame(event)], headers)
+        await fulfill_frames(route, [*frames[:2], frame(event), END], headers)
 
     await chat.on_operation("threads.create", fail)
     await chat.send("find milk")
@@ -146,7 +147,7 @@ async def test_a_cut_stream_is_taken_up_where_it_ended(chat: ChatPage) -> None:
 
 
 async def test_reconnecting_is_shown_until_it_works(chat: ChatPage) -> None:
-    attempts = 0
+    refused = asyncio.Event()
     restarted = asyncio.Event()
 
     async def cut(route: Route) -> None:
@@ -155,10 +156,9 @@ async def test_reconnecting_is_shown_until_it_works(chat: ChatPage) -> None:
         await fulfill_frames(route, frames[: begun + 1], headers)
 
     async def stumble(route: Route) -> None:
-        nonlocal attempts
-        attempts += 1
         if not restarted.is_set():
             await route.fulfill(status=503, json={"code": "unavailable", "message": "Restarting."})
+            refused.set()
         else:
             await route.continue_()
 
@@ -167,15 +167,17 @@ async def test_reconnecting_is_shown_until_it_works(chat: ChatPage) -> None:
     await chat.send(LONG)
 
     await expect(chat.messages).to_contain_text("Reconnecting…")
+    async with asyncio.timeout(10):
+        await refused.wait()
+    await expect(chat.messages).to_contain_text("Reconnecting…")
     restarted.set()
     await expect(chat.answers).to_contain_text("delete the second one")
-    assert attempts >= 2
     await expect(chat.messages).not_to_contain_text("Reconnecting…")
     await expect(chat.alert).to_have_count(0)
 
 
-async def test_a_lost_network_in_the_middle_of_an_answer(chat: ChatPage, paused: Paused) -> None:
-    paused.before_word(12)
+async def test_a_lost_network_in_the_middle_of_an_answer(chat: ChatPage, paused: Server) -> None:
+    paused.hold_before_word(12)
     await chat.send(LONG)
     await expect(chat.answers).to_contain_text("stand-in")
     await chat.page.context.set_offline(True)
@@ -248,7 +250,8 @@ async def test_a_locked_chat_says_why_and_takes_nothing(chat: ChatPage) -> None:
         frames, headers = await real_frames(route)
         created: dict[str, Any] = json.loads(frames[0].partition("data: ")[2])
         thread = {**created["thread"], "status": {"type": "locked", "reason": "Under review."}}
-        await fulfill_frames(route, [*frames, frame({"type": "thread.updated", "thread": thread})], headers)
+        event = frame({"type": "thread.updated", "thread": thread})
+        await fulfill_frames(route, [*frames[:-1], event, END], headers)
 
     await chat.on_operation("threads.create", lock)
     await chat.send("find milk")

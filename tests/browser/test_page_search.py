@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from chat_page import ChatPage, OpenPage, Paused
+from chat_page import ChatPage, OpenPage
+from own_server import Server
 from playwright.async_api import Request, Route, expect
 from test_page_access import CONTRAST_SCRIPT
 from test_page_threads import page_of, thread
@@ -119,9 +120,9 @@ async def test_by_keyboard_alone(chat: ChatPage) -> None:
     await expect(chat.search_box).to_have_value("zebra")
 
 
-async def test_escape_gives_the_list_back_and_stops_no_answer(chat: ChatPage, paused: Paused) -> None:
+async def test_escape_gives_the_list_back_and_stops_no_answer(chat: ChatPage, paused: Server) -> None:
     await chat.ask("find milk")
-    paused.before_word(12)
+    paused.hold_before_word(12)
     await chat.send("what can you do?")
     await expect(chat.answers.last).to_contain_text("stand-in")
     await chat.search("milk", "1 chat found")

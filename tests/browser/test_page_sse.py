@@ -64,6 +64,23 @@ async def test_comments_fields_and_spaces(tab: Page) -> None:
     ]
 
 
+async def test_comments_are_heard_apart(tab: Page) -> None:
+    said = await tab.evaluate(
+        r"""async () => {
+          const { SseParser } = await import("/page/modules/sse.js");
+          const said = [];
+          const parser = new SseParser((event) => said.push(event.data), (comment) => said.push([comment]));
+          const stream = ": ping\n:end\ndata: a\n: end\n:\n:  two: words\r\ndata: b\n\nretry: 250\n: reconnect\n: cut";
+          parser.push(new TextEncoder().encode(stream));
+          parser.end();
+          return [...said, parser.retry];
+        }"""
+    )
+
+    # A comment belongs to no event, takes nothing from one, and is one only when its line has ended.
+    assert said == [["ping"], ["end"], ["end"], [""], [" two: words"], "a\nb", ["reconnect"], 250]
+
+
 async def test_identities(tab: Page) -> None:
     stream = "id: run_1:1\ndata: a\n\ndata: b\n\nid: bad\0one\ndata: c\n\nid\ndata: d\n\nid: run_1:2\n\ndata: e\n\n"
 

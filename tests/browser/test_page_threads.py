@@ -112,13 +112,13 @@ async def test_a_title_given_during_an_answer_survives_its_replay(chat: ChatPage
     async def still_running(route: Route) -> None:
         await route.fulfill(json={"data": [{"id": run_id, "status": "running"}]})
 
-    await chat.page.route("**/threads/*/runs?*", still_running)
     await chat.choose("Find milk", "Rename")
     title = chat.page.get_by_role("textbox", name="Chat title")
     await title.fill("Abilities")
     await title.press("Enter")
     await expect(chat.chat_link("Abilities")).to_be_visible()
 
+    await chat.page.route("**/threads/*/runs?*", still_running, times=1)
     async with chat.page.expect_response(is_answer) as replayed:
         await chat.page.reload()
 

@@ -7,11 +7,14 @@ import pytest
 from backchannel.event_logs.base import Event
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.testing.contracts.event_log import EventLogContract
+from backchannel.testing.contracts.event_log_base import ADA
 
 pytestmark = pytest.mark.row("C3", "C4")
 
 
 class TestMemoryEventLog(EventLogContract):
+    shared = False
+
     @pytest.fixture
     async def event_log(self) -> AsyncGenerator[MemoryEventLog]:
         log = MemoryEventLog(retention=60)
@@ -19,16 +22,20 @@ class TestMemoryEventLog(EventLogContract):
         await log.aclose()
 
     @pytest.fixture
+    def another_log(self, event_log: MemoryEventLog) -> MemoryEventLog:
+        return event_log
+
+    @pytest.fixture
     async def forgetful_log(self) -> AsyncGenerator[MemoryEventLog]:
         log = MemoryEventLog(retention=0.05)
         yield log
         await log.aclose()
 
-    async def test_no_retention_at_all_still_tells_the_reader_who_waits(self):
+    async def test_no_retention_at_all_still_tells_the_reader_who_waits(self) -> None:
         log = MemoryEventLog(retention=0)
-        log.open("run_1")
+        await log.begin("run_1", ADA, fence=1)
         log.append("run_1", Event(b"{}"))
-        log.close("run_1")
+        await log.end("run_1")
         batch = await log.read("run_1", 0, wait=1)
         assert (len(batch.frames), batch.ended) == (1, True)
         await log.aclose()

@@ -1,4 +1,4 @@
-"""`kill -9` while a thousand messages are taken in and answered: what was accepted is there, and nothing by halves.
+"""`kill -9` while a hundred messages are taken in and answered: what was accepted is there, and nothing by halves.
 
 What must hold afterwards: every message that was accepted is kept, with its thread and the run that answers it;
 no thread is empty, no run is without its message; every answer that counts as completed is there; what can be
@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from backchannel.context import Identity
+from backchannel.stores.run_states import ACTIVE
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.runs import SqlRuns
@@ -23,7 +24,7 @@ from backchannel.stores.sql.store import SqlStore
 
 pytestmark = pytest.mark.row("H1", "D2")
 
-TURNS = 300
+TURNS = 120
 """Each is four transactions: the message with its run, the title, the answer, the end of the run."""
 KILLS = 4
 CHILD_SECONDS = 120
@@ -97,7 +98,7 @@ async def check(database: Database, accepted: list[str]) -> int:
     return len(threads)
 
 
-async def test_kill_9_during_a_thousand_writes_leaves_no_half_written_turn(database_url: str):
+async def test_kill_9_during_hundreds_of_writes_leaves_no_half_written_turn(database_url: str):
     database = Database(database_url)
     await upgrade(database)
     chance = random.Random(SEED)
@@ -110,12 +111,13 @@ async def test_kill_9_during_a_thousand_writes_leaves_no_half_written_turn(datab
         kept = now
     assert await writer.run(kill_after=None)
     await check(database, writer.accepted)
-    # The start after the last kill has ended what it found running.
-    statuses = {status for _, status in await rows(database, "id, status", "runs")}
-    assert statuses <= {"completed", "interrupted"}
+    # Whoever comes last ends what the killed ones, and one that was in a hurry, left behind.
+    assert await Writer(database_url, 0).run(kill_after=None)
+    await check(database, writer.accepted)
+    assert {status for _, status in await rows(database, "id, status", "runs")} == {"completed"}
     # And the store goes on as if nothing had been.
     store, identity = SqlStore(database), Identity("ada")
     thread = await store.load_thread(writer.accepted[0], identity)
-    assert await SqlRuns(database).of_thread(thread.id, identity, active=True, limit=10) == []
+    assert await SqlRuns(database).of_thread(thread.id, identity, status=ACTIVE, limit=10) == []
     assert (await store.search_threads("question", 5, identity)).has_more
     await database.close()

@@ -7,7 +7,8 @@ import httpx2
 import pytest
 
 from backchannel import client
-from backchannel.client import RESUME_ATTEMPTS, ChatKitClient, ServerError
+from backchannel.client import MAX_RETRY_SECONDS, RESUME_ATTEMPTS, ChatKitClient, ServerError
+from backchannel.sse import RECONNECT
 
 pytestmark = pytest.mark.row("C4", "H5")
 
@@ -39,31 +40,42 @@ class Broken(httpx2.AsyncByteStream):
 
 
 class Server:
-    """A run of `total` events whose connections break after as many events as `lengths` says."""
+    """A run of `total` events whose connections end after as many events as `lengths` says.
 
-    def __init__(self, total: int, *lengths: int) -> None:
+    Attributes:
+        cut: What a connection that is not the last one ends with, in an orderly way; `None` if it breaks off in the
+            middle of an event.
+        down: Statuses of the next answers to attempts to go on; 0 for no answer at all.
+    """
+
+    def __init__(self, total: int, *lengths: int, cut: bytes | None = None) -> None:
         self.total = total
         self.lengths = list(lengths)
         self.requests: list[httpx2.Request] = []
         self.bodies: list[Broken] = []
-        self.refuse_connections = 0
+        self.cut = cut
+        self.down: list[int] = []
+        self.headers = {"content-type": "text/event-stream; charset=utf-8", "x-run-id": "run_1"}
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        if len(self.requests) > 1 and self.refuse_connections:
-            self.refuse_connections -= 1
-            raise httpx2.ConnectError("connection refused")
+        if len(self.requests) > 1 and self.down:
+            status = self.down.pop(0)
+            if status == 0:
+                raise httpx2.ConnectError("connection refused")
+            return httpx2.Response(status, text="<html>")
         after = int(request.headers.get("last-event-id", "run_1:0").rpartition(":")[2])
         length = self.lengths.pop(0) if self.lengths else self.total
         last = min(after + length, self.total)
         frames = [
-            f"id: run_1:{seq}\ndata: {json.dumps({'n': seq})}\n\n" for seq in range(after + 1, last + 1)
+            f"id: run_1:{seq}\ndata: {json.dumps({'n': seq})}\n\n".encode()
+            for seq in range(after + 1, last + 1)
         ]
-        half = ["id: run_1:99\ndata: {"] if last < self.total else []
-        body = Broken([frame.encode() for frame in frames + half], breaks=last < self.total)
+        half = b"id: run_1:99\ndata: {" if self.cut is None else self.cut
+        ended = last == self.total
+        body = Broken([*frames, b": end\n" if ended else half], breaks=not ended and self.cut is None)
         self.bodies.append(body)
-        headers = {"content-type": "text/event-stream; charset=utf-8", "x-run-id": "run_1"}
-        return httpx2.Response(200, headers=headers, stream=body)
+        return httpx2.Response(200, headers=self.headers, stream=body)
 
 
 def client_of(handler: Handler, token: str | None = None) -> ChatKitClient:
@@ -109,10 +121,82 @@ async def test_without_progress_it_gives_up():
 
 async def test_a_server_that_cannot_be_reached_for_a_moment_is_asked_again():
     server = Server(4, 2)
-    server.refuse_connections = 2
+    server.down = [0, 0]
     async with client_of(server) as talking:
         events = await (await talking.say("hello")).events()
     assert [event["n"] for event in events] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_server_that_restarts_is_asked_again(status: int):
+    server = Server(4, 2)
+    server.down = [status, 0, status]
+    async with client_of(server) as talking:
+        events = await (await talking.say("hello")).events()
+    assert [event["n"] for event in events] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("status", "requests"), [(404, 2), (401, 2), (503, 1 + RESUME_ATTEMPTS)])
+async def test_what_will_not_pass_is_told(status: int, requests: int):
+    server = Server(4, 2)
+    server.down = [status] * 50
+    async with client_of(server) as talking:
+        stream = await talking.say("hello")
+        with pytest.raises(ServerError) as caught:
+            await stream.events()
+    assert caught.value.status == status
+    assert len(server.requests) == requests
+    assert all(body.closed for body in server.bodies)
+
+
+@pytest.mark.parametrize("cut", [b"", b": ping\n", b": end", b"id: run_1:99\n", b"data: {}\n: end\n: ping\n"])
+async def test_a_stream_that_a_proxy_ends_before_its_run_is_resumed(cut: bytes):
+    server = Server(6, 2, 1, cut=cut)
+    async with client_of(server) as talking:
+        stream = await talking.say("hello")
+        assert [event["n"] for event in await stream.events()] == [1, 2, 3, 4, 5, 6]
+    assert [request.headers.get("last-event-id") for request in server.requests] == [
+        None,
+        "run_1:2",
+        "run_1:3",
+    ]
+    assert all(body.closed for body in server.bodies)
+
+
+async def test_streams_that_end_again_and_again_without_progress_are_given_up():
+    server = Server(6, 2, *[0] * 50, cut=b"")
+    async with client_of(server) as talking:
+        stream = await talking.say("hello")
+        with pytest.raises(httpx2.TransportError, match="before its run"):
+            await stream.events()
+    assert len(server.requests) == 1 + RESUME_ATTEMPTS
+
+
+async def test_what_is_no_run_ends_when_its_stream_does():
+    server = Server(6, 2, cut=b"")
+    del server.headers["x-run-id"]
+    async with client_of(server) as talking:
+        assert [event["n"] for event in await (await talking.say("hello")).events()] == [1, 2]
+    assert len(server.requests) == 1
+
+
+async def test_a_server_says_how_long_to_wait(monkeypatch: pytest.MonkeyPatch):
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(client.asyncio, "sleep", sleep)
+    monkeypatch.setattr(client, "RESUME_SECONDS", 0.1)
+    server = Server(4, 1, 0, 1, cut=RECONNECT)
+    async with client_of(server) as talking:
+        assert [event["n"] for event in await (await talking.say("hello")).events()] == [1, 2, 3, 4]
+    # Longer from attempt to attempt, and as before after progress.
+    assert pauses == [0.25, 0.5, 0.25]
+    server = Server(4, 1, 1, cut=b"retry: 999999999\n")
+    async with client_of(server) as talking:
+        await (await talking.say("hello")).events()
+    assert pauses[3:] == [MAX_RETRY_SECONDS, MAX_RETRY_SECONDS]
 
 
 async def test_a_stream_that_breaks_before_its_first_event_is_resumed_from_the_beginning():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.client import ServerSentEvent, parse_events
+from backchannel.client import MAX_RETRY_SECONDS, Remarks, ServerSentEvent, parse_events
 
 pytestmark = pytest.mark.row("C1", "H5")
 
@@ -78,6 +78,37 @@ def event(data: str, *, id: str = "", kind: str = "message") -> ServerSentEvent:
 async def test_the_rules_of_the_standard(stream: bytes, events: list[ServerSentEvent]):
     assert await read(stream) == events
     assert await read(*[bytes([byte]) for byte in stream]) == events
+
+
+@pytest.mark.parametrize(
+    ("stream", "remarks"),
+    [
+        (b"", Remarks()),
+        (b": ping\n", Remarks("ping")),
+        (b":ping\r\ndata: a\r\n\r\n:  end\r\n", Remarks(" end")),
+        (b": one\n: two\n", Remarks("two")),
+        (b"data: : no\n", Remarks()),
+        (b": not yet", Remarks()),
+        (b"retry: 250\n: reconnect\n", Remarks("reconnect", 0.25)),
+        (b"retry: 0\n", Remarks(retry=0)),
+        (b"retry: 100\nretry: 1500\n", Remarks(retry=1.5)),
+        (b"retry: 250\nretry: soon\nretry: -1\nretry: 1.5\nretry:\nretry\n", Remarks(retry=0.25)),
+        ("retry: \u0662\u00b2\n".encode(), Remarks()),
+        (b"retry: 60000\n", Remarks(retry=MAX_RETRY_SECONDS)),
+        (b"retry: " + b"9" * 9999 + b"\n", Remarks()),
+    ],
+)
+async def test_what_is_said_beside_the_events(stream: bytes, remarks: Remarks):
+    for chunks in ([stream], [bytes([byte]) for byte in stream]):
+
+        async def send(chunks: Sequence[bytes] = chunks) -> AsyncGenerator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+        heard = Remarks()
+        async for _ in parse_events(send(), heard):
+            pass
+        assert heard == remarks
 
 
 async def test_crlf_cut_between_chunks_is_one_line_end():

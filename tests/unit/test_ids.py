@@ -23,6 +23,7 @@ PREFIXES: dict[IdKind, str] = {
     "hidden_context": "hcx",
     "user": "usr",
     "todo": "todo",
+    "replica": "rep",
 }
 
 

@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from backchannel.client import Remarks, ServerSentEvent, parse_events
+from backchannel.context import Identity
 from backchannel.event_logs.base import Batch, Event, EventLog, Frame
 from backchannel.event_logs.memory import MemoryEventLog
-from backchannel.sse import HEADERS, HEARTBEAT, coalesce, encode, parse_last_event_id, stream
+from backchannel.sse import END, HEADERS, HEARTBEAT, RECONNECT, encode, parse_last_event_id, stream
 
 pytestmark = pytest.mark.row("C1", "C3", "C4")
 
@@ -28,68 +29,6 @@ def delta(text: str, part: int = 0) -> Event:
 
 def numbered(events: Sequence[Event], first: int = 1) -> list[Frame]:
     return [Frame(seq, event) for seq, event in enumerate(events, first)]
-
-
-def test_deltas_of_one_part_are_joined_and_keep_the_last_number():
-    frames = numbered([whole("a"), delta("one "), delta("two "), delta("three"), whole("b")])
-    assert list(coalesce(frames)) == [
-        Frame(1, whole("a")),
-        Frame(4, delta("one two three")),
-        Frame(5, whole("b")),
-    ]
-
-
-def test_deltas_of_different_parts_are_not_joined():
-    frames = numbered([delta("a", 0), delta("b", 1), delta("c", 1), delta("d", 0)])
-    assert list(coalesce(frames)) == [
-        Frame(1, delta("a", 0)),
-        Frame(3, delta("bc", 1)),
-        Frame(4, delta("d", 0)),
-    ]
-
-
-def test_an_empty_delta_is_joined_too():
-    assert list(coalesce(numbered([delta(""), delta("x"), delta("")]))) == [Frame(3, delta("x"))]
-    assert list(coalesce([])) == []
-
-
-events = st.lists(
-    st.one_of(
-        st.builds(whole, st.sampled_from(["a", "b"])),
-        st.builds(delta, st.text(max_size=4), st.integers(0, 2)),
-    ),
-    max_size=30,
-)
-
-
-def told(frames: Sequence[Frame]) -> list[tuple[bytes, str | None]]:
-    """What a client knows at the end: other events in order, and between them the text of each part in turn."""
-    known: list[tuple[bytes, str | None]] = []
-    for frame in frames:
-        head, text = frame.event.head, frame.event.text
-        if text is not None and known and known[-1][0] == head and known[-1][1] is not None:
-            known[-1] = (head, known[-1][1] + text)
-        else:
-            known.append((head, text))
-    return known
-
-
-@given(events, st.lists(st.integers(0, 30), max_size=6))
-@example([delta("a"), delta("b"), whole("a"), delta("c")], [1, 1, 3])
-def test_any_split_into_batches_tells_the_same(sent: list[Event], cuts: list[int]):
-    frames = numbered(sent)
-    edges = [0, *sorted(min(cut, len(frames)) for cut in cuts), len(frames)]
-    batches = [frames[begin:end] for begin, end in pairwise(edges)]
-    received = [frame for batch in batches for frame in coalesce(batch)]
-    assert told(received) == told(frames)
-    for batch in batches:
-        joined = list(coalesce(batch))
-        assert [frame.seq for frame in joined[-1:]] == [frame.seq for frame in batch[-1:]]
-        # Resuming after any id that was sent must neither skip nor repeat text.
-        assert [frame.seq for frame in joined] == sorted({frame.seq for frame in joined})
-        for frame in joined:
-            earlier = [each for each in batch if each.seq <= frame.seq]
-            assert told([each for each in joined if each.seq <= frame.seq]) == told(earlier)
 
 
 def test_frames_on_the_wire():
@@ -129,37 +68,57 @@ class ScriptedLog(EventLog):
         self._batches = list(batches)
         self.reads: list[tuple[int, float]] = []
 
-    def open(self, run_id: str) -> None: ...
+    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
+        return 0
 
     def append(self, run_id: str, event: Event) -> None: ...
 
-    def close(self, run_id: str) -> None: ...
+    async def flush(self, run_id: str) -> None: ...
+
+    async def end(self, run_id: str) -> None: ...
+
+    async def release(self, run_id: str) -> None: ...
+
+    def dismiss(self) -> None: ...
 
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
         self.reads.append((after, wait))
         return self._batches.pop(0)
 
+    async def check(self) -> None: ...
+
     async def aclose(self) -> None: ...
+
+
+@pytest.fixture
+async def log() -> AsyncGenerator[MemoryEventLog]:
+    """A log whose run `RUN` has begun."""
+    log = MemoryEventLog(retention=60)
+    await log.begin(RUN, Identity("ada"), fence=1)
+    yield log
+    await log.aclose()
 
 
 async def test_a_silent_stream_beats_with_a_single_newline():
     log = ScriptedLog(Batch([], ended=False), Batch([], ended=False), Batch([], ended=True))
-    assert [chunk async for chunk in stream(log, RUN, 0, heartbeat=15)] == [b": ping\n", b": ping\n"]
-    assert HEARTBEAT == b": ping\n"
+    assert [chunk async for chunk in stream(log, RUN, 0, heartbeat=15)] == [
+        b": ping\n",
+        b": ping\n",
+        b": end\n",
+    ]
+    assert (HEARTBEAT, END) == (b": ping\n", b": end\n")
     assert log.reads == [(0, 15), (0, 15), (0, 15)]
 
 
 async def test_a_stream_goes_on_where_the_last_batch_ended():
-    frames = numbered([whole("a"), delta("x"), delta("y"), whole("b")], 3)
-    log = ScriptedLog(Batch(frames[:3], ended=False), Batch(frames[3:], ended=True))
+    frames = numbered([whole("a"), delta("xy"), whole("b")], 3)
+    log = ScriptedLog(Batch(frames[:2], ended=False), Batch(frames[2:], ended=True))
     chunks = [chunk async for chunk in stream(log, RUN, 2, heartbeat=1)]
-    assert [after for after, _ in log.reads] == [2, 5]
-    assert b"".join(chunks) == encode(RUN, [frames[0], Frame(5, delta("xy")), frames[3]])
+    assert [after for after, _ in log.reads] == [2, 4]
+    assert b"".join(chunks) == encode(RUN, frames) + END
 
 
-async def test_a_stream_ends_with_its_run():
-    log = MemoryEventLog(retention=60)
-    log.open(RUN)
+async def test_a_stream_ends_with_its_run(log: MemoryEventLog):
     log.append(RUN, whole("a"))
 
     async def follow() -> bytes:
@@ -169,12 +128,93 @@ async def test_a_stream_ends_with_its_run():
     for name in ("b", "c"):
         await asyncio.sleep(0)
         log.append(RUN, whole(name))
-    log.close(RUN)
-    assert await asyncio.wait_for(following, 5) == encode(RUN, numbered([whole("a"), whole("b"), whole("c")]))
+    await log.end(RUN)
+    sent = encode(RUN, numbered([whole("a"), whole("b"), whole("c")])) + END
+    assert await asyncio.wait_for(following, 5) == sent
     resumed = [chunk async for chunk in stream(log, RUN, 2, heartbeat=30)]
-    assert resumed == [encode(RUN, numbered([whole("c")], 3))]
-    assert [chunk async for chunk in stream(log, RUN, 3, heartbeat=30)] == []
-    await log.aclose()
+    assert resumed == [encode(RUN, numbered([whole("c")], 3)) + END]
+    assert [chunk async for chunk in stream(log, RUN, 3, heartbeat=30)] == [END]
+
+
+async def test_a_reader_that_was_slow_gets_less_instead_of_more(log: MemoryEventLog):
+    words = [f"word {number} " for number in range(20_000)]
+    log.append(RUN, whole("a"))
+    for word in words:
+        log.append(RUN, delta(word))
+    log.append(RUN, whole("b"))
+    await log.end(RUN)
+    chunks = [chunk async for chunk in stream(log, RUN, 0, heartbeat=30)]
+    assert chunks == [
+        encode(RUN, [Frame(1, whole("a")), Frame(20_001, delta("".join(words))), Frame(20_002, whole("b"))])
+        + END
+    ]
+
+
+async def test_what_is_for_programs_only_is_not_sent_and_does_not_stop_the_beating():
+    hidden = Event(b'{"type":"tool_call.started"}', plain=True)
+    frames = numbered([hidden, whole("a"), hidden])
+    log = ScriptedLog(
+        Batch(frames[:1], ended=False), Batch(frames[1:2], ended=False), Batch(frames[2:], ended=True)
+    )
+    chunks = [chunk async for chunk in stream(log, RUN, 0, heartbeat=1)]
+    assert chunks == [HEARTBEAT, encode(RUN, [Frame(2, whole("a"))]), END]
+    assert [after for after, _ in log.reads] == [0, 1, 2]
+    assert encode(RUN, frames) == encode(RUN, frames[1:2])
+
+
+async def test_a_stream_that_this_process_lets_go_of_says_that_it_is_not_the_end(log: MemoryEventLog):
+    log.append(RUN, whole("a"))
+    following = stream(log, RUN, 0, heartbeat=30)
+    assert await anext(following) == encode(RUN, numbered([whole("a")]))
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    log.dismiss()
+    assert await asyncio.wait_for(waiting, 5) == RECONNECT
+    assert [chunk async for chunk in following] == []
+
+
+async def test_the_last_lines_of_a_stream_are_no_event():
+    """PROTOCOL 6: clients that dispatch on blank lines must not see an empty one."""
+
+    async def events(sent: bytes) -> tuple[list[ServerSentEvent], Remarks]:
+        async def chunks() -> AsyncGenerator[bytes]:
+            yield sent
+
+        remarks = Remarks()
+        return [event async for event in parse_events(chunks(), remarks)], remarks
+
+    frames = encode(RUN, numbered([whole("a")]))
+    event = ServerSentEvent(f"{RUN}:1", "message", '{"type": "a"}')
+    for last, remarks in ((END, Remarks("end")), (RECONNECT, Remarks("reconnect", 0.25))):
+        assert last.count(b"\n\n") == 0
+        assert last.endswith(b"\n")
+        assert await events(frames + last) == ([event], remarks)
+
+
+async def test_an_encoder_of_ones_own_and_its_last_words():
+    asked: list[int] = []
+
+    def told(run_id: str, frames: Iterable[Frame]) -> bytes:
+        return b"".join(f"{run_id} {frame.seq}\n".encode() for frame in frames)
+
+    async def farewell(seq: int) -> bytes:
+        asked.append(seq)
+        return b"that was all\n"
+
+    frames = numbered([whole("a"), whole("b")])
+    for batches, after, sent in (
+        ([Batch(frames, ended=True)], 0, [b"run_0198 1\nrun_0198 2\n", b"that was all\n" + END]),
+        (
+            [Batch(frames, ended=False), Batch([], ended=True)],
+            0,
+            [b"run_0198 1\nrun_0198 2\n", b"that was all\n" + END],
+        ),
+        ([Batch([], ended=True)], 7, [b"that was all\n" + END]),
+        ([Batch([], ended=False, released=True)], 0, [RECONNECT]),
+    ):
+        chunks = stream(ScriptedLog(*batches), RUN, after, heartbeat=1, encode=told, farewell=farewell)
+        assert [chunk async for chunk in chunks] == sent
+    assert asked == [2, 2, 7]
 
 
 async def test_an_unknown_run_is_a_lookup_error():

@@ -1,4 +1,7 @@
-"""The same server on every database: the whole way of a message, ownership attacked on every op, many at once."""
+"""The same server on every database: the whole way of a message, ownership attacked on every op, many at once.
+
+Tests ask for `database_url` first, so that the server has stopped when its database is dropped.
+"""
 
 import asyncio
 import time
@@ -30,7 +33,7 @@ def add(a: int, b: int) -> str:
 
 
 @pytest.mark.row("D1", "A1")
-async def test_a_conversation_with_tools_is_kept(serve, database_url: str):
+async def test_a_conversation_with_tools_is_kept(database_url: str, serve):
     model = ScriptedModel(Call("add", {"a": 2, "b": 3}), Say(["It is ", "5."]), Say("Bye \U0001f44b"))
     served = await serve(Agent(name="A", model=model, tools=[add]), database_url=database_url)
     thread_id, events = await served.create("add 2 and 3, please")
@@ -71,7 +74,7 @@ OPERATIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.row("D5")
-async def test_ownership_is_attacked_on_every_op(serve, database_url: str):
+async def test_ownership_is_attacked_on_every_op(database_url: str, serve):
     model = ScriptedModel(Say("secret answer"))
     served = await serve(
         Agent(name="A", model=model), database_url=database_url, auth="jwt", jwt_secret=SECRET
@@ -125,7 +128,7 @@ HOSTILE = [
 
 
 @pytest.mark.row("D4", "H8")
-async def test_search_finds_what_was_said_and_takes_everything_else_for_data(serve, database_url: str):
+async def test_search_finds_what_was_said_and_takes_everything_else_for_data(database_url: str, serve):
     answers = [
         "Crème brûlée with MILK is nice.",
         "Die Straße ist lang.",
@@ -175,7 +178,7 @@ async def test_search_finds_what_was_said_and_takes_everything_else_for_data(ser
 
 
 @pytest.mark.row("H8")
-async def test_feedback_says_what_and_when_and_can_be_changed(serve, database_url: str):
+async def test_feedback_says_what_and_when_and_can_be_changed(database_url: str, serve):
     served = await serve(Agent(name="A", model=ScriptedModel(Say("hi"))), database_url=database_url)
     thread_id, events = await served.create()
     item_id = next(e["item"]["id"] for e in reversed(events) if e["type"] == "thread.item.done")
@@ -189,7 +192,7 @@ async def test_feedback_says_what_and_when_and_can_be_changed(serve, database_ur
 
 
 @pytest.mark.row("D2")
-async def test_two_hundred_turns_at_once_on_a_pool_of_five(serve, database_url: str):
+async def test_two_hundred_turns_at_once_on_a_pool_of_five(database_url: str, serve):
     """No connection is held while an answer streams: 200 answers are held open at the same time."""
     gate = asyncio.Event()
     model = ScriptedModel(*(Say(["Hello ", "there."], until=gate) for _ in range(200)))
@@ -225,7 +228,7 @@ async def test_two_hundred_turns_at_once_on_a_pool_of_five(serve, database_url: 
 
 
 @pytest.mark.row("D2", "A3")
-async def test_an_exhausted_pool_is_503_with_retry_after(serve, database_url: str):
+async def test_an_exhausted_pool_is_503_with_retry_after(database_url: str, serve):
     served = await serve(
         Agent(name="A", model=ScriptedModel(Say("hi"))),
         database_url=database_url,
@@ -249,7 +252,7 @@ async def test_an_exhausted_pool_is_503_with_retry_after(serve, database_url: st
 
 
 @pytest.mark.row("D2")
-async def test_concurrent_messages_and_renames_in_one_thread_lose_nothing(serve, database_url: str):
+async def test_concurrent_messages_and_renames_in_one_thread_lose_nothing(database_url: str, serve):
     model = ScriptedModel(*(Say(f"answer {number}") for number in range(11)))
     served = await serve(Agent(name="A", model=model), database_url=database_url)
     thread_id, _ = await served.create("first")
@@ -274,7 +277,7 @@ async def test_concurrent_messages_and_renames_in_one_thread_lose_nothing(serve,
 
 
 @pytest.mark.row("B4")
-async def test_the_todo_assistant_works(serve, database_url: str):
+async def test_the_todo_assistant_works(database_url: str, serve):
     served = await serve(assistant, database_url=database_url)
     for said, expected in (
         ("add buy oat milk tomorrow at 5pm, high priority", "Buy oat milk"),
@@ -293,7 +296,7 @@ def picture() -> str:
 
 
 @pytest.mark.row("D4")
-async def test_large_contents_are_in_one_row_once(serve, database_url: str):
+async def test_large_contents_are_in_one_row_once(database_url: str, serve):
     """Data URLs and long outputs of tools are kept for the model, and not again in what the person is shown."""
     model = ScriptedModel(Call("picture"), Say("Here it is."), Say("Yes."))
     agent = Agent(name="A", model=model, tools=[picture])

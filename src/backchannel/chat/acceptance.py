@@ -63,7 +63,7 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
         case ThreadsCreateReq():
             return await _create(server, request.params.input, context)
         case ThreadsAddUserMessageReq():
-            thread = await _open_thread(server, request.params.thread_id, context)
+            thread = await open_thread(server, request.params.thread_id, context)
             return await _say(server, thread, request.params.input, context)
         case ThreadsAddClientToolOutputReq():
             return await _add_tool_output(server, request, context)
@@ -119,7 +119,13 @@ async def load_widget(
     return item
 
 
-async def _open_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
+async def open_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
+    """A thread of the caller's in which more may be said.
+
+    Raises:
+        NotFoundError: There is none with that id, or it is somebody else's.
+        ConflictError: It is locked or closed.
+    """
     thread = await load_thread(server, thread_id, context)
     if thread.status.type != "active":
         reason = f": {thread.status.reason}" if thread.status.reason else "."
@@ -137,7 +143,7 @@ async def _create(server: Server, message: UserMessageInput, context: RequestCon
         ThreadCreatedEvent(thread=thread_response(thread)),
         ThreadItemDoneEvent(item=item),
     ]
-    return Turn(thread, partial(server.respond, thread, item), opening)
+    return Turn(thread, partial(server.respond, thread, item), item.id, opening)
 
 
 async def _say(
@@ -145,7 +151,7 @@ async def _say(
 ) -> Turn:
     attachments = await _load_attachments(server, message, context)
     item = await _save_message(server, thread, message, attachments, context)
-    return Turn(thread, partial(server.respond, thread, item), [ThreadItemDoneEvent(item=item)])
+    return Turn(thread, partial(server.respond, thread, item), item.id, [ThreadItemDoneEvent(item=item)])
 
 
 async def _load_attachments(
@@ -183,7 +189,7 @@ async def _save_message(
 async def _add_tool_output(
     server: Server, request: ThreadsAddClientToolOutputReq, context: RequestContext
 ) -> Turn:
-    thread = await _open_thread(server, request.params.thread_id, context)
+    thread = await open_thread(server, request.params.thread_id, context)
     pending: list[ClientToolCallItem] = []
     async for item in newest_items(server.store, thread.id, context):
         if isinstance(item, UserMessageItem):
@@ -199,14 +205,15 @@ async def _add_tool_output(
     for orphan in orphans:
         # Only the newest call can be answered; one that never will be must not be shown to the model.
         await server.store.delete_thread_item(thread.id, orphan.id, context)
-    return Turn(thread, partial(server.respond, thread, None))
+    newest = await _newest(server, thread.id, context)
+    return Turn(thread, partial(server.respond, thread, None), newest)
 
 
 async def _add_structured_input(
     server: Server, request: ThreadsAddStructuredInputReq, context: RequestContext
 ) -> Turn:
     params = request.params
-    thread = await _open_thread(server, params.thread_id, context)
+    thread = await open_thread(server, params.thread_id, context)
     item = await load_item(server, thread.id, params.item_id, context)
     if not isinstance(item, StructuredInputItem):
         raise InvalidInputError(f"Item {params.item_id} does not ask for structured input.")
@@ -220,7 +227,7 @@ async def _add_structured_input(
         async for event in server.respond(thread, None, context):
             yield event
 
-    return Turn(thread, respond)
+    return Turn(thread, respond, await _newest(server, thread.id, context))
 
 
 def _answer(item: StructuredInputItem, submission: StructuredInputSubmission) -> StructuredInputItem:
@@ -240,7 +247,7 @@ def _answer(item: StructuredInputItem, submission: StructuredInputSubmission) ->
 
 async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: RequestContext) -> Turn:
     params = request.params
-    thread = await _open_thread(server, params.thread_id, context)
+    thread = await open_thread(server, params.thread_id, context)
     message = await load_item(server, thread.id, params.item_id, context)
     if not isinstance(message, UserMessageItem):
         raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
@@ -254,7 +261,7 @@ async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: Req
     gone: list[ThreadStreamEvent] = [
         ThreadItemRemovedEvent(item_id=item.id) for item in later if not is_hidden(item)
     ]
-    return Turn(thread, respond, gone)
+    return Turn(thread, respond, message.id, gone)
 
 
 async def _delete(
@@ -271,6 +278,12 @@ async def _act(server: Server, request: ThreadsCustomActionReq, context: Request
     params = request.params
     if type(server).action is ChatKitServer[Any].action:
         raise NotEnabledError("This server has no widget actions.")
-    thread = await _open_thread(server, params.thread_id, context)
+    thread = await open_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
-    return Turn(thread, partial(server.action, thread, params.action, sender))
+    newest = await _newest(server, thread.id, context)
+    return Turn(thread, partial(server.action, thread, params.action, sender), newest)
+
+
+async def _newest(server: Server, thread_id: str, context: RequestContext) -> str:
+    page = await server.store.load_thread_items(thread_id, None, 1, "desc", context)
+    return page.data[0].id if page.data else ""

@@ -4,9 +4,9 @@ Messages are the SDK's events in the SDK's order. Item ids are always our own: m
 Completions call every message `__fake_id__`, and an id from outside must not decide what it overwrites.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, cast, override
+import json
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, cast
 
 from agents import (
     Agent,
@@ -21,8 +21,8 @@ from agents import (
     StreamEvent,
 )
 from agents.items import HandoffOutputItem, ToolCallItem, ToolCallOutputItem
-from chatkit.agents import AgentContext
 from chatkit.types import (
+    AssistantMessageItem,
     ClientToolCallItem,
     CustomTask,
     HiddenContextItem,
@@ -31,40 +31,15 @@ from chatkit.types import (
     ThreadItemRemovedEvent,
     ThreadStreamEvent,
 )
-from openai.types.responses import ResponseFunctionToolCall
+from openai.types.responses import ResponseCompletedEvent, ResponseFunctionToolCall
 
+from backchannel.chat import journal
 from backchannel.chat.activity import Activity, finished, hand_off_task, tool_task
-from backchannel.chat.journal import ToolCall
 from backchannel.chat.messages import Messages
+from backchannel.chat.outlet import AnswerContext, Note
 from backchannel.chat.wire import is_hidden
-from backchannel.context import RequestContext
 from backchannel.ids import new_id
 from backchannel.stores.times import to_sdk, utc_now
-
-
-class AnswerContext(AgentContext[RequestContext]):
-    """What tools get as `ctx.context`: the SDK's `AgentContext`, whose events keep their place.
-
-    An event that a tool streams goes into the run's own queue, behind everything the model said before the
-    tool was called. (The SDK's helper merges two queues, and a tool's widget can overtake its message.)
-    """
-
-    def flow_into(self, result: RunResultStreaming) -> None:
-        """Send what tools stream through `result.stream_events()` from now on."""
-        queue = cast("Any", result)._event_queue  # noqa: SLF001 - the only queue with the run's order
-        self._events = _Outlet(queue.put_nowait)
-
-
-class _Outlet(asyncio.Queue[Any]):
-    """Stands where the SDK's context has its own queue, and passes everything on at once."""
-
-    def __init__(self, sink: Callable[[ThreadStreamEvent], None]) -> None:
-        super().__init__()
-        self._sink = sink
-
-    @override
-    async def put(self, item: ThreadStreamEvent) -> None:
-        self._sink(item)
 
 
 async def stream_answer(
@@ -82,6 +57,9 @@ async def stream_answer(
         async for event in result.stream_events():
             for told in answer.tell(event):
                 yield told
+            if isinstance(event, Note):
+                # Asked to go on, so what was told is kept.
+                event.kept.set_result(None)
         for told in answer.finish(result.last_agent):
             yield told
     except ModelRefusalError:
@@ -106,10 +84,11 @@ class _Answer:
         self._activity = Activity(context)
         self._messages = Messages(context, self._activity)
         self._calls: list[ResponseFunctionToolCall] = []
-        self._journal: dict[str, HiddenContextItem] = {}
+        self._noted: dict[str, HiddenContextItem] = {}
+        self._said: list[ThreadItemDoneEvent] = []
         self.shown: list[str] = []
 
-    def tell(self, event: StreamEvent) -> Iterator[ThreadStreamEvent]:
+    def tell(self, event: StreamEvent | Note) -> Iterator[ThreadStreamEvent]:
         for told in self._tell(event):
             begins = isinstance(told, ThreadItemAddedEvent | ThreadItemDoneEvent)
             # What tools did stays on record even if the answer is taken back: they did it.
@@ -117,10 +96,24 @@ class _Answer:
                 self.shown.append(told.item.id)
             yield told
 
-    def _tell(self, event: StreamEvent) -> Iterator[ThreadStreamEvent]:
+    def _tell(self, event: StreamEvent | Note) -> Iterator[ThreadStreamEvent]:
         match event:
             case RawResponsesStreamEvent():
-                yield from self._messages.tell(event.data)
+                if self._said:
+                    yield from self._settle(goes_on=not isinstance(event.data, ResponseCompletedEvent))
+                for told in self._messages.tell(event.data):
+                    if isinstance(told, ThreadItemDoneEvent) and isinstance(told.item, AssistantMessageItem):
+                        self._said.append(told)
+                    else:
+                        yield told
+                return
+            case Note():
+                yield from self._settle(goes_on=False)
+                yield from self._noted_down(event)
+                return
+            case _:
+                yield from self._settle(goes_on=False)
+        match event:
             case RunItemStreamEvent(item=ToolCallItem() as item):
                 yield from self._tool_called(item)
             case RunItemStreamEvent(item=ToolCallOutputItem() as item):
@@ -129,12 +122,27 @@ class _Answer:
                 yield from self._activity.begin("hand-off", hand_off_task())
             case RunItemStreamEvent(item=HandoffOutputItem() as item):
                 yield from self._activity.change("hand-off", hand_off_task(item.target_agent.name))
-            case RunItemStreamEvent() | AgentUpdatedStreamEvent():
+            case AgentUpdatedStreamEvent():
+                self._context.request_context.tell(
+                    {"type": "agent_call.started", "agent": event.new_agent.name}
+                )
+            case RunItemStreamEvent():
                 pass
             case _:
                 yield from self._streamed_by_tool(cast("ThreadStreamEvent", event))
 
+    def _settle(self, *, goes_on: bool) -> Iterator[ThreadStreamEvent]:
+        """Tell that messages are complete, now that it is known whether the model had more to say after them: if a
+        crash follows, a message that was its last word is the answer, and any other is said again."""
+        said, self._said = self._said, []
+        for told in said:
+            if goes_on:
+                note = journal.GoesOn(item_id=told.item.id)
+                yield ThreadItemDoneEvent(item=journal.keep(note, self._context.thread.id))
+            yield told
+
     def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
+        yield from self._settle(goes_on=False)
         yield from self._activity.close()
         asked = self._context.client_tool_call
         if asked is None:
@@ -164,26 +172,36 @@ class _Answer:
         if not isinstance(call, ResponseFunctionToolCall):
             return
         self._calls.append(call)
-        kept = ToolCall(call_id=call.call_id, name=call.name, arguments=call.arguments)
-        self._journal[call.call_id] = HiddenContextItem(
-            id=new_id("hidden_context"),
-            thread_id=self._context.thread.id,
-            created_at=to_sdk(utc_now()),
-            content=kept.model_dump(),
-        )
-        yield ThreadItemDoneEvent(item=self._journal[call.call_id])
+        told = {"call_id": call.call_id, "name": call.name, "arguments": _read(call.arguments)}
+        self._context.request_context.tell({"type": "tool_call.started", **told})
         yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments))
+
+    def _noted_down(self, note: Note) -> Iterator[ThreadStreamEvent]:
+        if (call := journal.tool_call(note.item)) is not None and call.finished:
+            self._noted[call.call_id] = note.item
+        yield ThreadItemDoneEvent(item=note.item)
 
     def _tool_ended(self, item: ToolCallOutputItem) -> Iterator[ThreadStreamEvent]:
         raw = cast("dict[str, Any]", item.raw_item)
-        call_id = raw.get("call_id", "")
-        entry = self._journal.get(call_id)
-        if entry is not None:
-            content = {**cast("dict[str, Any]", entry.content), "output": raw.get("output"), "finished": True}
-            yield ThreadItemDoneEvent(item=entry.model_copy(update={"content": content}))
+        call_id, output = raw.get("call_id", ""), raw.get("output")
+        call = next((each for each in reversed(self._calls) if each.call_id == call_id), None)
+        if call is None:
+            return
+        noted = self._noted.get(call_id)
+        if noted is not None and not isinstance(output, str):
+            # Pictures and files: how the model is told of them is known only now.
+            yield ThreadItemDoneEvent(item=journal.ended(noted, output))
+        elif noted is None:
+            # No tool ran: the model made it up, or a guardrail refused it. The model is to remember that too.
+            entry = journal.ToolCall(
+                call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
+            )
+            yield ThreadItemDoneEvent(item=journal.keep(entry, self._context.thread.id))
+        told = {"call_id": call_id, "name": call.name, "output": output}
+        self._context.request_context.tell({"type": "tool_call.completed", **told})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
-            yield from self._activity.change(call_id, finished(task, raw.get("output")))
+            yield from self._activity.change(call_id, finished(task, output))
 
     def _streamed_by_tool(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # Something to look at ends the workflow above it, as in the SDK; a workflow's own events do not.
@@ -193,3 +211,10 @@ class _Answer:
             if current is not None and event.item.id != current.id and event.item.type not in quiet:
                 yield from self._activity.close()
         yield event
+
+
+def _read(arguments: str) -> object:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments

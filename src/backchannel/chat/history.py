@@ -42,7 +42,7 @@ class HistoryConverter(ThreadItemConverter):
     async def hidden_context_to_input(
         self, item: HiddenContextItem
     ) -> TResponseInputItem | list[TResponseInputItem] | None:
-        call = journal.read(item)
+        call = journal.tool_call(item)
         if call is not None:
             return _call_and_output(call)
         if not isinstance(item.content, str):
@@ -121,14 +121,16 @@ async def to_model_input(
 ) -> list[TResponseInputItem]:
     """Thread items as model input, each tool call exactly once and with its output."""
     by_client = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
-    kept = [item for item in items if not _is_called_by_client(item, by_client)]
+    kept = [item for item in items if not _is_for_others(item, by_client)]
     return await converter.to_agent_input(kept)
 
 
-def _is_called_by_client(item: ThreadItem, call_ids: set[str]) -> bool:
-    # A client tool is journaled when the server's half of it runs; its real output is the client's item.
-    call = journal.read(item)
-    return call is not None and call.call_id in call_ids
+def _is_for_others(item: ThreadItem, by_client: set[str]) -> bool:
+    entry = journal.read(item)
+    if isinstance(entry, journal.ToolCall):
+        # A client tool is journaled when the server's half of it runs; its real output is the client's item.
+        return entry.call_id in by_client
+    return entry is not None
 
 
 def _size(item: ThreadItem) -> int:

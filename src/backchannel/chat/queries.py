@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from chatkit.server import ChatKitServer
@@ -17,6 +17,7 @@ from chatkit.types import (
     NonStreamingReq,
     Page,
     Thread,
+    ThreadItem,
     ThreadsDeleteReq,
     ThreadsGetByIdReq,
     ThreadsListReq,
@@ -30,7 +31,7 @@ from backchannel.chat.acceptance import load_item, load_thread, load_widget
 from backchannel.chat.paging import visible_items
 from backchannel.chat.turn import Server
 from backchannel.chat.wire import dated, encode, items_response, thread_response
-from backchannel.context import RequestContext
+from backchannel.context import Identity, RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
 
@@ -42,7 +43,13 @@ MAX_FEEDBACK_ITEMS = 100
 _DONE = b"{}"
 
 
-async def answer(server: Server, request: NonStreamingReq, context: RequestContext) -> bytes:
+type Unfinished = Callable[[str, Identity], Awaitable[Sequence[ThreadItem]]]
+"""The items that an answer in progress in a thread has begun and not finished, as far as they have come."""
+
+
+async def answer(
+    server: Server, request: NonStreamingReq, context: RequestContext, unfinished: Unfinished
+) -> bytes:
     """Answer a request with JSON.
 
     Raises:
@@ -56,14 +63,13 @@ async def answer(server: Server, request: NonStreamingReq, context: RequestConte
             page = await list_threads(server, page_size(params.limit), params.after, params.order, context)
             return encode(page)
         case ThreadsGetByIdReq():
-            return encode(await get_thread(server, request.params.thread_id, context))
+            return encode(await get_thread(server, request.params.thread_id, context, unfinished))
         case ItemsListReq():
             params = request.params
             await load_thread(server, params.thread_id, context)
             size = page_size(params.limit)
-            return encode(
-                await list_items(server, params.thread_id, size, params.after, params.order, context)
-            )
+            place = (size, params.after, params.order)
+            return encode(await list_items(server, params.thread_id, *place, context, unfinished))
         case ThreadsUpdateReq():
             return encode(await rename(server, request.params.thread_id, request.params.title, context))
         case ThreadsDeleteReq():
@@ -101,21 +107,44 @@ async def list_threads(
     return Page(data=[thread_response(each) for each in page.data], has_more=page.has_more, after=page.after)
 
 
-async def get_thread(server: Server, thread_id: str, context: RequestContext) -> Thread:
-    """A thread with its first page of items, oldest first."""
+async def get_thread(
+    server: Server, thread_id: str, context: RequestContext, unfinished: Unfinished
+) -> Thread:
+    """A thread with its first page of items, oldest first; what is being said comes last."""
     thread = await load_thread(server, thread_id, context)
+    begun = await unfinished(thread_id, context.identity)
     items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context)
+    if not items.has_more:
+        items.data += _missing(begun, items)
     return thread_response(thread, items)
 
 
+def _missing(begun: Sequence[ThreadItem], page: Page[ThreadItem]) -> list[ThreadItem]:
+    # What was finished meanwhile is in the page already: it was looked for first.
+    known = {item.id for item in page.data}
+    return [item for item in begun if item.id not in known]
+
+
 async def list_items(
-    server: Server, thread_id: str, limit: int, after: str | None, order: str, context: RequestContext
+    server: Server,
+    thread_id: str,
+    limit: int,
+    after: str | None,
+    order: str,
+    context: RequestContext,
+    unfinished: Unfinished,
 ) -> Page[Any]:
-    """A page of a thread's items."""
+    """A page of a thread's items. What is being said is the newest, and beyond the page's size."""
+    shows_end = after is None or order == "asc"
+    begun: Sequence[ThreadItem] = await unfinished(thread_id, context.identity) if shows_end else ()
     try:
         page = await visible_items(server.store, thread_id, after, limit, order, context)
     except StoreNotFoundError:
         raise NotFoundError(f"after: there is no item {after} in this thread.") from None
+    if order == "desc":
+        page.data = [*reversed(_missing(begun, page)), *page.data]
+    elif not page.has_more:
+        page.data += _missing(begun, page)
     return items_response(page)
 
 

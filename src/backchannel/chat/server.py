@@ -13,16 +13,21 @@ from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
     ThreadItem,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     UserMessageItem,
     WorkflowItem,
 )
 
+from backchannel.chat import takeover
 from backchannel.chat.activity import settle
-from backchannel.chat.answer import AnswerContext, stream_answer
+from backchannel.chat.answer import stream_answer
 from backchannel.chat.history import HistoryConverter, load_history, to_model_input
+from backchannel.chat.outlet import AnswerContext
 from backchannel.chat.titles import title_by_model, title_from
+from backchannel.chat.witness import Witness
 from backchannel.context import RequestContext
 from backchannel.stores.base import KeepsFeedback
 
@@ -74,8 +79,41 @@ class ChatServer(ChatKitServer[RequestContext]):
     ) -> AsyncIterator[ThreadStreamEvent]:
         async with (
             self._naming(thread, input_user_message, context),
-            aclosing(self._answer(thread, context)) as events,
+            aclosing(self._answer(thread, context, self.agent)) as events,
         ):
+            async for event in events:
+                yield event
+
+    async def resume(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        began_after: str,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Go on with an answer whose process died, where its journal ends; see `chat.turn.Resumable`."""
+        items = await takeover.items_of_answer(self.store, thread.id, began_after, context)
+        standing = takeover.standing(items, self.agent)
+        async with (
+            self._naming(thread, input_user_message, context),
+            aclosing(self._go_on(thread, context, standing)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def _go_on(
+        self, thread: ThreadMetadata, context: RequestContext, standing: takeover.Standing
+    ) -> AsyncGenerator[ThreadStreamEvent]:
+        for item_id in standing.unsaid:
+            yield ThreadItemRemovedEvent(item_id=item_id)
+        if standing.answered:
+            return
+        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        for item in standing.unfinished:
+            again = await takeover.call_again(item, standing.agent, answer, self._run_config(thread, context))
+            if again is not None:
+                yield ThreadItemDoneEvent(item=again)
+        async with aclosing(self._answer(thread, context, standing.agent)) as events:
             async for event in events:
                 yield event
 
@@ -104,15 +142,16 @@ class ChatServer(ChatKitServer[RequestContext]):
             naming.cancel()
 
     async def _answer(
-        self, thread: ThreadMetadata, context: RequestContext
+        self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
     ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
         # Tools find the caller in the context; nothing that the model says decides whose rows they touch.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
         result = Runner.run_streamed(
-            self.agent,
+            agent,
             await to_model_input(history, self.options.converter),
             context=answer,
+            hooks=Witness(answer),
             max_turns=self.options.max_turns,
             run_config=self._run_config(thread, context),
         )

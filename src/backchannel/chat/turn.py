@@ -7,10 +7,10 @@ server written against the SDK can be driven.
 After a crash between the two, the person's message is kept and unanswered; nothing is kept twice.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 from chatkit.errors import BaseStreamError
@@ -18,7 +18,10 @@ from chatkit.server import ChatKitServer, agents_sdk_user_agent_override
 from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
+    ClientToolCallItem,
+    StreamOptions,
     StreamOptionsEvent,
+    StructuredInputItem,
     ThreadItem,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
@@ -28,14 +31,18 @@ from chatkit.types import (
     ThreadMetadata,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
+    UserMessageItem,
 )
 
+from backchannel.chat import journal
 from backchannel.chat.failures import explain, failure_event
 from backchannel.chat.partial import PartialItems
 from backchannel.chat.wire import is_hidden, thread_response
 from backchannel.context import RequestContext
 from backchannel.errors import BackchannelError
+from backchannel.faultpoints import reached
 from backchannel.stores.base import PatchesThreads
+from backchannel.stores.run_store import RunFencedError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +51,29 @@ _CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
 type Server = ChatKitServer[Any]
 type Respond = Callable[[RequestContext], AsyncIterator[ThreadStreamEvent]]
 type Emit = Callable[[ThreadStreamEvent], None]
+type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Does a write and makes sure that, if another process has taken the run over, nothing is written."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A server that can go on with an answer whose process died. Of any other server's answer what was said is kept,
+    and it ends there."""
+
+    def resume(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        began_after: str,
+        context: Any,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Go on where the answer stopped, as `respond` would have.
+
+        Args:
+            began_after: The newest item of the thread when the answer began: those after it are its own. Items that
+                had begun and were not kept are gone, here as well as for everybody who reads.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -52,13 +82,17 @@ class Turn:
 
     Attributes:
         thread: The thread as it was loaded; `respond` may change it, and changed fields are saved.
-        opening: Events sent before the stream options.
         respond: Starts the server's answer.
+        began_after: The newest item of the thread before the answer; empty if there is none.
+        opening: Events sent before the stream options.
+        options: Whether the stream's options are still to be sent.
     """
 
     thread: ThreadMetadata
     respond: Respond
+    began_after: str
     opening: list[ThreadStreamEvent] = field(default_factory=list[ThreadStreamEvent])
+    options: bool = True
 
 
 class TurnFailedError(Exception):
@@ -74,18 +108,36 @@ class Driver:
 
     Args:
         emit: Takes every event that clients may see, in order. Must not block.
+        commit: Does every write.
+        can_stop: Whether the client can stop the answer, and may offer that.
+        partial: What another process had begun to say.
         debug: Whether the error event says what was raised.
+
+    Attributes:
+        asks: Whether the answer asked the person for something: a client tool's result, or structured input.
     """
 
     def __init__(
-        self, server: Server, turn: Turn, context: RequestContext, emit: Emit, *, debug: bool
+        self,
+        server: Server,
+        turn: Turn,
+        context: RequestContext,
+        emit: Emit,
+        commit: Commit,
+        *,
+        can_stop: bool = True,
+        partial: PartialItems | None = None,
+        debug: bool,
     ) -> None:
         self._server = server
         self._turn = turn
         self._context = context
         self._emit = emit
+        self._commit = commit
+        self._can_stop = can_stop
         self._debug = debug
-        self._partial = PartialItems()
+        self.asks = False
+        self._partial = partial or PartialItems()
         self._known = turn.thread.model_copy(deep=True)
 
     async def drive(self) -> None:
@@ -93,17 +145,23 @@ class Driver:
 
         Raises:
             TurnFailedError: The answer failed; the `error` event is emitted and what was said is kept.
+            RunFencedError: Another process makes the answer now.
             asyncio.CancelledError: The run was cancelled; the caller goes on with `keep_what_was_said`.
         """
         thread, context = self._turn.thread, self._context
         for event in self._turn.opening:
             self._emit(event)
         try:
-            options = self._server.get_stream_options(thread, context)
-            self._emit(StreamOptionsEvent(stream_options=options))
+            if self._turn.options:
+                options = self._server.get_stream_options(thread, context)
+                allowed = options.allow_cancel and self._can_stop
+                self._emit(StreamOptionsEvent(stream_options=StreamOptions(allow_cancel=allowed)))
+            reached("answer.began")
             with agents_sdk_user_agent_override():
                 await self._consume(self._turn.respond(context))
             await self._save_thread_changes()
+        except RunFencedError:
+            raise
         except Exception as error:
             cause = explain(error)
             if isinstance(error, BaseStreamError) or cause.code != "internal_error":
@@ -135,13 +193,13 @@ class Driver:
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
             case ThreadItemDoneEvent():
-                await store.add_thread_item(thread_id, event.item, self._context)
+                await self._keep(event.item)
                 self._partial.end(event.item.id)
             case ThreadItemRemovedEvent():
-                await store.delete_thread_item(thread_id, event.item_id, self._context)
+                await self._commit(lambda: store.delete_thread_item(thread_id, event.item_id, self._context))
                 self._partial.end(event.item_id)
             case ThreadItemReplacedEvent():
-                await store.save_item(thread_id, event.item, self._context)
+                await self._commit(lambda: store.save_item(thread_id, event.item, self._context))
                 self._partial.end(event.item.id)
             case _:
                 pass
@@ -149,6 +207,16 @@ class Driver:
         if not (has_item and is_hidden(event.item)):
             self._emit(event)
         await self._save_thread_changes()
+
+    async def _keep(self, item: ThreadItem) -> None:
+        call = journal.tool_call(item)
+        reached("tool.done" if call is not None and call.finished else "item.said")
+        await self._commit(
+            lambda: self._server.store.add_thread_item(self._turn.thread.id, item, self._context)
+        )
+        reached("tool.noted" if call is not None and not call.finished else "item.kept")
+        if isinstance(item, ClientToolCallItem | StructuredInputItem):
+            self.asks = item.status == "pending"
 
     async def _save_thread_changes(self) -> None:
         thread = self._turn.thread
@@ -162,12 +230,13 @@ class Driver:
         store = self._server.store
         if isinstance(store, PatchesThreads):
             # A person may name the thread while the answer is made: their name stays.
-            current = await store.update_thread(
-                thread.id, changes, self._context, unless_renamed_from=self._known.title
+            known = self._known.title
+            current = await self._commit(
+                lambda: store.update_thread(thread.id, changes, self._context, unless_renamed_from=known)
             )
             thread.title = current.title
         else:
-            await store.save_thread(thread, self._context)
+            await self._commit(lambda: store.save_thread(thread, self._context))
             current = thread
         self._known = thread.model_copy(deep=True)
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
@@ -179,16 +248,19 @@ class Driver:
             stopped: The person stopped the answer, which the server may note for the model.
         """
         unfinished = self._partial.items()
+        server, turn, context = self._server, self._turn, self._context
         try:
             if stopped:
-                await self._server.handle_stream_cancelled(self._turn.thread, unfinished, self._context)
+                await self._commit(lambda: server.handle_stream_cancelled(turn.thread, unfinished, context))
             for item in unfinished:
                 if _is_worth_keeping(item):
                     if not stopped:
-                        await self._server.store.add_thread_item(self._turn.thread.id, item, self._context)
+                        await self._keep(item)
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
                     self._emit(ThreadItemRemovedEvent(item_id=item.id))
+        except RunFencedError:
+            raise
         except Exception:
             log.exception("partial_answer_lost", items=len(unfinished))
 

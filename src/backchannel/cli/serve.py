@@ -32,8 +32,7 @@ def serve(
     port
         The port to listen on; 0 for any free one.
     workers
-        How many processes serve. With more than one, an answer can be resumed and stopped only on the
-        process that makes it.
+        How many processes serve. Each can resume and stop what any of them answers.
     reload
         Start again when a source file changes.
     """

@@ -4,12 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import override
 
-from backchannel.event_logs.base import Batch, Event, EventLog, Frame
+from backchannel.context import Identity
+from backchannel.event_logs.base import JUMP, Batch, Event, EventLog, FencedError
+from backchannel.event_logs.tape import Tape
 
 
 @dataclass(slots=True)
 class _Log:
-    frames: list[Frame] = field(default_factory=list[Frame])
+    fence: int
+    tape: Tape = field(default_factory=Tape)
+    written: bool = True
     ended: bool = False
     waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
 
@@ -31,25 +35,38 @@ class MemoryEventLog(EventLog):
         self._retention = retention
         self._logs: dict[str, _Log] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}
+        self._dismissed = False
 
     @override
-    def open(self, run_id: str) -> None:
-        self._logs[run_id] = _Log()
+    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
+        log = self._logs.get(run_id)
+        if log is None:
+            log = self._logs[run_id] = _Log(fence)
+        if fence < log.fence:
+            raise FencedError(run_id)
+        log.fence, log.written = fence, True
+        newest = log.tape.newest
+        if after_crash:
+            log.tape.jump((log.tape.last // JUMP + 1) * JUMP)
+        return newest
 
     @override
     def append(self, run_id: str, event: Event) -> None:
         log = self._logs.get(run_id)
-        if log is None:
-            # The log was released before the run ended: nobody reads any more.
+        if log is None or log.ended or not log.written:
             return
-        log.frames.append(Frame(len(log.frames) + 1, event))
+        log.tape.append(event)
         if log.waiting:
             log.wake()
 
     @override
-    def close(self, run_id: str) -> None:
+    async def flush(self, run_id: str) -> None:
+        pass
+
+    @override
+    async def end(self, run_id: str) -> None:
         log = self._logs.get(run_id)
-        if log is None:
+        if log is None or log.ended or not log.written:
             return
         log.ended = True
         log.wake()
@@ -57,11 +74,25 @@ class MemoryEventLog(EventLog):
         self._expiries[run_id] = loop.call_later(self._retention, self._forget, run_id)
 
     @override
+    async def release(self, run_id: str) -> bool:
+        if (log := self._logs.get(run_id)) is not None:
+            log.written = False
+        return True
+
+    @override
+    def dismiss(self) -> None:
+        self._dismissed = True
+        for log in self._logs.values():
+            log.wake()
+
+    @override
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
         log = self._logs.get(run_id)
         if log is None:
             raise LookupError(run_id)
-        if after >= len(log.frames) and not log.ended:
+        after = max(after, 0)
+        frames = log.tape.frames(after)
+        if not frames and not log.ended and not self._dismissed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             log.waiting.add(waiter)
             try:
@@ -71,7 +102,12 @@ class MemoryEventLog(EventLog):
                 pass
             finally:
                 log.waiting.discard(waiter)
-        return Batch(log.frames[max(after, 0) :], log.ended)
+            frames = log.tape.frames(after)
+        return Batch(frames, log.ended, released=self._dismissed and not frames and not log.ended)
+
+    @override
+    async def check(self) -> None:
+        pass
 
     @override
     async def aclose(self) -> None:

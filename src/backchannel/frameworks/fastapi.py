@@ -16,6 +16,7 @@ from backchannel.http.errors import on_backchannel_error, on_http_exception, on_
 from backchannel.http.gateway import Gateway
 from backchannel.http.health import health_router
 from backchannel.http.page import page_routes
+from backchannel.http.plain import plain_router
 from backchannel.http.runs import runs_router
 from backchannel.http.threads import feedback_router, search_router, threads_router
 
@@ -44,6 +45,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     api = APIRouter(prefix="/api")
     for router in (
         chatkit_router(backchannel),
+        plain_router(backchannel),
         runs_router(backchannel),
         search_router(backchannel),
         threads_router(backchannel),

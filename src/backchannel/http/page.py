@@ -1,21 +1,40 @@
-"""The chat page at `/`."""
+"""The chat page at `/`, and the modules that pages elsewhere may import: those that CORS lets call the server."""
 
 import html
 import json
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import override
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _SUGGESTIONS = '<meta name="backchannel-suggestions" content="">'
+
+
+class _PageFiles(StaticFiles):
+    @override
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        # Modules belong together: after an upgrade no browser may mix old and new ones. So each is asked for again,
+        # and answered with 304 as long as it is the same.
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def page_routes(suggestions: Sequence[str]) -> list[BaseRoute]:
@@ -31,4 +50,4 @@ def page_routes(suggestions: Sequence[str]) -> list[BaseRoute]:
             headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"},
         )
 
-    return [Route("/", page, name="page"), Mount("/page", StaticFiles(directory=folder), name="page-files")]
+    return [Route("/", page, name="page"), Mount("/page", _PageFiles(directory=folder), name="page-files")]

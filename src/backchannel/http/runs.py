@@ -1,6 +1,7 @@
 """Runs as plain JSON endpoints: state, events, stopping."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
@@ -9,34 +10,67 @@ from starlette.responses import StreamingResponse
 from backchannel.errors import InvalidInputError
 from backchannel.http.caller import Caller
 from backchannel.http.services import Services
-from backchannel.http.streaming import events_response
+from backchannel.http.streaming import STREAM_CONTENT, events_response
+from backchannel.runs.caller import waiting_text
 from backchannel.sse import parse_last_event_id
-from backchannel.stores.base import RunRecord
+from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_text
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "An event stream. `POST /api/chatkit/stream` describes the plain events.",
+        "content": STREAM_CONTENT,
+    }
+}
+
+
+class UsageResponse(BaseModel):
+    """What an answer used of models."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
 
 
 class RunResponse(BaseModel):
-    """A run: one answer being made, or made."""
+    """A run: one answer being made, or made.
+
+    `queued` waits for its turn, and `text` is the message that does; `waiting` waits for the person. `replica` is the
+    process that makes it, `fence` how many had it so far, `attempt` how often it was begun. `usage` is not in lists.
+    """
 
     id: str
     thread_id: str
     operation: str
-    status: Literal["running", "completed", "failed", "cancelled", "interrupted"]
+    status: Literal["queued", "running", "waiting", "completed", "failed", "cancelled", "interrupted"]
     error_code: str | None
+    replica: str | None
+    fence: int
+    attempt: int
+    text: str | None
+    usage: UsageResponse | None
     created_at: str
+    started_at: str | None
     ended_at: str | None
 
     @classmethod
     def of(cls, run: RunRecord) -> Self:
         """The response that tells of `run`."""
+        used = run.usage
         return cls(
             id=run.id,
             thread_id=run.thread_id,
             operation=run.operation,
             status=run.status,
             error_code=run.error_code,
+            replica=run.replica if run.status == "running" else None,
+            fence=run.fence,
+            attempt=run.attempt,
+            text=waiting_text(run),
+            usage=used and UsageResponse(**asdict(used)),
             created_at=utc_text(run.created_at),
-            ended_at=utc_text(run.ended_at) if run.ended_at else None,
+            started_at=run.started_at and utc_text(run.started_at),
+            ended_at=run.ended_at and utc_text(run.ended_at),
         )
 
 
@@ -57,22 +91,23 @@ def runs_router(services: Services) -> APIRouter:
         """How a run goes, or went."""
         return RunResponse.of(await services.runs.load(run_id, caller.identity))
 
-    @router.get("/{run_id}/events", response_class=StreamingResponse)
+    @router.get("/{run_id}/events", response_class=StreamingResponse, responses=_EVENTS)
     async def get_events(  # pyright: ignore[reportUnusedFunction]
         run_id: str,
         caller: Caller,
         after: Annotated[int, Query(ge=0)] = 0,
+        format: Literal["chatkit", "plain"] = "chatkit",
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """Follow a run from the event after `after`, or after the `Last-Event-ID`."""
+        """Follow a run from the event after `after`, or after the `Last-Event-ID`; as ChatKit's thread events, or as
+        those of the plain API, whichever way it was started. Both have the same numbers."""
         await services.runs.load(run_id, caller.identity)
         if last_event_id:
             place = parse_last_event_id(last_event_id)
             if place is None or place[0] != run_id:
                 raise InvalidInputError("Last-Event-ID is not an event of this run.")
             after = place[1]
-        heartbeat = services.settings.heartbeat_seconds
-        return await events_response(services.events, run_id, after, heartbeat=heartbeat)
+        return await events_response(services, run_id, after, caller, plain=format == "plain")
 
     @router.post("/{run_id}/cancel")
     async def cancel_run(run_id: str, caller: Caller) -> RunResponse:  # pyright: ignore[reportUnusedFunction]

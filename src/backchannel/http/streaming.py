@@ -1,34 +1,186 @@
-"""A run's events as a streaming response."""
+"""A run's events as a streaming response, in either vocabulary."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
-from starlette.responses import StreamingResponse
+from chatkit.types import StreamingReq
+from starlette.requests import Request
+from starlette.responses import AsyncContentStream, StreamingResponse
 
 from backchannel import sse
-from backchannel.errors import NotFoundError
-from backchannel.event_logs.base import EventLog
+from backchannel.chat.snapshot import snapshot
+from backchannel.context import Identity, RequestContext
+from backchannel.errors import (
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedMediaTypeError,
+)
+from backchannel.http.services import Services
+from backchannel.plain import DELTAS, EVENTS, done
+from backchannel.plain import encode as encode_plain
+from backchannel.stores.run_states import ACTIVE
+
+MAX_KEY_CHARS = 255
+
+CANCEL_HEADER = "Backchannel-Cancel"
+"""With the value `explicit`, a client says that it stops runs by `POST …/runs/{id}/cancel` and not by going away."""
+
+PLAIN_EVENTS = "\n".join(
+    [
+        "An event stream: `id: <run>:<number>`, `event: <type>`, `data: <JSON object with that type>`. Events:",
+        "",
+        *(f"- `{name}` {fields}" for name, fields in EVENTS.items()),
+        "",
+        "Types of `delta`:",
+        "",
+        *(f"- `{name}` {fields}" for name, fields in DELTAS.items()),
+        "",
+        "Programs pass over types and fields that they do not know.",
+    ]
+)
+"""The plain vocabulary, for OpenAPI."""
+
+RUN_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Names the attempt: sending it again starts nothing and follows the first one's run.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+    },
+    {
+        "name": CANCEL_HEADER,
+        "in": "header",
+        "description": "`explicit`: the client stops runs by `POST …/runs/{id}/cancel`, so it may offer that.",
+        "schema": {"type": "string", "enum": ["explicit"]},
+    },
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The id of an event of one's own run: nothing is started, that run goes on after the event.",
+        "schema": {"type": "string"},
+    },
+]
+"""What the headers of a request that starts a run mean, for OpenAPI."""
+
+STREAM_CONTENT: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+"""An event stream, for OpenAPI."""
+
+
+async def run_response(
+    services: Services, request: Request, asked: StreamingReq, context: RequestContext, *, plain: bool
+) -> StreamingResponse:
+    """Start a run and follow it; or, if the request carries the `Last-Event-ID` of one's own run, only follow that.
+
+    Args:
+        plain: Whether in the words of the plain API, not ChatKit's.
+
+    Raises:
+        InvalidInputError: The `Idempotency-Key` is too long.
+        BackchannelError: The request was refused (see `Runs.start`), or the run is not the caller's.
+    """
+    place = sse.parse_last_event_id(request.headers.get("last-event-id", ""))
+    if place is not None:
+        await services.runs.load(place[0], context.identity)
+        return await events_response(services, *place, context, plain=plain)
+    cancels = services.settings.on_disconnect == "cancel"
+    can_stop = cancels or plain or request.headers.get(CANCEL_HEADER, "").strip().lower() == "explicit"
+    run_id = await services.runs.start(asked, context, key=idempotency_key(request), can_stop=can_stop)
+    response = await events_response(services, run_id, 0, context, plain=plain)
+    if cancels:
+        response.body_iterator = _stopping(services, run_id, context, response.body_iterator)
+    return response
 
 
 async def events_response(
-    events: EventLog, run_id: str, after: int, *, heartbeat: float
+    services: Services, run_id: str, after: int, context: RequestContext, *, plain: bool
 ) -> StreamingResponse:
-    """Follow a run from the event after `after`, which may be still to come. Closing the connection changes
-    nothing for the run.
+    """Follow one of the caller's runs from the event after `after`, which may be still to come. Closing the connection
+    changes nothing for the run. Of a run whose events have expired, what it left in its thread is told instead.
 
     Raises:
-        NotFoundError: The run's events are gone.
+        NotFoundError: There is no such run.
+        UnavailableError: Its events cannot be read now.
     """
+
+    async def farewell(seq: int) -> bytes:
+        return done(run_id, seq, await _status(services, run_id, context.identity))
+
+    encode = encode_plain if plain else sse.encode
+    headers = {**sse.HEADERS, "X-Run-Id": run_id}
     try:
-        batch = await events.read(run_id, after, wait=0)
+        batch = await services.events.read(run_id, after, wait=0)
     except LookupError:
-        raise NotFoundError(
-            "The events of this run are no longer kept. Load the thread's items instead."
-        ) from None
-    stream = sse.stream(events, run_id, after, heartbeat=heartbeat)
+        record = await services.runs.load(run_id, context.identity)
+        if record.status in ACTIVE:
+            raise UnavailableError(
+                "The run is changing hands. Try again in a moment.", retry_after=1
+            ) from None
+        frames = await snapshot(services.server, record, after, context)
+        last = frames[-1].seq if frames else after
+        told = encode(run_id, frames) + (await farewell(last) if plain else b"")
+        return StreamingResponse(_once(told + sse.END), headers=headers)
+    stream = sse.stream(
+        services.events,
+        run_id,
+        after,
+        heartbeat=services.settings.heartbeat_seconds,
+        encode=encode,
+        farewell=farewell if plain else None,
+    )
     if not batch.frames and not batch.ended:
         # The headers go out at once, so that the client knows the run's id while the model thinks.
         stream = _with_first(sse.HEARTBEAT, stream)
-    return StreamingResponse(stream, headers={**sse.HEADERS, "X-Run-Id": run_id})
+    return StreamingResponse(stream, headers=headers)
+
+
+async def check_content_type(request: Request) -> None:
+    """Let only JSON in.
+
+    Raises:
+        UnsupportedMediaTypeError: The body says that it is something else.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A page of another site can send text/plain without asking first, but not application/json.
+    if content_type != "application/json":
+        raise UnsupportedMediaTypeError("Send the request as Content-Type: application/json.")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The name that a request gives itself, so that sending it twice does it once.
+
+    Raises:
+        InvalidInputError: It is empty or too long.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
+        raise InvalidInputError(f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters.")
+    return key
+
+
+async def _status(services: Services, run_id: str, identity: Identity) -> str:
+    try:
+        return (await services.runs.load(run_id, identity)).status
+    except NotFoundError:
+        # A run is deleted together with its conversation, which may be before the last reader is through.
+        return "deleted"
+
+
+async def _stopping(
+    services: Services, run_id: str, context: RequestContext, stream: AsyncContentStream
+) -> AsyncGenerator[Any]:
+    """Stop the run when the client that asked for it goes away before its end."""
+    try:
+        async for chunk in stream:
+            yield chunk
+    except (asyncio.CancelledError, GeneratorExit):
+        services.runs.abandoned(run_id, context.identity)
+        raise
+
+
+async def _once(chunk: bytes) -> AsyncGenerator[bytes]:
+    yield chunk
 
 
 async def _with_first(first: bytes, stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -14,6 +14,7 @@ from backchannel.http.caller import Caller
 from backchannel.http.runs import RunPage, RunResponse
 from backchannel.http.services import Services
 from backchannel.stores.base import Feedback, SearchResult
+from backchannel.stores.run_states import ACTIVE, RunStatus
 from backchannel.stores.times import utc_text
 from backchannel.stores.words import excerpt
 
@@ -142,7 +143,9 @@ def threads_router(services: Services) -> APIRouter:
     @router.get("/{thread_id}", response_model=Thread)
     async def get_thread(thread_id: str, caller: Caller) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A thread with its first items."""
-        return _json(await queries.get_thread(services.server, thread_id, caller))
+        return _json(
+            await queries.get_thread(services.server, thread_id, caller, services.runs.partial_items)
+        )
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
@@ -165,20 +168,23 @@ def threads_router(services: Services) -> APIRouter:
     ) -> Response:
         """A thread's items, newest first."""
         await load_thread(services.server, thread_id, caller)
-        return _json(await queries.list_items(services.server, thread_id, limit, after, order, caller))
+        place = (limit, after, order)
+        begun = services.runs.partial_items
+        return _json(await queries.list_items(services.server, thread_id, *place, caller, begun))
 
     @router.get("/{thread_id}/runs")
     async def list_runs(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
         caller: Caller,
-        status: Literal["active"] | None = None,
+        status: Literal["active", "queued", "running", "waiting"] | None = None,
         limit: Limit = 20,
     ) -> RunPage:
-        """A thread's newest runs; with `status=active` those that go on."""
+        """A thread's newest runs; with `status=active` those that go on or wait for their turn."""
         await load_thread(services.server, thread_id, caller)
-        runs = await services.runs.of_thread(
-            thread_id, caller.identity, active=status == "active", limit=limit
+        wanted: frozenset[RunStatus] | None = (
+            None if status is None else ACTIVE if status == "active" else frozenset({status})
         )
+        runs = await services.runs.of_thread(thread_id, caller.identity, status=wanted, limit=limit)
         return RunPage(data=[RunResponse.of(run) for run in runs])
 
     return router

@@ -4,9 +4,9 @@ from typing import override
 
 from agents import Model, ModelProvider
 from agents.models.multi_provider import MultiProvider
-from openai import AsyncOpenAI
 
 from backchannel.models.offline import OfflineModel
+from backchannel.models.openai_client import OpenAIClient
 from backchannel.settings import Settings
 
 OFFLINE_NAME = "offline"
@@ -30,7 +30,7 @@ class Models(ModelProvider):
         secret = key.get_secret_value() if key else ("none" if own_endpoint else None)
         # A client of our own: the SDK's shared one belongs to the first event loop that uses it. Without a
         # key there is none, and an agent that names a model gets the SDK's error for that.
-        self._client = AsyncOpenAI(api_key=secret, base_url=settings.openai_base_url) if secret else None
+        self._client = OpenAIClient(api_key=secret, base_url=settings.openai_base_url) if secret else None
         self._providers = MultiProvider(
             openai_client=self._client,
             openai_use_responses=settings.model_api == "responses",

@@ -1,42 +1,72 @@
 """Requests that name themselves, so that sending one twice does it once (`Idempotency-Key`)."""
 
 import hashlib
-from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from pydantic import BaseModel
 
 from backchannel.context import Identity
 from backchannel.errors import ConflictError
+from backchannel.stores.run_store import Attempt, AttemptStore, AttemptTakenError, attempt_id
+from backchannel.stores.times import utc_now
 
-MAX_ATTEMPTS = 10_000
-"""How many keys are remembered; the oldest are forgotten first."""
+ANSWER_SECONDS = 60
+"""After so long without an answer, whoever was making it is taken for dead, and the request can be sent again."""
 
 
-class Attempts:
-    """Which run each caller's key started."""
+def new_attempt(request: BaseModel, identity: Identity, key: str) -> Attempt:
+    """The first use of a caller's key, as far as is known."""
+    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    return Attempt(attempt_id(identity, key), digest, utc_now())
 
-    def __init__(self) -> None:
-        self._runs: OrderedDict[tuple[str, str, str], tuple[bytes, str]] = OrderedDict()
 
-    def claim(self, identity: Identity, key: str, request: BaseModel, run_id: str) -> str | None:
-        """Take a key for `run_id`; or, if it is taken, the run that has it.
+def check_attempt(attempt: Attempt, earlier: Attempt | None) -> Attempt | None:
+    """The earlier use of the same key, if there was one.
 
-        Raises:
-            ConflictError: It was taken by a different request.
-        """
-        digest = hashlib.sha256(request.model_dump_json().encode()).digest()
-        place = (identity.tenant, identity.user, key)
-        known = self._runs.get(place)
-        if known is None:
-            self._runs[place] = (digest, run_id)
-            if len(self._runs) > MAX_ATTEMPTS:
-                self._runs.popitem(last=False)
-            return None
-        if known[0] != digest:
-            raise ConflictError("This Idempotency-Key was used for a different request. Make a new one.")
-        return known[1]
+    Raises:
+        ConflictError: It was used for a different request.
+    """
+    if earlier is not None and earlier.request != attempt.request:
+        raise ConflictError("This Idempotency-Key was used for a different request. Make a new one.")
+    return earlier
 
-    def release(self, identity: Identity, key: str | None) -> None:
-        """Forget a key whose request was refused, so that it can be sent again."""
-        if key is not None:
-            self._runs.pop((identity.tenant, identity.user, key), None)
+
+async def once(
+    attempts: AttemptStore,
+    attempt: Attempt,
+    key: str,
+    identity: Identity,
+    answer: Callable[[], Awaitable[bytes]],
+) -> bytes:
+    """Make an answer once per key, and give it again when asked again.
+
+    After a crash in the middle, nobody knows whether it was made: for `ANSWER_SECONDS` it counts as being made, then it
+    can be made again.
+
+    Raises:
+        ConflictError: The key was used for a different request, or its answer is being made.
+    """
+    earlier = check_attempt(attempt, await attempts.load(identity, key))
+    if earlier is not None and earlier.response is not None:
+        return earlier.response.encode()
+    if earlier is not None and utc_now() - earlier.created_at > timedelta(seconds=ANSWER_SECONDS):
+        await attempts.answer(earlier.id, None, identity)
+        earlier = None
+    if earlier is not None:
+        raise _being_answered()
+    try:
+        await attempts.add(attempt, identity)
+    except AttemptTakenError:
+        raise _being_answered() from None
+    try:
+        made = await answer()
+    except BaseException:
+        await attempts.answer(attempt.id, None, identity)
+        raise
+    await attempts.answer(attempt.id, made.decode(), identity)
+    return made
+
+
+def _being_answered() -> ConflictError:
+    return ConflictError("This request is being answered already. Try again in a moment.", retry_after=1)

@@ -1,79 +1,84 @@
-"""A run: one answer being made, with a life of its own that no connection ends."""
+"""A run that this process makes: one answer, with a life of its own that no connection ends."""
 
 import asyncio
-from datetime import datetime
+from dataclasses import replace
+from typing import Literal
+
+from chatkit.types import StreamingReq
 
 from backchannel.context import Identity, RequestContext
-from backchannel.stores.base import RunRecord, RunStatus
-from backchannel.stores.times import utc_now
+from backchannel.stores.run_states import RunStatus, check_step
+from backchannel.stores.run_store import RunRecord
+
+type Leaving = Literal["released", "fenced"]
+"""Why this process makes a run no more, though it goes on: it was handed over, or another one has taken it."""
 
 
 class Run:
-    """A run of this process, from the moment it is asked for until it has ended.
+    """A run of this process, from the moment it is asked for or taken over until it has ended or has left.
 
     Attributes:
-        id: `run_…`.
-        operation: The ChatKit op that started it.
-        context: The request it answers, with the run's id.
-        thread_id: The thread it answers in; `None` until a new thread is made.
-        status: `running` until it ends. A run that waits for its turn in a thread is running too.
-        stopping: How it shall end when its task is cancelled, once somebody asked for that.
-        kept: Whether the store knows of it.
-        settled: Done when the request was accepted or has to wait (`None`), or was refused (the error).
+        record: The run as it is kept, as far as this process knows.
+        request: The op that it answers.
+        context: Who asked, with the run's id.
+        can_stop: Whether the client can stop the answer, and may offer that.
+        stopping: How it shall end, or leave, when its task is cancelled, once somebody asked for that.
+        ending: Whether its end is being recorded.
+        settled: The id of the run that answers the request, once that was accepted or has to wait; or its refusal.
     """
 
-    def __init__(self, run_id: str, operation: str, context: RequestContext, thread_id: str | None) -> None:
-        self.id = run_id
-        self.operation = operation
+    def __init__(
+        self, record: RunRecord, request: StreamingReq, context: RequestContext, *, can_stop: bool = True
+    ) -> None:
+        self.record = record
+        self.request = request
         self.context = context
-        self.thread_id = thread_id
-        self.status: RunStatus = "running"
-        self.error_code: str | None = None
-        self.stopping: RunStatus | None = None
-        self.kept = False
-        self.created_at: datetime = utc_now()
-        self.ended_at: datetime | None = None
-        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.can_stop = can_stop
+        self.stopping: RunStatus | Leaving | None = None
+        self.ending = False
+        self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # Nobody may be left to hear of a refusal; that is no error of the program.
         self.settled.add_done_callback(lambda settled: settled.cancelled() or settled.exception())
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """`run_…`."""
+        return self.record.id
+
+    @property
+    def fence(self) -> int:
+        """The number that this process was given for the run."""
+        return self.record.fence
 
     @property
     def identity(self) -> Identity:
         """Whose run it is."""
         return self.context.identity
 
-    def settle(self, error: BaseException | None = None) -> None:
-        """Tell whoever asked for the run how it began. Only the first call counts."""
+    def settle(self, answer: str | BaseException | None = None) -> None:
+        """Tell whoever asked for the run how it began: which run answers (this one, if none is named), or why none
+        does. Only the first call counts."""
         if self.settled.done():
             return
-        if error is None:
-            self.settled.set_result(None)
+        if isinstance(answer, BaseException):
+            self.settled.set_exception(answer)
         else:
-            self.settled.set_exception(error)
+            self.settled.set_result(answer or self.id)
 
-    def stop(self, status: RunStatus) -> None:
-        """Cancel the run so that it ends with `status`. One that is stopping or has ended is left alone: its
-        end must still be recorded."""
-        if self.task is not None and self.stopping is None and self.status == "running":
-            self.stopping = status
+    def stop(self, how: RunStatus | Leaving) -> None:
+        """Cancel the run's task so that it ends, or leaves, like that. One that does already, or has ended, is left
+        alone: its end must still be recorded."""
+        free = self.stopping is None and not self.ending
+        if self.task is not None and free and self.record.status == "running":
+            self.stopping = how
             self.task.cancel()
 
-    def end(self, status: RunStatus, error_code: str | None = None) -> None:
-        """The run has ended so. An end is final."""
-        assert self.status == "running", f"run {self.id} ended twice: {self.status}, {status}"
-        self.status = status
-        self.error_code = error_code
-        self.ended_at = utc_now()
+    def end(self, status: RunStatus) -> None:
+        """The run has come to `status`.
 
-    def record(self) -> RunRecord:
-        """The run as it is kept."""
-        return RunRecord(
-            id=self.id,
-            thread_id=self.thread_id or "",
-            operation=self.operation,
-            status=self.status,
-            created_at=self.created_at,
-            error_code=self.error_code,
-            ended_at=self.ended_at,
-        )
+        Raises:
+            IllegalTransitionError: It cannot.
+        """
+        check_step(self.record.status, status)
+        self.record = replace(self.record, status=status)

@@ -1,115 +1,147 @@
-"""The runs of this process: start, follow, stop, drain.
+"""The runs of all replicas, as one of them sees them: start, load, stop, drain.
 
-A run is a task of its own. Whoever asked for it reads its event log like anybody else and can go away at any
-time; the answer is made and kept all the same.
+A run is a task of its own. Whoever asked for it reads its event log like anybody else, on any replica, and can go away
+at any time; the answer is made and kept all the same.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-import structlog
 from chatkit.store import NotFoundError as StoreNotFoundError
-from chatkit.types import StreamingReq
+from chatkit.types import StreamingReq, ThreadItem
+from pydantic import BaseModel
 
-from backchannel.chat.acceptance import accept, load_thread, thread_of
-from backchannel.chat.failures import explain, failure_event
-from backchannel.chat.turn import Driver, Server, Turn, TurnFailedError
-from backchannel.chat.wire import encode_event
+from backchannel.chat.acceptance import thread_of
+from backchannel.chat.replay import partial_items
+from backchannel.chat.turn import Server
 from backchannel.context import Identity, RequestContext
-from backchannel.errors import BackchannelError, ConflictError, NotFoundError, UnavailableError
-from backchannel.event_logs.base import EventLog
+from backchannel.errors import NotFoundError, UnavailableError
+from backchannel.faultpoints import reached
 from backchannel.ids import new_id
-from backchannel.runs.attempts import Attempts
-from backchannel.runs.queue import Queues
+from backchannel.runs.attempts import check_attempt, new_attempt, once
+from backchannel.runs.caller import write_caller, write_request
+from backchannel.runs.intake import Intake, WhileRunning
+from backchannel.runs.live import STOP_SECONDS, LiveRuns
+from backchannel.runs.maker import Maker
 from backchannel.runs.run import Run
-from backchannel.stores.base import RunRecord, RunStore, WritesAtomically
+from backchannel.runs.stores import RunStores
+from backchannel.stores.run_states import ACTIVE, RunStatus
+from backchannel.stores.run_store import Attempt, AttemptTakenError, RunRecord
 from backchannel.stores.times import utc_now
 
-log = structlog.get_logger(__name__)
-
-STOP_SECONDS = 10
-"""How long a stopped run may take to keep what was said."""
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 1.0
+"""How long after each other a run of another replica is looked at while it is waited for: each time longer."""
 
 
-class Runs:
-    """Starts runs and knows those that go on.
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How runs are made.
 
-    Runs of one thread follow each other in the order they were asked for: the second message waits for the
-    first answer.
-
-    Args:
+    Attributes:
+        while_running: What becomes of a message to a thread that is being answered: it is refused, it waits, or it
+            stops the answer and takes its place.
         debug: Whether error events say what was raised.
     """
 
-    def __init__(self, server: Server, store: RunStore, events: EventLog, *, debug: bool = False) -> None:
-        self.events = events
-        self._server = server
-        self._store = store
-        self._debug = debug
-        self._live: dict[str, Run] = {}
-        self._queues = Queues()
-        self._attempts = Attempts()
-        self._draining = False
+    while_running: WhileRunning = "enqueue"
+    debug: bool = False
+
+
+class Runs:
+    """Starts runs and knows those that go on here.
+
+    Runs of one thread follow each other in the order they were asked for, on whichever replica.
+
+    Attributes:
+        live: Those that go on here.
+    """
+
+    def __init__(self, server: Server, stores: RunStores, options: RunOptions | None = None) -> None:
+        options = options or RunOptions()
+        self.stores = stores
+        self.events = stores.events
+        self._maker = Maker(server, stores, debug=options.debug)
+        self.live = LiveRuns(server, stores, self._maker)
+        self._intake = Intake(server, stores, self.live, self._maker, options.while_running)
 
     @property
     def active(self) -> int:
-        """How many runs go on."""
-        return len(self._live)
+        """How many runs go on here."""
+        return len(self.live)
 
-    async def start(self, request: StreamingReq, context: RequestContext, *, key: str | None = None) -> str:
+    @property
+    def draining(self) -> bool:
+        """Whether no more runs are taken, because the process is about to end."""
+        return self.live.draining
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more runs, let those that go on finish for `seconds`, then hand the others over."""
+        await self.live.drain(seconds)
+
+    async def start(
+        self, request: StreamingReq, context: RequestContext, *, key: str | None = None, can_stop: bool = True
+    ) -> str:
         """Start answering a request; returns the run's id when it was accepted or has to wait for its turn.
 
         Args:
             key: Names the attempt. A second request of the same caller with the same key starts nothing and
-                gets the first one's run.
+                gets the first one's run, on any replica, for a day.
+            can_stop: Whether the client can stop the run, and may offer that.
 
         Raises:
-            ConflictError: The key was used for a different request.
-            UnavailableError: The server is shutting down.
+            ConflictError: The key was used for a different request; or the thread is being answered and messages to
+                it are refused, or too many wait.
+            UnavailableError: The server is shutting down, or its database cannot be reached.
             BackchannelError: The request was refused (see `chat.acceptance.accept`); nothing was changed.
         """
-        if self._draining:
+        if self.draining:
             raise UnavailableError("The server is restarting. Try again in a moment.", retry_after=2)
-        run_id = new_id("run")
-        if key is not None:
-            earlier = self._attempts.claim(context.identity, key, request, run_id)
-            if earlier is not None:
-                if earlier in self._live:
-                    await asyncio.shield(self._live[earlier].settled)
-                return earlier
-        run = Run(run_id, request.type, context.for_run(run_id, request.metadata), thread_of(request))
-        self.events.open(run.id)
-        self._live[run.id] = run
-        run.task = asyncio.create_task(self._execute(run, request), name=run.id)
+        attempt = new_attempt(request, context.identity, key) if key is not None else None
+        if (
+            attempt is not None
+            and key is not None
+            and (earlier := await self._earlier(attempt, context, key))
+        ):
+            return earlier
+        reached("request.arrived")
+        run = self._new_run(request, context, can_stop=can_stop)
+        self.live.start(run, self._intake.take_in(run, attempt))
         # The request may be abandoned while it waits here; the run goes on without it.
         try:
-            await asyncio.shield(run.settled)
-        except Exception:
-            self._attempts.release(context.identity, key)
-            raise
-        return run.id
+            return await asyncio.shield(run.settled)
+        except AttemptTakenError:
+            # Sent twice at the same time; the other one was faster.
+            assert attempt is not None
+            assert key is not None
+            earlier = await self._earlier(attempt, context, key)
+            if earlier is None:
+                raise UnavailableError(
+                    "The request was being sent twice. Try again.", retry_after=1
+                ) from None
+            return earlier
 
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
-        """One of the caller's runs, live or kept.
+        """One of the caller's runs.
 
         Raises:
             NotFoundError: There is none, or it is somebody else's.
         """
-        run = self._live.get(run_id)
-        if run is not None and run.identity.owner == identity.owner and run.thread_id:
-            return run.record()
         try:
-            return await self._store.load(run_id, identity)
+            return await self.stores.runs.load(run_id, identity)
         except StoreNotFoundError:
             raise NotFoundError(f"There is no run {run_id}.") from None
 
     async def of_thread(
-        self, thread_id: str, identity: Identity, *, active: bool, limit: int
+        self, thread_id: str, identity: Identity, *, status: frozenset[RunStatus] | None, limit: int
     ) -> Sequence[RunRecord]:
-        """The newest runs of one of the caller's threads."""
-        return await self._store.of_thread(thread_id, identity, active=active, limit=limit)
+        """The newest runs of one of the caller's threads; only those in one of `status`, if given."""
+        return await self.stores.runs.of_thread(thread_id, identity, status=status, limit=limit)
+
+    async def partial_items(self, thread_id: str, identity: Identity) -> Sequence[ThreadItem]:
+        """What the answer in progress in a thread has begun and not finished, as far as it has come."""
+        running = await self.of_thread(thread_id, identity, status=frozenset({"running"}), limit=1)
+        return await partial_items(self.events, running[0].id) if running else []
 
     async def stop(self, run_id: str, identity: Identity) -> RunRecord:
         """Stop a run and its model call; what was said is kept. A run that has ended stays as it is.
@@ -119,134 +151,81 @@ class Runs:
         Raises:
             NotFoundError: There is none, or it is somebody else's.
         """
-        run = self._live.get(run_id)
-        if run is None or run.identity.owner != identity.owner or run.task is None:
+        run = self.live.get(run_id)
+        here = run is not None and run.record.status == "running" and run.identity.owner == identity.owner
+        if here and run is not None and run.task is not None:
+            run.stop("cancelled")
+            await asyncio.wait([run.task], timeout=STOP_SECONDS)
             return await self.load(run_id, identity)
-        run.stop("cancelled")
-        await asyncio.wait([run.task], timeout=STOP_SECONDS)
-        return run.record()
+        record = await self.load(run_id, identity)
+        if record.status in {"queued", "waiting"} and await self.stores.runs.cancel(run_id, identity):
+            await self._intake.withdraw(record)
+            return await self.load(run_id, identity)
+        if record.status in ACTIVE:
+            await self.stores.runs.ask_to_stop(run_id, identity, "cancelled")
+            record = await self._until_ended(run_id, identity)
+        return record
+
+    def abandoned(self, run_id: str, identity: Identity) -> None:
+        """The client that asked for a run has gone away, and that is to stop it. Waits for nothing."""
+        self.live.errand(self.stop(run_id, identity))
+
+    async def once(
+        self,
+        request: BaseModel,
+        context: RequestContext,
+        key: str | None,
+        answer: Callable[[], Awaitable[bytes]],
+    ) -> bytes:
+        """The answer to a request that starts no run; if it names itself with a key, made once and given again.
+
+        Raises:
+            ConflictError: The key was used for a different request, or the first one is still being answered.
+        """
+        if key is None:
+            return await answer()
+        return await once(
+            self.stores.attempts, new_attempt(request, context.identity, key), key, context.identity, answer
+        )
 
     async def stop_in_thread(self, thread_id: str, identity: Identity) -> None:
         """Stop every run of one of the caller's threads, as before the thread is deleted."""
-        mine = [
-            run
-            for run in self._live.values()
-            if run.thread_id == thread_id and run.identity.owner == identity.owner and run.task is not None
-        ]
-        for run in mine:
-            run.stop("cancelled")
-        tasks = [run.task for run in mine if run.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        found = await self.of_thread(thread_id, identity, status=ACTIVE, limit=100)
+        # Those that wait first, or each would get its turn as the one before it ends. They come newest first.
+        for record in found:
+            await self.stop(record.id, identity)
 
-    async def drain(self, seconds: float) -> None:
-        """Take no more requests, let running answers finish for `seconds`, then interrupt the others.
-
-        What the others said is kept, and their readers are told that they can ask again.
-        """
-        self._draining = True
-        tasks = {run.task: run for run in self._live.values() if run.task is not None}
-        if not tasks:
-            return
-        log.info("draining", runs=len(tasks), seconds=seconds)
-        _, late = await asyncio.wait(tasks, timeout=seconds)
-        for task in late:
-            tasks[task].stop("interrupted")
-        if late:
-            await asyncio.wait(late, timeout=STOP_SECONDS)
-
-    async def _execute(self, run: Run, request: StreamingReq) -> None:
-        try:
-            async with AsyncExitStack() as stack:
-                if run.thread_id is not None:
-                    await self._wait_for_turn(run, run.thread_id, stack)
-                await self._answer(run, request, stack)
-        except asyncio.CancelledError:
-            run.end(run.stopping or "interrupted")
-            if run.status == "interrupted":
-                self._refuse(
-                    run, UnavailableError("The server is restarting and could not finish. Try again.")
-                )
-            elif not run.kept:
-                self._refuse(run, ConflictError("The message was withdrawn before its turn came."))
-        except TurnFailedError as error:
-            run.end("failed", error.cause.code)
-        except Exception as error:
-            run.end("failed", explain(error).code)
-            self._refuse(run, error)
-        else:
-            run.end("completed")
-        finally:
-            await self._close(run)
-
-    async def _wait_for_turn(self, run: Run, thread_id: str, stack: AsyncExitStack) -> None:
-        key = (run.identity.tenant, run.identity.user, thread_id)
-        if not self._queues.busy(key):
-            await stack.enter_async_context(self._queues.turn(key))
-            return
-        # The place in the queue is taken before anything is awaited, so that messages keep their order; and a
-        # message to a thread that does not exist is refused while it waits, not when its turn comes.
-        entering = stack.enter_async_context(self._queues.turn(key))
-        waiting = asyncio.Task(entering, loop=asyncio.get_running_loop(), eager_start=True)
-        try:
-            await load_thread(self._server, thread_id, run.context)
-        except BaseException:
-            waiting.cancel()
-            await asyncio.wait([waiting])
-            raise
-        run.settle()
-        await waiting
-
-    async def _answer(self, run: Run, request: StreamingReq, stack: AsyncExitStack) -> None:
-        async def take_in() -> Turn:
-            turn = await accept(self._server, request, run.context)
-            await self._store.add(replace(run.record(), thread_id=turn.thread.id), run.identity)
-            return turn
-
-        # What the person did and the run that answers it are kept together, or not at all.
-        store = self._server.store
-        turn = await (store.atomically(take_in) if isinstance(store, WritesAtomically) else take_in())
-        run.kept = True
-        if run.thread_id is None:
-            # Nobody knows the new thread yet, so this does not wait; it makes the next message wait.
-            run.thread_id = turn.thread.id
-            await self._wait_for_turn(run, turn.thread.id, stack)
-        structlog.contextvars.bind_contextvars(run_id=run.id, thread_id=run.thread_id)
-        log.info("run_started", operation=run.operation)
-        run.settle()
-        driver = Driver(
-            self._server,
-            turn,
-            run.context,
-            lambda event: self.events.append(run.id, encode_event(event)),
-            debug=self._debug,
+    def _new_run(self, request: StreamingReq, context: RequestContext, *, can_stop: bool) -> Run:
+        run_id = new_id("run")
+        record = RunRecord(
+            run_id,
+            context.identity,
+            thread_of(request) or "",
+            request.type,
+            "running",
+            utc_now(),
+            replica=self.live.replica,
+            fence=1,
+            attempt=1,
+            request=write_request(request),
+            caller=write_caller(context, can_stop=can_stop),
         )
-        try:
-            await driver.drive()
-        except asyncio.CancelledError:
-            # The one who cancelled waits for this; being cancelled again may cut it short.
-            await driver.keep_what_was_said(stopped=run.stopping == "cancelled")
-            raise
+        for_run = context.for_run(run_id, request.metadata, self._maker.teller(run_id))
+        return Run(record, request, for_run, can_stop=can_stop)
 
-    def _refuse(self, run: Run, error: Exception) -> None:
-        if not run.settled.done():
-            run.settle(error)
-            return
-        if not isinstance(error, BackchannelError):
-            log.error("run_failed", exc_info=error)
-        self.events.append(run.id, encode_event(failure_event(error, run.context, debug=self._debug)))
+    async def _earlier(self, attempt: Attempt, context: RequestContext, key: str) -> str | None:
+        earlier = check_attempt(attempt, await self.stores.attempts.load(context.identity, key))
+        if earlier is None or earlier.run_id is None:
+            return None
+        if (here := self.live.get(earlier.run_id)) is not None:
+            await asyncio.shield(here.settled)
+        return earlier.run_id
 
-    async def _close(self, run: Run) -> None:
-        run.settle()
-        try:
-            if run.kept:
-                usage = run.context.usage
-                await self._store.finish(run.id, run.status, run.error_code, usage, run.identity)
-        except Exception:
-            log.exception("run_not_recorded", status=run.status)
-        finally:
-            self.events.close(run.id)
-            del self._live[run.id]
-        if run.kept:
-            seconds = (utc_now() - run.created_at).total_seconds()
-            log.info("run_ended", status=run.status, error_code=run.error_code, seconds=round(seconds, 3))
+    async def _until_ended(self, run_id: str, identity: Identity) -> RunRecord:
+        record = await self.load(run_id, identity)
+        deadline, pause = asyncio.get_running_loop().time() + STOP_SECONDS, _LOOK_SECONDS
+        while record.status in ACTIVE and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+            record = await self.load(run_id, identity)
+        return record

@@ -5,18 +5,13 @@ can be served. What the SDK has no word for stands here. Every method takes the 
 belongs to them; somebody else's thing is as good as absent.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import EllipsisType
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from chatkit.types import FeedbackKind, ThreadMetadata
-
-from backchannel.context import Identity, Usage
-
-type RunStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
 
 
 @runtime_checkable
@@ -135,59 +130,3 @@ class SearchesThreads(Protocol):
         count. A query without any letter or digit finds nothing.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run as it is kept: which thread it answers in, and how that went.
-
-    Attributes:
-        operation: The ChatKit op that started it, such as `threads.add_user_message`.
-        status: `running` until it ends; `interrupted` if its process died first.
-        error_code: Of the error that failed it, else `None`.
-        created_at: When it started, in UTC.
-        ended_at: When it ended, in UTC; `None` while it runs.
-    """
-
-    id: str
-    thread_id: str
-    operation: str
-    status: RunStatus
-    created_at: datetime
-    error_code: str | None = None
-    ended_at: datetime | None = None
-
-
-class RunStore(ABC):
-    """Runs and what they used."""
-
-    @abstractmethod
-    async def add(self, run: RunRecord, identity: Identity) -> None:
-        """Keep a run that is about to start."""
-
-    @abstractmethod
-    async def finish(
-        self, run_id: str, status: RunStatus, error_code: str | None, usage: Usage, identity: Identity
-    ) -> None:
-        """Record the end of a run and book its usage, both or neither. Only a running run can end."""
-
-    @abstractmethod
-    async def load(self, run_id: str, identity: Identity) -> RunRecord:
-        """One run of the caller's.
-
-        Raises:
-            chatkit.store.NotFoundError: The caller has no such run.
-        """
-
-    @abstractmethod
-    async def of_thread(
-        self, thread_id: str, identity: Identity, *, active: bool, limit: int
-    ) -> Sequence[RunRecord]:
-        """The newest `limit` runs of a thread, newest first; only running ones if `active`."""
-
-    @abstractmethod
-    async def interrupt_abandoned(self) -> int:
-        """Mark every run that is still `running` as `interrupted`, whoever owns it, and count them.
-
-        For the start of a process that is alone with its database: what runs then was left by a crash.
-        """

@@ -4,6 +4,7 @@ Somebody else's todo is answered exactly as one that does not exist.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,11 @@ _LIST_ORDER = (
 _log = structlog.get_logger(__name__)
 
 
+def _id_of(identity: Identity, key: str) -> str:
+    digest = hashlib.sha256(f"{identity.tenant}\x00{identity.user}\x00{key}".encode()).hexdigest()
+    return f"todo_{digest[:32]}"
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -64,15 +70,18 @@ class TodoService:
         self._max_todos = max_todos
         self._clock = clock
 
-    async def create(self, identity: Identity, new: NewTodo) -> Todo:
+    async def create(self, identity: Identity, new: NewTodo, *, key: str | None = None) -> Todo:
         """Keep a new todo, pending.
+
+        Args:
+            key: Names the attempt: with the same key again, the todo is the first one's, whatever has become of it.
 
         Raises:
             ConflictError: The person has as many todos as one can keep.
         """
         now = self._clock()
         values: dict[str, Any] = {
-            "id": new_id("todo"),
+            "id": new_id("todo") if key is None else _id_of(identity, key),
             "title": new.title,
             "description": new.description,
             "priority": new.priority,
@@ -87,6 +96,7 @@ class TodoService:
 
     @repeatable
     async def _keep(self, identity: Identity, values: Mapping[str, Any]) -> None:
+        # Not changed if it is there: the same key came again, or a commit took place of which nobody knew.
         new = upsert_owned(self.database.dialect, identity, todos, values, key=("id",), change=())
         async with self._write() as connection:
             if await _count(connection, identity) >= self._max_todos:

@@ -39,6 +39,7 @@ from backchannel.todo.arguments import (
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
 from backchannel.todo.problems import read
 from backchannel.todo.service import TodoService
+from backchannel.tools import idempotency_key, idempotent
 
 OFFLINE_MODEL = "offline rule-based stand-in"
 CAPABILITIES: tuple[Mapping[str, Any], ...] = (
@@ -83,22 +84,27 @@ class TodoTools:
         self._model = OFFLINE_MODEL if settings.offline else settings.model or get_default_model()
         list_todos = _tool("list_todos", ListTodos, self._list)
         search_todos = _tool("search_todos", SearchTodos, self._search)
+        # The one that is not idempotent: the second time there is nothing left to delete, and it says so.
+        delete_todo = _tool("delete_todo", DeleteTodo, self._delete)
         self.todo = (
             _tool("create_todo", CreateTodo, self._create),
             list_todos,
             _tool("update_todo", UpdateTodo, self._update),
             _tool("complete_todo", CompleteTodo, self._complete),
-            _tool("delete_todo", DeleteTodo, self._delete),
+            delete_todo,
             search_todos,
         )
         self.search = (search_todos, list_todos)
         self.help = (_tool("describe_capabilities", DescribeCapabilities, self._describe),)
+        for tool in (*self.todo, *self.help):
+            if tool is not delete_todo:
+                idempotent(tool)
 
-    async def _create(self, identity: Identity, given: CreateTodo) -> Answer:
+    async def _create(self, identity: Identity, given: CreateTodo, key: str) -> Answer:
         new = read(NewTodo, given.model_dump())
-        return {"todo": _json(await self._service.create(identity, new))}
+        return {"todo": _json(await self._service.create(identity, new, key=key))}
 
-    async def _list(self, identity: Identity, given: ListTodos) -> Answer:
+    async def _list(self, identity: Identity, given: ListTodos, _key: str) -> Answer:
         page = await self._service.list(identity, read(TodoFilter, given.model_dump()))
         return {
             "todos": [_json(todo) for todo in page.todos],
@@ -107,21 +113,21 @@ class TodoTools:
             "offset": page.offset,
         }
 
-    async def _update(self, identity: Identity, given: UpdateTodo) -> Answer:
+    async def _update(self, identity: Identity, given: UpdateTodo, _key: str) -> Answer:
         changes = read(TodoChanges, given.changes())
         return {"todo": _json(await self._service.update(identity, given.todo_id, changes))}
 
-    async def _complete(self, identity: Identity, given: CompleteTodo) -> Answer:
+    async def _complete(self, identity: Identity, given: CompleteTodo, _key: str) -> Answer:
         return {"todo": _json(await self._service.complete(identity, given.todo_id))}
 
-    async def _delete(self, identity: Identity, given: DeleteTodo) -> Answer:
+    async def _delete(self, identity: Identity, given: DeleteTodo, _key: str) -> Answer:
         return {"deleted": _json(await self._service.delete(identity, given.todo_id))}
 
-    async def _search(self, identity: Identity, given: SearchTodos) -> Answer:
+    async def _search(self, identity: Identity, given: SearchTodos, _key: str) -> Answer:
         page = await self._service.search(identity, read(TodoQuery, given.model_dump()))
         return {"todos": [_json(todo) for todo in page.todos], "total": page.total, "query": given.query}
 
-    async def _describe(self, _identity: Identity, _given: DescribeCapabilities) -> Answer:
+    async def _describe(self, _identity: Identity, _given: DescribeCapabilities, _key: str) -> Answer:
         return {"model": self._model, "capabilities": [dict(capability) for capability in CAPABILITIES]}
 
 
@@ -149,12 +155,12 @@ def error_text(error: BackchannelError) -> str:
 
 
 def _tool[A: BaseModel](
-    name: str, arguments: type[A], answer: Callable[[Identity, A], Awaitable[Answer]]
+    name: str, arguments: type[A], answer: Callable[[Identity, A, str], Awaitable[Answer]]
 ) -> FunctionTool:
     async def invoke(context: ToolContext[Any], text: str) -> str:
         identity = identity_of_run(context.context)
         try:
-            return _text(await answer(identity, parse(arguments, text)))
+            return _text(await answer(identity, parse(arguments, text), idempotency_key(context)))
         except (InvalidInputError, NotFoundError, ConflictError, UnavailableError) as error:
             _log.info("todo_tool_refused", tool=name, code=error.code)
             return error_text(error)

@@ -9,7 +9,9 @@ from agents import Agent, Runner
 from chatkit.store import NotFoundError, Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, ThreadStreamEvent
 
-from backchannel.chat.answer import AnswerContext, stream_answer
+from backchannel.chat.answer import stream_answer
+from backchannel.chat.outlet import AnswerContext
+from backchannel.chat.witness import Witness
 from backchannel.context import Identity, RequestContext
 from backchannel.ids import new_id
 
@@ -130,7 +132,8 @@ def answering(
 
     def answer(agent: Agent[Any]) -> AsyncGenerator[ThreadStreamEvent]:
         context = AnswerContext(thread=thread, store=store, request_context=request_context)
-        return stream_answer(context, Runner.run_streamed(agent, "hello", context=context))
+        result = Runner.run_streamed(agent, "hello", context=context, hooks=Witness(context))
+        return stream_answer(context, result)
 
     return answer
 

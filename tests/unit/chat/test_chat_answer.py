@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -18,13 +19,14 @@ from agents import (
     StopAtTools,
     function_tool,
 )
+from anyio.lowlevel import checkpoint
 from chatkit import types as ck
 from chatkit.agents import ClientToolCall
 from chatkit.widgets import WidgetRoot
 from pydantic import TypeAdapter
 
 from backchannel.chat import journal
-from backchannel.chat.answer import AnswerContext
+from backchannel.chat.outlet import AnswerContext
 from backchannel.chat.wire import is_hidden
 from backchannel.context import RequestContext, Usage
 from backchannel.testing import Call, Fail, Say, ScriptedModel
@@ -112,7 +114,7 @@ def journaled(events: Sequence[ck.ThreadStreamEvent]) -> list[tuple[str, journal
     found: list[tuple[str, journal.ToolCall]] = []
     for event in events:
         if isinstance(event, ck.ThreadItemDoneEvent):
-            call = journal.read(event.item)
+            call = journal.tool_call(event.item)
             if call is not None:
                 found.append((event.item.id, call))
     return found
@@ -214,7 +216,6 @@ async def test_a_task_is_loading_while_its_tool_runs(answering: Answering):
         return "ok"
 
     events = answering(Agent(name="A", model=ScriptedModel(Call("wait"), Say("x")), tools=[wait]))
-    await anext(events)
     opened = await anext(events)
     assert isinstance(opened, ck.ThreadItemAddedEvent)
     assert isinstance(opened.item, ck.WorkflowItem)
@@ -366,12 +367,41 @@ async def test_closing_the_answer_stops_a_tool(answering: Answering):
         return "never"
 
     events = answering(Agent(name="A", model=ScriptedModel(Call("wait_forever")), tools=[wait_forever]))
+
+    async def follow() -> None:
+        async with aclosing(events):
+            async for _ in events:
+                pass
+
     async with asyncio.timeout(PATIENCE):
-        await anext(events)
-        await anext(events)
+        following = asyncio.create_task(follow())
         await started.wait()
-        await events.aclose()
+        following.cancel()
         await stopped.wait()
+        await asyncio.wait([following])
+
+
+async def test_a_tool_starts_once_its_call_is_kept_and_the_model_goes_on_once_its_output_is(
+    answering: Answering,
+):
+    """A crash must never leave a tool that ran and of which nobody knows."""
+    began: list[str] = []
+
+    @function_tool
+    async def note() -> str:
+        """Note that it ran."""
+        began.append("tool")
+        return "noted"
+
+    model = ScriptedModel(Call("note"), Say("x"))
+    events = answering(Agent(name="A", model=model, tools=[note]))
+    steps = list[tuple[bool, bool, int]]()
+    async for event in events:
+        for _ in range(50):
+            await checkpoint()
+        if isinstance(event, ck.ThreadItemDoneEvent) and (call := journal.tool_call(event.item)):
+            steps.append((call.finished, bool(began), len(model.calls)))
+    assert steps == [(False, False, 1), (True, True, 1)]
 
 
 async def test_usage_is_booked_to_the_request(ask: Ask, request_context: RequestContext):

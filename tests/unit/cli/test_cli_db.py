@@ -119,7 +119,10 @@ def test_with_a_yes_it_is(upgraded: str, command: Any, stands: Any):
 def test_what_cannot_be_taken_back_is_one_line_and_changes_nothing(upgraded: str, command: Any, stands: Any):
     for arguments, says in (
         (["0001"], "--yes"),
-        (["7777", "--yes"], f"are at version {NEWEST} and can be taken back to base, 0001, not to '7777'"),
+        (
+            ["7777", "--yes"],
+            f"are at version {NEWEST} and can be taken back to base, 0001, 0002, not to '7777'",
+        ),
         (["head", "--yes"], "not to 'head'"),
         (["0", "--yes"], "not to '0'"),
         (["0001", "--tables", "shop", "--yes"], "no 'shop' tables; --tables is one of backchannel, todo"),

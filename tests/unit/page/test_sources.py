@@ -19,6 +19,7 @@ NAMES = [str(path.relative_to(PAGE)) for path in SOURCES]
 
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
+MAX_LINES_FOR_OTHERS = 300
 UNSAFE = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|setHTMLUnsafe"
     r"|DOMParser|\beval\(|new Function|setAttribute\(\"style\"|srcdoc|javascript:"
@@ -139,9 +140,14 @@ def test_every_import_exists(path: Path) -> None:
         assert (path.parent / name).is_file(), name
 
 
+ENTRIES = ["chatkit-fetch.js"]
+"""Modules that pages of others import."""
+
+
 def test_every_module_is_reached_from_the_document() -> None:
     reached: set[str] = set()
     waiting = [name.removeprefix("page/modules/") for name in document().references if name.endswith(".js")]
+    waiting += ENTRIES
     while waiting:
         name = waiting.pop()
         if name in reached:
@@ -151,6 +157,19 @@ def test_every_module_is_reached_from_the_document() -> None:
         waiting += [imported.removeprefix("./") for imported in IMPORT.findall(text)]
 
     assert reached == {path.name for path in MODULES}
+
+
+def test_what_others_import_is_small_and_needs_little() -> None:
+    """People read it before they trust it, and copy it where they may not import it."""
+    reached, waiting = set[str](), [*ENTRIES]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        text = (PAGE / "modules" / name).read_text(encoding="utf-8")
+        assert len(text.splitlines()) < MAX_LINES_FOR_OTHERS, name
+        waiting += [imported.removeprefix("./") for imported in IMPORT.findall(text)]
+
+    assert reached == {"chatkit-fetch.js", "chatkit-run.js", "sse.js"}
 
 
 def test_the_server_can_fill_in_its_settings() -> None:

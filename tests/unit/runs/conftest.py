@@ -16,8 +16,11 @@ from backchannel.context import Identity, RequestContext
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.ids import new_id
 from backchannel.runs.runs import Runs
+from backchannel.runs.stores import RunStores
+from backchannel.stores.sql.attempts import SqlAttempts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
+from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.testing import ScriptedModel
@@ -80,8 +83,13 @@ def chat_server(store: SqlStore, model: ScriptedModel) -> ChatServer:
 
 
 @pytest.fixture
-async def runs(chat_server: ChatServer, run_store: SqlRuns, events: MemoryEventLog) -> AsyncGenerator[Runs]:
-    runs = Runs(chat_server, run_store, events)
+def stores(database: Database, run_store: SqlRuns, events: MemoryEventLog) -> RunStores:
+    return RunStores(run_store, run_store, SqlAttempts(database), SqlReplicas(database), events)
+
+
+@pytest.fixture
+async def runs(chat_server: ChatServer, stores: RunStores) -> AsyncGenerator[Runs]:
+    runs = Runs(chat_server, stores)
     yield runs
     await runs.drain(0)
 
@@ -105,8 +113,8 @@ def told(events: MemoryEventLog) -> Callable[[str], Awaitable[list[dict[str, Any
         while True:
             async with asyncio.timeout(10):
                 batch = await events.read(run_id, after, wait=10)
-            found += [json.loads(frame.event.body()) for frame in batch.frames]
-            after += len(batch.frames)
+            found += [json.loads(frame.event.body()) for frame in batch.frames if not frame.event.plain]
+            after = batch.frames[-1].seq if batch.frames else after
             if batch.ended:
                 return found
 
@@ -123,6 +131,6 @@ def hear(events: MemoryEventLog) -> Callable[[str, str], Awaitable[None]]:
             while text not in said:
                 batch = await events.read(run_id, after, wait=10)
                 said += "".join(frame.event.text or "" for frame in batch.frames)
-                after += len(batch.frames)
+                after = batch.frames[-1].seq if batch.frames else after
 
     return wait

@@ -16,9 +16,11 @@ from backchannel.context import Identity, RequestContext
 from backchannel.errors import BackchannelError, ConflictError, NotFoundError, UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.runs.runs import Runs
+from backchannel.stores.run_states import ACTIVE
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
+from backchannel.stores.sql.transactions import repeatable
 from backchannel.testing import Call, Fail, Say, ScriptedModel, user_message
 
 pytestmark = pytest.mark.row("C4", "C5", "C6", "G2", "D1")
@@ -79,10 +81,8 @@ async def test_start_and_follow(
     assert record.ended_at is not None
     assert record.ended_at >= record.created_at
     assert record.error_code is None
-    assert [run.id for run in await runs.of_thread(thread_id, ann.identity, active=False, limit=9)] == [
-        run_id
-    ]
-    assert await runs.of_thread(thread_id, ann.identity, active=True, limit=9) == []
+    assert [run.id for run in await runs.of_thread(thread_id, ann.identity, status=None, limit=9)] == [run_id]
+    assert await runs.of_thread(thread_id, ann.identity, status=ACTIVE, limit=9) == []
     assert runs.active == 0
 
 
@@ -142,7 +142,9 @@ async def test_the_same_person_can_stop_with_another_token(
     await until(lambda: model.streaming == 0)
 
 
+@pytest.mark.parametrize("committed", [False, True], ids=["before the commit", "after it"])
 async def test_a_stop_that_comes_as_the_run_ends_leaves_its_end_recorded(
+    committed: bool,
     runs: Runs,
     model: ScriptedModel,
     told: Told,
@@ -154,9 +156,12 @@ async def test_a_stop_that_comes_as_the_run_ends_leaves_its_end_recorded(
     finish = run_store.finish
 
     async def slow_finish(*args: Any) -> None:
+        if committed:
+            await finish(*args)
         finishing.set()
         await go_on.wait()
-        await finish(*args)
+        if not committed:
+            await finish(*args)
 
     monkeypatch.setattr(run_store, "finish", slow_finish)
     model.add(Say("done"))
@@ -165,9 +170,35 @@ async def test_a_stop_that_comes_as_the_run_ends_leaves_its_end_recorded(
     stopping = asyncio.create_task(runs.stop(run_id, ann.identity))
     await asyncio.sleep(0)
     go_on.set()
-    await stopping
+    assert (await stopping).status == "completed"
     await told(run_id)
-    assert (await run_store.load(run_id, ann.identity)).status in {"completed", "cancelled"}
+    assert (await run_store.load(run_id, ann.identity)).status == "completed"
+
+
+async def test_a_database_that_is_busy_costs_an_answer_some_time_and_not_its_end(
+    runs: Runs,
+    model: ScriptedModel,
+    told: Told,
+    ann: RequestContext,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    thread_id = await a_thread(runs, model, told, ann)
+    refusals = 0
+    load = SqlStore.load_thread_items.__wrapped__  # type: ignore[attr-defined]
+
+    async def busy(self: SqlStore, *args: Any) -> Any:
+        nonlocal refusals
+        refusals += 1
+        if refusals < 3:
+            raise UnavailableError("Every connection is in use.")
+        return await load(self, *args)
+
+    monkeypatch.setattr(SqlStore, "load_thread_items", repeatable(busy))
+    model.add(Say("hello again"))
+    run_id = await runs.start(say("hi again", thread_id), ann)
+    assert not [event for event in await told(run_id) if event["type"] == "error"]
+    assert (await runs.load(run_id, ann.identity)).status == "completed"
+    assert refusals >= 3
 
 
 async def test_two_messages_on_one_thread_follow_each_other(
@@ -179,10 +210,9 @@ async def test_two_messages_on_one_thread_follow_each_other(
     first = await runs.start(say("first", thread_id), ann)
     second = await runs.start(say("second", thread_id), ann)
     await until(lambda: model.deltas_sent == 2)
-    active = await runs.of_thread(thread_id, ann.identity, active=True, limit=9)
-    assert [run.id for run in active] == [first]
-    assert (await runs.load(second, ann.identity)).status == "running"
-    assert runs.active == 2
+    active = await runs.of_thread(thread_id, ann.identity, status=ACTIVE, limit=9)
+    assert [(run.id, run.status) for run in active] == [(second, "queued"), (first, "running")]
+    await until(lambda: runs.active == 1)
     hold.set()
     await told(second)
     assert await texts(store, thread_id, ann) == [
@@ -221,10 +251,10 @@ async def test_messages_that_come_together_keep_their_order(
 
     monkeypatch.setattr(store, "load_thread", load_slowly_once)
     second = asyncio.create_task(runs.start(say("second", thread_id), ann))
+    await until(lambda: loads > 0)
     third = asyncio.create_task(runs.start(say("third", thread_id), ann))
     await asyncio.wait([third], timeout=0.2)
     hold.set()
-    await until(lambda: loads > 0)
     await asyncio.wait([third], timeout=0.2)
     slow.set()
     for run_id in (await second, await third):
@@ -325,7 +355,7 @@ async def test_a_failed_run_is_told_and_recorded_with_its_code(
     record = await runs.load(run_id, ann.identity)
     assert (record.status, record.error_code) == ("failed", "internal_error")
     said = await texts(store, thread_of(events), ann)
-    assert said[:2] == ["hi", "Let me see."]
+    assert [each for each in said if each not in {"hidden_context_item", "workflow"}] == ["hi", "Let me see."]
 
 
 @pytest.mark.parametrize("error", [ConflictError("Locked."), CustomStreamError("Out of credit.")])

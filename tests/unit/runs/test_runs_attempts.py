@@ -1,12 +1,13 @@
-"""A request that names itself is done once."""
+"""A request that names itself is done once, whoever else uses the same name."""
+
+from dataclasses import replace
 
 import pytest
 from chatkit.types import ThreadsAddClientToolOutputReq
 
 from backchannel.context import Identity
 from backchannel.errors import ConflictError
-from backchannel.runs import attempts
-from backchannel.runs.attempts import Attempts
+from backchannel.runs.attempts import check_attempt, new_attempt
 
 pytestmark = pytest.mark.row("A4", "C4")
 
@@ -17,44 +18,20 @@ def request(result: str = "x") -> ThreadsAddClientToolOutputReq:
     return ThreadsAddClientToolOutputReq.model_validate({"params": {"thread_id": "thr_1", "result": result}})
 
 
-def test_the_second_claim_gets_the_first_ones_run():
-    known = Attempts()
-    assert known.claim(ANN, "key", request(), "run_1") is None
-    assert known.claim(ANN, "key", request(), "run_2") == "run_1"
-    assert known.claim(ANN, "key", request(), "run_3") == "run_1"
+def test_the_same_request_is_the_earlier_one():
+    earlier = replace(new_attempt(request(), ANN, "key"), run_id="run_1")
+    assert check_attempt(new_attempt(request(), ANN, "key"), earlier) == earlier
+    assert check_attempt(new_attempt(request(), ANN, "key"), None) is None
 
 
 def test_another_request_with_the_same_key_is_refused():
-    known = Attempts()
-    known.claim(ANN, "key", request("x"), "run_1")
+    earlier = new_attempt(request("x"), ANN, "key")
     with pytest.raises(ConflictError, match="Idempotency-Key"):
-        known.claim(ANN, "key", request("y"), "run_2")
-    assert known.claim(ANN, "key", request("x"), "run_3") == "run_1"
+        check_attempt(new_attempt(request("y"), ANN, "key"), earlier)
 
 
 @pytest.mark.parametrize("other", [Identity("eve", tenant="acme"), Identity("ann", tenant="other")])
 def test_keys_of_different_people_are_different(other: Identity):
-    known = Attempts()
-    known.claim(ANN, "key", request("x"), "run_1")
-    assert known.claim(other, "key", request("y"), "run_2") is None
-    assert known.claim(Identity("ann", tenant="acme", name="Ann"), "key", request("x"), "run_3") == "run_1"
-
-
-def test_a_released_key_can_be_used_again():
-    known = Attempts()
-    known.claim(ANN, "key", request("x"), "run_1")
-    known.release(ANN, None)
-    known.release(ANN, "other")
-    assert known.claim(ANN, "key", request("x"), "run_2") == "run_1"
-    known.release(ANN, "key")
-    assert known.claim(ANN, "key", request("y"), "run_3") is None
-
-
-def test_the_oldest_keys_are_forgotten_first(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(attempts, "MAX_ATTEMPTS", 3)
-    known = Attempts()
-    for number in range(4):
-        assert known.claim(ANN, str(number), request(), f"run_{number}") is None
-    assert known.claim(ANN, "1", request(), "run_x") == "run_1"
-    assert known.claim(ANN, "3", request(), "run_x") == "run_3"
-    assert known.claim(ANN, "0", request(), "run_new") is None
+    mine = new_attempt(request(), ANN, "key")
+    assert new_attempt(request(), other, "key").id != mine.id
+    assert new_attempt(request(), Identity("ann", tenant="acme", name="Ann"), "key").id == mine.id

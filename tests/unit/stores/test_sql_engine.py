@@ -4,11 +4,13 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from backchannel.errors import BackchannelError, ConfigurationError, UnavailableError
+from backchannel.stores.sql import pinging
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database, TransactionLostError
 from backchannel.stores.sql.migrate import upgrade
@@ -75,13 +77,43 @@ async def test_a_pool_in_use_is_said_at_once_and_not_waited_for(server: Database
     await server.check()
 
 
-async def test_connections_that_ended_while_idle_are_not_noticed(server: Database, kill):
+async def test_connections_that_ended_while_idle_are_not_noticed(
+    server: Database, kill, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pinging, "IDLE_SECONDS", 0)
     async with server.read(), server.read():
         pass
     await kill(server)
     await server.check()
     async with server.write() as connection:
         await connection.execute(text("SELECT 1"))
+
+
+async def test_connections_that_ended_right_after_their_use_are_found_out_by_using_them(
+    server: Database, kill
+):
+    store = SqlStore(server)
+    thread = a_thread(store)
+    await store.save_thread(thread, ADA)
+    await kill(server)
+    assert (await store.load_thread(thread.id, ADA)).id == thread.id
+
+
+async def test_a_connection_is_asked_for_a_sign_of_life_only_when_it_was_idle(
+    server: Database, monkeypatch: pytest.MonkeyPatch
+):
+    dialect: Any = server.engine.dialect
+    asked: list[object] = []
+    ping = dialect.do_ping
+    monkeypatch.setattr(dialect, "do_ping", lambda connection: asked.append(connection) or ping(connection))
+    monkeypatch.setattr(pinging, "IDLE_SECONDS", 3600)
+    for _ in range(3):
+        await server.check()
+    assert asked == []
+    monkeypatch.setattr(pinging, "IDLE_SECONDS", 0)
+    for _ in range(3):
+        await server.check()
+    assert len(asked) == 3
 
 
 async def test_a_connection_that_ends_in_a_transaction_is_repeated(server: Database, kill):

@@ -9,11 +9,14 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from backchannel.context import Identity, RequestContext
+from backchannel.stores.run_states import ACTIVE
+from backchannel.stores.run_store import queue_of
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.search import entry_values
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import feedback, items, runs, search_entries, threads
+from backchannel.stores.sql.tables import feedback, items, runs, search_entries, threads, usage
 
 pytestmark = pytest.mark.row("D4")
 
@@ -30,7 +33,7 @@ THREAD = "thr_07_0000"
 def filling() -> list[tuple[Any, list[dict[str, Any]]]]:
     """Rows for each table; all dates differ by seconds."""
     made: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("threads", "items", "entries", "runs", "feedback")
+        name: [] for name in ("threads", "items", "entries", "runs", "usage", "feedback")
     }
     for person in range(PEOPLE):
         identity = Identity(f"user-{person:02}")
@@ -51,9 +54,15 @@ def filling() -> list[tuple[Any, list[dict[str, Any]]]]:
                      "data": json.dumps(data), "created_at": moment}
                 )  # fmt: skip
                 made["entries"].append({**(entry_values(identity, thread_id, item_id, said) or {}), **owner})
+            run_id, goes_on = f"run_{person:02}_{number:04}", number == 3
             made["runs"].append(
-                {"id": f"run_{person:02}_{number:04}", **owner, "thread_id": thread_id, "operation": "o",
-                 "status": "completed", "created_at": moment}
+                {"id": run_id, **owner, "thread_id": thread_id, "operation": "o", "created_at": moment,
+                 "status": "running" if goes_on else "completed", "queue": queue_of(identity, thread_id),
+                 "replica": f"rep_{person}" if goes_on else None}
+            )  # fmt: skip
+            made["usage"].append(
+                {"run_id": run_id, **owner, "requests": 1, "input_tokens": 1, "output_tokens": 1,
+                 "created_at": moment}
             )  # fmt: skip
             made["feedback"].append(
                 {
@@ -64,21 +73,15 @@ def filling() -> list[tuple[Any, list[dict[str, Any]]]]:
                     "updated_at": moment,
                 }
             )
-    tables = (threads, items, search_entries, runs, feedback)
-    return list(
-        zip(
-            tables,
-            (made["threads"], made["items"], made["entries"], made["runs"], made["feedback"]),
-            strict=True,
-        )
-    )
+    tables = (threads, items, search_entries, runs, usage, feedback)
+    return list(zip(tables, made.values(), strict=True))
 
 
 async def filled(database: Database) -> None:
     async with database.write() as connection:
         for table, rows in filling():
             await connection.execute(table.insert(), rows)
-    tables = "threads, items, search_entries, runs, feedback"
+    tables = "threads, items, search_entries, runs, `usage`, feedback"
     async with database.write() as connection:
         await connection.execute(
             text("ANALYZE TABLE " + tables if database.dialect.name == "mysql" else "ANALYZE")
@@ -97,8 +100,15 @@ QUERIES: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
     "search": lambda store: store.search_threads("word5", 10, ADA),
     "load_feedback": lambda store: store.load_feedback(THREAD, ADA),
     "runs of a thread": lambda store: SqlRuns(store.database).of_thread(
-        THREAD, ADA.identity, active=True, limit=5
+        THREAD, ADA.identity, status=ACTIVE, limit=5
     ),
+    "runs of a replica": lambda store: SqlRuns(store.database).of_replica("rep_7"),
+    "runs to stop": lambda store: SqlRuns(store.database).asked_to_stop("rep_7"),
+    "next in a queue": lambda store: SqlRuns(store.database).claim_next(
+        queue_of(ADA.identity, THREAD), "rep_7"
+    ),
+    "orphans": lambda store: SqlRuns(store.database).orphans(10),
+    "lost replicas": lambda store: SqlReplicas(store.database).lost(10),
     "load run": lambda store: SqlRuns(store.database).load("run_07_0000", ADA.identity),
 }
 
@@ -120,6 +130,9 @@ async def test_every_query_uses_an_index_and_sorts_nothing(database: Database):
         event.remove(database.engine.sync_engine, "before_cursor_execute", note)
         assert asked, name
         for statement, parameters in asked:
+            if "FROM replicas" in statement:
+                # As many as there are processes.
+                continue
             await check_plan(database, name, statement, parameters)
 
 
@@ -135,7 +148,8 @@ async def check_plan(database: Database, name: str, statement: str, parameters: 
         rows = found.mappings().all()
     plan = "\n".join(str(dict(row)) for row in rows)
     # The few best of what matched are sorted by how well they match; opinions and active runs are few.
-    may_sort = name in {"search", "load_feedback", "runs of a thread"}
+    few = {"runs of a thread", "orphans", "lost replicas", "next in a queue"}
+    may_sort = name in {"search", "load_feedback"} | few
     match database.dialect.name:
         case "sqlite":
             bad = [

@@ -1,6 +1,10 @@
 // The server's interface: ChatKit operations, and the runs that answer them.
 import { metaContent } from "./dom.js";
 
+// More than can be in one thread at a time.
+const MOST_RUNS = 50;
+const HEALTH_MS = 10000;
+
 /** The server refused a request and said why. */
 export class ApiError extends Error {
   constructor(status, body, retryAfter) {
@@ -61,7 +65,9 @@ export class ChatApi {
    * makes a second attempt join what the first one started, should its answer have been lost.
    */
   stream(type, params, key, signal) {
-    return this.#post("api/chatkit", { type, params, metadata: {} }, signal, { "Idempotency-Key": key });
+    // The second header promises to stop by `cancel` and never by going away; so the server lets us offer that.
+    const headers = { "Idempotency-Key": key, "Backchannel-Cancel": "explicit" };
+    return this.#post("api/chatkit", { type, params, metadata: {} }, signal, headers);
   }
 
   /** Opens a run's events that come after a sequence number. */
@@ -69,14 +75,14 @@ export class ChatApi {
     return this.#fetch(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
   }
 
-  /** Stops a run. */
+  /** Stops a run, or withdraws one that waits; returns it as it is then. */
   async cancel(runId) {
-    await this.#post(`api/chatkit/runs/${encodeURIComponent(runId)}/cancel`, {});
+    return this.#json(await this.#post(`api/chatkit/runs/${encodeURIComponent(runId)}/cancel`, {}));
   }
 
-  /** The runs of a thread that are still going, as [{id, status}]. */
+  /** The runs of a thread that go on or wait for their turn, newest first; of those that wait, `text` is the message. */
   async activeRuns(threadId) {
-    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?status=active`;
+    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?status=active&limit=${MOST_RUNS}`;
     const page = await this.#json(await this.#fetch(path, {}));
     return page.data ?? [];
   }
@@ -93,7 +99,8 @@ export class ChatApi {
 
   /** What the server says about itself, such as its model. */
   async health() {
-    return this.#json(await this.#fetch("health", {}));
+    // Asked when the network may be back: on a connection that is dead unnoticed, the answer would never come.
+    return this.#json(await this.#fetch("health", { signal: AbortSignal.timeout(HEALTH_MS) }));
   }
 
   #post(path, body, signal, headers = {}) {

@@ -65,6 +65,7 @@ class BcApp extends HTMLElement {
     Object.assign(this.#parts, { main, backdrop, sidebar });
     this.append(skip, el("div", { class: "app" }, sidebar, backdrop, main), announcerRegion());
     composer.addEventListener("message-sent", () => conversation.scrollToLatest());
+    conversation.addEventListener("focus-lost", () => composer.focusInput());
     list.addEventListener("thread-deleted", () => this.#focusElsewhere());
     list.addEventListener("click", (event) => {
       if (event.target.closest(".thread-link")) this.#setDrawer(false);

@@ -1,4 +1,4 @@
-// Where the reader writes: a box that grows with its text, and one button that sends or stops.
+// Where the reader writes: a box that grows with its text, and a button that sends or stops.
 import { el } from "./dom.js";
 import { icon, stopIcon } from "./icons.js";
 
@@ -97,17 +97,20 @@ export class BcComposer extends HTMLElement {
     const draftId = conversation.id;
     if (await conversation.send(text.trim())) return;
     saveDraft(draftId, text);
-    if (conversation !== this.#conversation) return;
-    // Whatever was typed in the meantime comes after the text that could not be sent.
+    if (conversation === this.#conversation) this.#putBack(text);
+  }
+
+  // Whatever was typed in the meantime comes after the text that was not sent.
+  #putBack(text) {
     const newer = this.#parts.input.value;
     this.#setText(newer ? `${text}\n${newer}` : text);
-    saveDraft(conversation.id, this.#parts.input.value);
+    saveDraft(this.#conversation.id, this.#parts.input.value);
     this.#refresh();
   }
 
   #canSend(text) {
-    const { running, closedReason, phase } = this.#conversation;
-    return text.trim() !== "" && !running && !closedReason && phase === "ready" && this.#connectivity.online;
+    const { accepting, closedReason, phase } = this.#conversation;
+    return text.trim() !== "" && accepting && !closedReason && phase === "ready" && this.#connectivity.online;
   }
 
   #setText(text) {
@@ -126,8 +129,13 @@ export class BcComposer extends HTMLElement {
   }
 
   #refresh() {
-    const { form, input, send, stop, closed } = this.#parts;
     const conversation = this.#conversation;
+    const returned = conversation.takeReturned();
+    if (returned.length > 0) {
+      this.#putBack(returned.join("\n"));
+      return;
+    }
+    const { form, input, send, stop, closed } = this.#parts;
     const reason = conversation.closedReason;
     const hadFocus = document.activeElement === stop || document.activeElement === send;
     form.hidden = reason !== null;
@@ -136,10 +144,12 @@ export class BcComposer extends HTMLElement {
     const stoppable = conversation.running && conversation.allowCancel;
     stop.hidden = !stoppable;
     stop.disabled = conversation.run === "stopping";
-    send.hidden = stoppable;
+    // What is written while an answer comes can be sent as well; then there is room for both.
+    send.hidden = stoppable && input.value.trim() === "";
     send.disabled = !this.#canSend(input.value);
     // The button that had the focus may just have gone; the box is where the reader goes on.
-    if (hadFocus && document.activeElement !== stop && document.activeElement !== send) input.focus();
+    const focused = document.activeElement;
+    if (hadFocus && ((focused !== stop && focused !== send) || focused.hidden || focused.disabled)) input.focus();
   }
 }
 

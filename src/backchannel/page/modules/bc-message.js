@@ -12,15 +12,15 @@ export class BcUserMessage extends HTMLElement {
   }
 }
 
-/** The bubble of a message that may not have reached the server yet. */
-export function userBubble(item) {
+/** The bubble of a message that may not be in the thread yet. */
+export function userBubble(item, label = "You") {
   const content = (item.content ?? []).map((part) =>
     part.type === "input_tag" ? el("span", { class: "tag" }, part.text) : document.createTextNode(part.text ?? ""),
   );
   const files = (item.attachments ?? []).map((file) => el("li", {}, icon("document"), file.name));
   return el(
     "article",
-    { class: "user-message", "aria-label": "You", title: exactTime(item.created_at) },
+    { class: "user-message", "aria-label": label, title: exactTime(item.created_at) },
     item.quoted_text ? el("blockquote", { class: "quoted" }, item.quoted_text) : null,
     el("div", { class: "bubble" }, content),
     files.length > 0 ? el("ul", { class: "attachments", "aria-label": "Attachments" }, files) : null,

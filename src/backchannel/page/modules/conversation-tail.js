@@ -3,6 +3,7 @@ import { userBubble } from "./bc-message.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
+import { waitingList } from "./waiting-list.js";
 
 /** The tail as {element, update(conversation), reset()}. */
 export function conversationTail() {
@@ -11,12 +12,15 @@ export function conversationTail() {
     key: null,
     box: el("div", { class: "tail-slot" }),
   }));
+  const waiting = waitingList();
   return {
-    element: el("div", { class: "tail" }, ...slots.map((slot) => slot.box)),
+    element: el("div", { class: "tail" }, ...slots.map((slot) => slot.box), waiting.element),
     update(conversation) {
       for (const slot of slots) fill(slot, conversation);
+      waiting.update(conversation);
     },
     reset() {
+      waiting.reset();
       for (const slot of slots) {
         slot.key = null;
         slot.box.replaceChildren();
@@ -91,7 +95,9 @@ function noticeBox(notice, conversation) {
 }
 
 function failure(conversation) {
-  const problem = conversation.phase === "ready" && !conversation.running ? conversation.failure : null;
+  // How an answer failed is said once it is over; that a request was refused, at once.
+  const shown = conversation.phase === "ready" && (!conversation.running || conversation.failure?.refusal);
+  const problem = shown ? conversation.failure : null;
   return {
     key: problem ? `${problem.message} ${problem.canRetry} ${problem.requestId}` : null,
     nodes: () => [

@@ -1,13 +1,16 @@
-// One conversation: its items, the run that is answering, and what went wrong.
+// One conversation: its items, the runs that answer, and what went wrong.
 import { announce } from "./announcer.js";
 import { ApiError, NetworkError, attemptKey, userInput } from "./api.js";
 import { offerClientTool } from "./client-tools.js";
+import { EVENTS, saysThatItWaits } from "./conversation-events.js";
 import { ItemList, messageText } from "./items.js";
+import { Lineup } from "./lineup.js";
 import { spokenText } from "./markdown.js";
-import { RunStream } from "./run-stream.js";
 
 const PAGE = 30;
 const STOP_PATIENCE_MS = 5000;
+// A run whose turn has come says so in less.
+const TURN_PATIENCE_MS = 300;
 
 /**
  * Fires "change" when anything to be shown changed, "thread" when the thread's own data did, and
@@ -15,16 +18,23 @@ const STOP_PATIENCE_MS = 5000;
  */
 export class Conversation extends EventTarget {
   #api;
-  #connectivity;
-  #stream = null;
+  #lineup;
   #older = null;
   // A message of which it is not known whether it arrived: {text, key}.
   #unsure = null;
+  #returned = [];
 
   constructor(api, connectivity, threadId = null) {
     super();
     this.#api = api;
-    this.#connectivity = connectivity;
+    this.#lineup = new Lineup(api, connectivity, {
+      begins: (turn) => this.#begins(turn),
+      event: (event, turn) => this.#heard(event, turn),
+      reconnecting: (yes) => this.#reconnecting(yes),
+      ended: (turn, how) => this.#ended(turn, how),
+      dropped: (turn) => this.#dropped(turn),
+      changed: () => this.#changed(),
+    });
     this.id = threadId;
     this.thread = null;
     /** "loading", "ready", "missing" (no such thread) or "failed" (could not be loaded). */
@@ -37,6 +47,7 @@ export class Conversation extends EventTarget {
     this.allowCancel = true;
     this.progress = null;
     this.notices = [];
+    /** What went wrong, as {message, canRetry, refusal}: whether that was a request, and not the answer. Or null. */
     this.failure = null;
     this.pendingText = null;
     this.stopped = false;
@@ -46,6 +57,17 @@ export class Conversation extends EventTarget {
     return this.run !== "idle";
   }
 
+  /** The messages that wait for the answer before them, in order. */
+  get waiting() {
+    return this.#lineup.waiting.filter((turn) => turn.text !== null);
+  }
+
+  /** Whether a message can be sent now. Not while one is on its way: the second could overtake it. */
+  get accepting() {
+    const sending = [this.#lineup.current, ...this.#lineup.waiting].some((turn) => turn?.runId === null);
+    return !sending && (this.id !== null || !this.running);
+  }
+
   /** Why nothing can be sent to this thread, or null. */
   get closedReason() {
     const status = this.thread?.status;
@@ -53,22 +75,23 @@ export class Conversation extends EventTarget {
     return status.reason || (status.type === "locked" ? "This chat is locked." : "This chat is closed.");
   }
 
-  /** Loads the newest items and joins the answer that is being written, if there is one. */
+  /** Loads the newest items, joins the answer that is being written, and learns which messages wait. */
   async load() {
     this.phase = "loading";
     this.#changed();
     try {
-      const [page, thread, runs] = await Promise.all([
+      // The runs first: the items of those that have ended by then are all there.
+      const runs = await this.#api.activeRuns(this.id);
+      const [page, thread] = await Promise.all([
         this.#api.call("items.list", { thread_id: this.id, limit: PAGE, order: "desc" }),
         this.#api.call("threads.get_by_id", { thread_id: this.id }),
-        this.#api.activeRuns(this.id),
       ]);
       this.items.clear();
       this.#takeOlder(page);
       this.#setThread(thread);
       this.phase = "ready";
-      if (runs.length > 0) this.#attach(runs[0].id);
-      else this.#offerLastToolCall();
+      this.#lineup.learn(runs);
+      if (!this.running) this.#offerLastToolCall();
     } catch (error) {
       this.phase = error instanceof ApiError && error.status === 404 ? "missing" : "failed";
       this.failure = this.phase === "failed" ? { message: error.message, canRetry: false } : null;
@@ -91,20 +114,37 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
-  /** Sends a message; false when the server did not take it (then `failure` says why). */
+  /**
+   * Sends a message, which waits for its turn if the thread is being answered; false when the server did
+   * not take it (then `failure` says why).
+   */
   async send(text) {
-    if (this.running || this.closedReason || text.trim() === "") return false;
-    this.pendingText = text;
+    if (!this.accepting || this.closedReason || text.trim() === "") return false;
     const input = userInput(text);
     const key = this.#unsure?.text === text ? this.#unsure.key : attemptKey();
     this.#unsure = { text, key };
     const accepted = this.id
-      ? await this.#start("threads.add_user_message", { thread_id: this.id, input }, { key })
-      : await this.#start("threads.create", { input }, { key });
+      ? await this.#start("threads.add_user_message", { thread_id: this.id, input }, { key, text })
+      : await this.#start("threads.create", { input }, { key, text });
     if (accepted) this.#unsure = null;
-    else this.pendingText = null;
-    this.#changed();
     return accepted;
+  }
+
+  /** Takes back a message that waits for its turn; it is `returned`. */
+  async withdraw(turn) {
+    try {
+      if (!(await this.#lineup.withdraw(turn))) return;
+      this.#returned.push(turn.text);
+      announce("Message withdrawn.");
+    } catch (error) {
+      this.#complain("The message could not be withdrawn.", error);
+    }
+    this.#changed();
+  }
+
+  /** The messages that will not be in the thread after all, for the reader to do with as they like; gives each once. */
+  takeReturned() {
+    return this.#returned.splice(0);
   }
 
   /** Has the last user message answered anew; what followed it goes. */
@@ -134,25 +174,20 @@ export class Conversation extends EventTarget {
     await this.#api.call("items.feedback", { thread_id: this.id, item_ids: [itemId], kind });
   }
 
-  /** Stops the answer that is being written; what is there stays. */
+  /** Stops the answer that is being written; what is there stays, and the next message gets its turn. */
   async stop() {
-    const stream = this.#stream;
-    if (!stream || this.run === "stopping") return;
+    const turn = this.#lineup.current;
+    if (!turn || this.run === "stopping") return;
     this.run = "stopping";
     this.stopped = true;
     this.#changed();
-    try {
-      if (stream.runId) await this.#api.cancel(stream.runId);
-      // The server closes the stream after the partial answer's last event.
-      setTimeout(() => stream.close(), STOP_PATIENCE_MS);
-    } catch {
-      stream.close();
-    }
+    // One that is still being sent is stopped once it has a name.
+    if (turn.runId !== null) await this.#cancel(turn);
   }
 
-  /** Stops listening to the answer; for a conversation that is no more. */
+  /** Stops listening to the answers; for a conversation that is no more. */
   leave() {
-    this.#stream?.close();
+    this.#lineup.close();
   }
 
   dismissFailure() {
@@ -165,20 +200,12 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
-  async #start(type, params, { accepted = () => {}, key = attemptKey() } = {}) {
-    const stream = this.#newStream(() => {
-      accepted();
-      if (this.run === "starting") this.run = "streaming";
-      this.#changed();
-    });
-    this.run = "starting";
+  async #start(type, params, { accepted = () => {}, key = attemptKey(), text = null } = {}) {
+    if (!this.running) this.notices = [];
     this.failure = null;
-    this.notices = [];
-    this.stopped = false;
-    this.#changed();
     try {
-      await stream.start(type, params, key);
-      if (this.run === "stopping" && stream.runId) await this.#api.cancel(stream.runId);
+      const options = { text, accepted: (turn) => this.#accepted(turn, accepted) };
+      await this.#lineup.start(type, params, key, options);
       return true;
     } catch (error) {
       this.#refused(error);
@@ -186,13 +213,55 @@ export class Conversation extends EventTarget {
     }
   }
 
-  #attach(runId) {
-    const stream = this.#newStream(() => {
+  #accepted(turn, accepted) {
+    accepted();
+    const waits = turn !== this.#lineup.current;
+    if (waits && turn.text !== null) announce("Your message waits for the answer before it.");
+    if (!waits && this.run === "stopping") this.#cancel(turn);
+    else if (!waits) this.run = "streaming";
+    this.#changed();
+  }
+
+  async #cancel(turn) {
+    try {
+      await this.#api.cancel(turn.runId);
+      // The server closes the stream after the partial answer's last event.
+      setTimeout(() => turn.close(), STOP_PATIENCE_MS);
+    } catch (error) {
+      if (turn !== this.#lineup.current) return;
       this.run = "streaming";
-    });
-    // What is replayed can be older than the thread's present title.
-    this.addEventListener("settled", () => this.#refreshThread(), { once: true });
-    stream.attach(runId);
+      this.stopped = false;
+      this.#complain("The answer could not be stopped.", error);
+    }
+  }
+
+  #begins(turn) {
+    this.run = turn.runId === null ? "starting" : "streaming";
+    this.allowCancel = true;
+    this.stopped = false;
+    this.progress = null;
+    this.pendingText = turn.text;
+    if (this.failure && !this.failure.refusal) {
+      // What became of the answer before must not look as if it were about this one.
+      this.notices = [...this.notices, { level: "danger", title: null, message: this.failure.message }];
+      this.failure = null;
+    }
+    this.#changed();
+  }
+
+  #heard(event, turn) {
+    this.#apply(event);
+    if (!turn.takenIn && saysThatItWaits(event)) setTimeout(() => this.#letOthersPass(turn), TURN_PATIENCE_MS);
+  }
+
+  // Another tab may have asked something first.
+  async #letOthersPass(turn) {
+    if (turn !== this.#lineup.current || turn.takenIn || !this.id) return;
+    try {
+      await this.#lineup.letOthersPass(this.id);
+    } catch {
+      // The message waits all the same; only what it waits for is not shown.
+    }
   }
 
   async #refreshThread() {
@@ -204,59 +273,74 @@ export class Conversation extends EventTarget {
     }
   }
 
-  #newStream(opened) {
-    const stream = new RunStream(this.#api, this.#connectivity, {
-      opened,
-      event: (event) => this.#apply(event),
-      reconnecting: (yes) => {
-        if (this.run === "stopping") return;
-        this.run = yes ? "reconnecting" : "streaming";
-        this.#changed();
-      },
-      unfinished: () => this.run !== "stopping" && this.items.unfinished,
-      ended: (how) => this.#ended(how),
-    });
-    this.#stream = stream;
-    return stream;
+  #reconnecting(yes) {
+    if (this.run === "stopping") return;
+    this.run = yes ? "reconnecting" : "streaming";
+    this.#changed();
   }
 
   #refused(error) {
-    this.run = "idle";
-    this.#stream = null;
+    if (this.#lineup.current === null) this.#rest();
     if (error.name === "AbortError") return;
-    if (error instanceof ApiError) this.#unsure = null;
+    if (error instanceof ApiError && error.status < 500) this.#unsure = null;
     const message =
       error instanceof NetworkError ? "The server could not be reached. Your message was kept." : error.message;
-    this.failure = { message, canRetry: false, requestId: error.requestId ?? null };
-    if (error instanceof ApiError && error.status === 409) this.#joinOtherRun();
+    this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
+    if (error instanceof ApiError && error.status === 409) this.#joinOtherRuns();
+    this.#changed();
+  }
+
+  #complain(what, error) {
+    const message = `${what} ${error.message}`;
+    this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
     this.#changed();
   }
 
   // The thread is being answered already, perhaps because of another tab: show that answer.
-  async #joinOtherRun() {
+  async #joinOtherRuns() {
     try {
-      const runs = await this.#api.activeRuns(this.id);
-      if (runs.length > 0 && !this.running) this.#attach(runs[0].id);
-      this.#changed();
+      this.#lineup.learn(await this.#api.activeRuns(this.id));
     } catch {
       // The alert already says what happened.
     }
   }
 
-  #ended(how) {
+  #dropped(turn) {
+    const title = `Not answered: “${turn.text.slice(0, 200)}”`;
+    this.notices = [...this.notices, { level: "info", title, message: turn.refusal ?? "" }];
+    this.#changed();
+  }
+
+  #rest() {
+    this.run = "idle";
+    this.progress = null;
+    this.pendingText = null;
+  }
+
+  #ended(turn, how) {
     const answered = this.items.findLast((item) => item.type === "assistant_message");
     const fresh = answered?.live || this.run !== "stopping";
     this.items.settle();
-    this.run = "idle";
-    this.#stream = null;
-    this.progress = null;
-    this.pendingText = null;
+    this.#rest();
+    if (!turn.takenIn && (how === "complete" || !this.id)) this.#giveBack(turn);
     if (this.stopped) announce("Answer stopped.");
     else if (!this.failure && answered && fresh) announce(spokenText(messageText(answered.item)));
+    // What was replayed can be older than the thread's present title.
+    if (turn.found) this.#refreshThread();
+    if (how === "lost") this.#lineup.forget();
+    else this.#lineup.advance();
     if (how === "lost" && this.id) this.load();
-    else this.#offerLastToolCall();
+    else if (!this.running) this.#offerLastToolCall();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
+  }
+
+  // It ended before the message was in the thread: by the reader's own doing, or the failure says why.
+  #giveBack(turn) {
+    this.#returned.push(turn.text);
+    if (this.stopped) this.failure = null;
+    else if (this.failure) this.failure = { ...this.failure, canRetry: false };
+    this.stopped = false;
   }
 
   #apply(event) {
@@ -301,46 +385,3 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
-
-const EVENTS = {
-  "thread.created"({ thread }, setThread) {
-    setThread(thread);
-  },
-  "thread.updated"({ thread }, setThread) {
-    setThread(thread);
-  },
-  "thread.item.added"({ item }) {
-    this.items.put(item, true);
-    this.progress = null;
-  },
-  "thread.item.updated"({ item_id: id, update }) {
-    this.items.update(id, update);
-  },
-  "thread.item.done"({ item }) {
-    if (item.type === "user_message") this.pendingText = null;
-    this.items.put(item, false);
-    this.progress = null;
-  },
-  "thread.item.removed"({ item_id: id }) {
-    this.items.remove(id);
-  },
-  "thread.item.replaced"({ item }) {
-    this.items.put(item, false);
-  },
-  stream_options({ stream_options: options }) {
-    this.allowCancel = options?.allow_cancel !== false;
-  },
-  progress_update({ text }) {
-    this.progress = text;
-  },
-  notice(notice) {
-    this.notices = [...this.notices, notice];
-  },
-  client_effect({ name, data }) {
-    document.dispatchEvent(new CustomEvent("backchannel:client-effect", { detail: { name, data: data ?? {} } }));
-  },
-  error({ code, message, allow_retry: canRetry }) {
-    const text = message || "Something went wrong while answering.";
-    this.failure = { message: text, code, canRetry: Boolean(canRetry) };
-  },
-};

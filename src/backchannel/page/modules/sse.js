@@ -6,11 +6,12 @@ const CR = "\r";
 /**
  * Takes the bytes of an event stream in chunks cut anywhere, even inside a character, and calls back
  * with {type, data, id, numbered} for every complete event, in order. An event without an id of its own has
- * the last one's, and is not `numbered`.
+ * the last one's, and is not `numbered`. `onComment(text)` hears the lines that the standard has parsers ignore.
  */
 export class SseParser {
   #decoder = new TextDecoder("utf-8");
   #onEvent;
+  #onComment;
   #line = "";
   #afterCarriageReturn = false;
   #data = null;
@@ -20,8 +21,9 @@ export class SseParser {
   #numbered = false;
   #retry = null;
 
-  constructor(onEvent) {
+  constructor(onEvent, onComment = () => {}) {
     this.#onEvent = onEvent;
+    this.#onComment = onComment;
   }
 
   /** The id of the last event that was dispatched, or "". */
@@ -73,11 +75,11 @@ export class SseParser {
       return;
     }
     const colon = line.indexOf(":");
-    if (colon === 0) return;
     const field = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? "" : line.slice(colon + 1);
     if (value.startsWith(" ")) value = value.slice(1);
-    this.#handleField(field, value);
+    if (colon === 0) this.#onComment(value);
+    else this.#handleField(field, value);
   }
 
   #handleField(field, value) {

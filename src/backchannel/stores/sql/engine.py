@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
 
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.stores.sql.dialects import PoolOptions, dialect_of
+from backchannel.stores.sql.pinging import ping_idle
 
 RETRY_AFTER_SECONDS = 2
 """What callers are told when the database cannot serve them now."""
@@ -119,6 +119,11 @@ class Database:
                 self._joined.reset(token)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the database lives in this process's memory, and nowhere else."""
+        return self.dialect.in_memory(self.url)
+
+    @property
     def in_transaction(self) -> bool:
         """Whether this task is inside `together`."""
         return self._ours() is not None
@@ -135,8 +140,7 @@ class Database:
         Of several processes that ask with the same name, each gets its turn when the one before has committed.
         On MariaDB and MySQL, what changes the schema commits at once and is not rolled back.
         """
-        in_memory = isinstance(self.engine.pool, StaticPool)
-        engine = self.engine if in_memory else self._create_engine(hurried=False)
+        engine = self.engine if self.in_memory else self._create_engine(hurried=False)
         try:
             async with self._told(), self._connected(engine) as connection:
                 await connection.execution_options(**self.dialect.write_options)
@@ -144,7 +148,7 @@ class Database:
                     yield connection
                     await connection.commit()
         finally:
-            if not in_memory:
+            if engine is not self.engine:
                 await engine.dispose()
 
     @asynccontextmanager
@@ -176,6 +180,8 @@ class Database:
         # What people write must not get into logs by way of an error's text.
         engine = create_async_engine(self.dialect.driver_url(self.url), hide_parameters=True, **arguments)
         self.dialect.prepare(engine.sync_engine)
+        if self._pool.pre_ping and self.dialect.served:
+            ping_idle(engine.sync_engine)
         return engine
 
     @asynccontextmanager

@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    true,
     update,
 )
 
@@ -72,6 +73,12 @@ def upsert_owned(
     """
     whole = {**values, **owner_values(identity)}
     return dialect.upsert(table, whole, key=key, change=change, owned=owned(identity, table))
+
+
+def insert_new_owned(dialect: Dialect, table: Table, *, key: Sequence[str]) -> Executable:
+    """`INSERT` of rows that may belong to several people, each with its `owner_values`; a row whose `key` is there
+    already is left out."""
+    return dialect.upsert(table, {}, key=key, change=(), owned=true())
 
 
 def update_owned(identity: Identity, table: Table) -> Update:

@@ -1,18 +1,36 @@
-"""Runs and their usage in a SQL database."""
+"""Runs and their usage in a SQL database.
+
+What a caller asks for is found by its owner. What keeps the replicas together (who makes a run, which one is next) is
+the processes' own business, over everybody's rows.
+"""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, override
 
 from chatkit.store import NotFoundError
-from sqlalchemy import RowMapping, update
+from sqlalchemy import RowMapping, Update, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.context import Identity, Usage
-from backchannel.stores.base import RunRecord, RunStatus, RunStore
+from backchannel.stores.run_states import RunStatus, sources
+from backchannel.stores.run_store import (
+    MAX_QUEUED,
+    QueueFullError,
+    RunFencedError,
+    RunRecord,
+    RunStore,
+    ThreadBusyError,
+)
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.ownership import insert_owned, select_owned, update_owned, upsert_owned
+from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
 from backchannel.stores.sql.tables import runs, usage
 from backchannel.stores.sql.transactions import repeatable
 from backchannel.stores.times import utc_now
+
+_OLD = timedelta(hours=1)
+"""After so long a run of a version that noted no replica counts as dead."""
 
 
 class SqlRuns(RunStore):
@@ -23,85 +41,273 @@ class SqlRuns(RunStore):
 
     @override
     @repeatable
-    async def add(self, run: RunRecord, identity: Identity) -> None:
-        values: dict[str, Any] = {
-            "id": run.id,
-            "thread_id": run.thread_id,
-            "operation": run.operation,
-            "status": run.status,
-            "created_at": run.created_at,
-        }
-        statement = upsert_owned(self.database.dialect, identity, runs, values, key=("id",), change=())
+    async def hold(self, run: RunRecord) -> None:
+        values = {**_values(run), "status": "running", "holds": run.queue, "started_at": run.created_at}
         async with self.database.write() as connection:
-            await connection.execute(statement)
+            if await _kept(connection, run):
+                return
+            try:
+                await connection.execute(insert_owned(run.identity, runs, values))
+            except IntegrityError as error:
+                raise ThreadBusyError(run.queue) from error
+            if run.operation != "threads.create":
+                await _check_queue(connection, run.queue)
+
+    @override
+    @repeatable
+    async def enqueue(self, run: RunRecord) -> None:
+        count = select(func.count()).where(runs.c.queue == run.queue, runs.c.status == "queued")
+        async with self.database.write() as connection:
+            if await _kept(connection, run):
+                return
+            if (await connection.execute(count)).scalar_one() >= MAX_QUEUED:
+                raise QueueFullError(run.queue)
+            await connection.execute(insert_owned(run.identity, runs, {**_values(run), "status": "queued"}))
+
+    @override
+    @repeatable
+    async def withdraw(self, run_id: str, identity: Identity) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(delete_owned(identity, runs).where(runs.c.id == run_id))
+
+    @override
+    @repeatable
+    async def began(self, run_id: str, fence: int, began_after: str) -> None:
+        noted = _fenced(run_id, fence).values(began_after=began_after)
+        async with self.database.write() as connection:
+            if not (await connection.execute(noted)).rowcount:
+                # MySQL does not count a row that already is as it shall be.
+                await _guard(connection, run_id, fence)
+
+    @override
+    @repeatable
+    async def guard(self, run_id: str, fence: int) -> None:
+        async with self.database.read() as connection:
+            await _guard(connection, run_id, fence)
+
+    @override
+    @repeatable
+    async def claim_next(self, queue: str, replica: str) -> RunRecord | None:
+        held = select(runs.c.id).where(runs.c.holds == queue)
+        first = (
+            select(runs.c.id)
+            .where(runs.c.queue == queue, runs.c.status == "queued")
+            .order_by(runs.c.created_at, runs.c.id)
+            .limit(1)
+        )
+        # Mostly nobody waits, and that is seen without a transaction.
+        async with self.database.read() as connection:
+            if (await connection.execute(first)).first() is None:
+                return None
+        try:
+            async with self.database.write() as connection:
+                if (await connection.execute(held)).first() is not None:
+                    return None
+                found = (await connection.execute(first)).scalar_one_or_none()
+                if found is None:
+                    return None
+                started = (
+                    update(runs)
+                    .where(runs.c.id == found, runs.c.status == "queued")
+                    .values(status="running", holds=queue, started_at=utc_now(), **_next_owner(replica))
+                )
+                result = await connection.execute(started)
+                return await _load(connection, found) if result.rowcount else None
+        except IntegrityError:
+            # Another replica was faster.
+            return None
+
+    @override
+    @repeatable
+    async def take_over(
+        self, run_ids: Sequence[str], former: str | None, replica: str
+    ) -> Sequence[RunRecord]:
+        left = (
+            select(runs.c.id)
+            .where(runs.c.id.in_(run_ids), runs.c.replica.is_not_distinct_from(former))
+            .where(or_(runs.c.status == "running", runs.c.replica.is_not(None)))
+            # One that its owner is writing to must not hold up the others.
+            .with_for_update(skip_locked=True)
+        )
+        async with self.database.write() as connection:
+            mine = runs.c.id.in_((await connection.execute(left)).scalars().all())
+            await connection.execute(update(runs).where(mine).values(**_next_owner(replica)))
+            rows = (await connection.execute(select(runs).where(mine).order_by(runs.c.id))).mappings()
+            return [_record(row) for row in rows]
+
+    @override
+    @repeatable
+    async def let_go(self, run_id: str, fence: int) -> None:
+        async with self.database.write() as connection:
+            result = await connection.execute(_fenced(run_id, fence).values(replica=None))
+            if not result.rowcount:
+                await _guard(connection, run_id, fence)
 
     @override
     @repeatable
     async def finish(
-        self, run_id: str, status: RunStatus, error_code: str | None, usage: Usage, identity: Identity
+        self, run_id: str, fence: int, status: RunStatus, error_code: str | None, usage: Usage
     ) -> None:
-        now = utc_now()
         ended = (
-            update_owned(identity, runs)
-            .where(runs.c.id == run_id, runs.c.status == "running")
-            .values(status=status, error_code=error_code, ended_at=now)
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status.in_(sources(status)))
+            .values(
+                status=status,
+                error_code=error_code,
+                ended_at=None if status == "waiting" else utc_now(),
+                holds=None,
+                request=None,
+                caller=None,
+            )
         )
         async with self.database.write() as connection:
             result = await connection.execute(ended)
-            if result.rowcount and usage.requests:
-                await connection.execute(_usage_row(run_id, usage, identity))
+            run = await _load(connection, run_id)
+            if result.rowcount and run is not None:
+                if usage.requests:
+                    await connection.execute(_usage_row(run, usage))
+            elif run is None or (run.fence, run.status) != (fence, status):
+                raise RunFencedError(run_id)
+
+    @override
+    @repeatable
+    async def forget_replica(self, run_ids: Sequence[str], replica: str) -> None:
+        ended = runs.c.status.not_in(("queued", "running"))
+        done = update(runs).where(runs.c.id.in_(run_ids), runs.c.replica == replica, ended)
+        async with self.database.write() as connection:
+            await connection.execute(done.values(replica=None))
+
+    @override
+    @repeatable
+    async def cancel(self, run_id: str, identity: Identity) -> bool:
+        idle = runs.c.status.in_(("queued", "waiting"))
+        ended = update_owned(identity, runs).where(runs.c.id == run_id, idle)
+        ended = ended.values(status="cancelled", ended_at=utc_now(), request=None, caller=None)
+        async with self.database.write() as connection:
+            return bool((await connection.execute(ended)).rowcount)
+
+    @override
+    @repeatable
+    async def ask_to_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
+        asked = update_owned(identity, runs).where(runs.c.id == run_id, runs.c.status == "running")
+        async with self.database.write() as connection:
+            await connection.execute(asked.values(stop=status))
+
+    @override
+    @repeatable
+    async def asked_to_stop(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
+        asked = select(runs.c.id, runs.c.stop)
+        asked = asked.where(runs.c.replica == replica, runs.c.status == "running", runs.c.stop.is_not(None))
+        async with self.database.read() as connection:
+            return [(row.id, row.stop) for row in await connection.execute(asked)]
 
     @override
     @repeatable
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
-        statement = select_owned(identity, runs).where(runs.c.id == run_id)
+        mine = select_owned(identity, runs).where(runs.c.id == run_id)
+        used = [func.sum(usage.c[name]).label(name) for name in _USED]
+        booked = select_owned(identity, usage, *used).where(usage.c.run_id == run_id)
         async with self.database.read() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFoundError(f"No run {run_id}")
-        return _record(row)
+            row = (await connection.execute(mine)).mappings().one_or_none()
+            if row is None:
+                raise NotFoundError(f"No run {run_id}")
+            amounts = (await connection.execute(booked)).mappings().one()
+        return _record(row, Usage(**{name: int(amounts[name] or 0) for name in _USED}))
 
     @override
     @repeatable
     async def of_thread(
-        self, thread_id: str, identity: Identity, *, active: bool, limit: int
+        self, thread_id: str, identity: Identity, *, status: frozenset[RunStatus] | None, limit: int
     ) -> Sequence[RunRecord]:
         statement = select_owned(identity, runs).where(runs.c.thread_id == thread_id)
-        if active:
-            statement = statement.where(runs.c.status == "running")
+        if status is not None:
+            statement = statement.where(runs.c.status.in_(status))
         newest = statement.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         async with self.database.read() as connection:
             return [_record(row) for row in (await connection.execute(newest)).mappings()]
 
     @override
     @repeatable
-    async def interrupt_abandoned(self) -> int:
-        # Nobody asks here: it is the process's own housekeeping, over everybody's rows.
-        statement = (
-            update(runs).where(runs.c.status == "running").values(status="interrupted", ended_at=utc_now())
-        )
-        async with self.database.write() as connection:
-            return (await connection.execute(statement)).rowcount
+    async def of_replica(self, replica: str) -> Sequence[str]:
+        statement = select(runs.c.id).where(runs.c.replica == replica)
+        async with self.database.read() as connection:
+            return (await connection.execute(statement)).scalars().all()
+
+    @override
+    @repeatable
+    async def orphans(self, limit: int) -> Sequence[RunRecord]:
+        holder = runs.alias("holder")
+        free = ~select(holder.c.id).where(holder.c.holds == runs.c.queue).correlate(runs).exists()
+        noted = or_(runs.c.queue.is_not(None), runs.c.created_at < utc_now() - _OLD)
+        # Not sorted there: some planners would rather walk through all runs in order than sort the few.
+        alone = select(runs).where(runs.c.status == "running", runs.c.replica.is_(None), noted).limit(limit)
+        next_ones = select(runs).where(runs.c.status == "queued", free).limit(limit)
+        async with self.database.read() as connection:
+            found = [
+                _record(row)
+                for statement in (alone, next_ones)
+                for row in (await connection.execute(statement)).mappings()
+            ]
+        return sorted(found, key=lambda run: (run.created_at, run.id))
 
 
-def _usage_row(run_id: str, used: Usage, identity: Identity) -> Any:
+_USED = ("requests", "input_tokens", "output_tokens")
+_KEPT = ("operation", "created_at", "replica", "fence", "attempt", "request", "caller", "began_after")
+
+
+def _values(run: RunRecord) -> dict[str, Any]:
+    kept = {name: getattr(run, name) for name in _KEPT}
+    return {"id": run.id, "thread_id": run.thread_id, "queue": run.queue, **kept}
+
+
+async def _kept(connection: AsyncConnection, run: RunRecord) -> bool:
+    """Whether the run is there already, because a commit took place of which nobody knew."""
+    mine = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
+    return (await connection.execute(mine)).first() is not None
+
+
+async def _check_queue(connection: AsyncConnection, queue: str) -> None:
+    others = select(runs.c.status).where(runs.c.queue == queue, runs.c.status.in_(("queued", "waiting")))
+    statuses = set((await connection.execute(others)).scalars())
+    if "queued" in statuses:
+        raise ThreadBusyError(queue)
+    if "waiting" in statuses:
+        answered = update(runs).where(runs.c.queue == queue, runs.c.status == "waiting")
+        await connection.execute(answered.values(status="completed", ended_at=utc_now()))
+
+
+async def _guard(connection: AsyncConnection, run_id: str, fence: int) -> None:
+    mine = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
+    # Shared, because the items of a run may be written at the same time; whoever takes it over waits for them.
+    if (await connection.execute(mine.with_for_update(read=True))).first() is None:
+        raise RunFencedError(run_id)
+
+
+def _fenced(run_id: str, fence: int) -> Update:
+    return update(runs).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
+
+
+def _next_owner(replica: str) -> dict[str, Any]:
+    return {"replica": replica, "fence": runs.c.fence + 1, "attempt": runs.c.attempt + 1}
+
+
+async def _load(connection: AsyncConnection, run_id: str) -> RunRecord | None:
+    row = (await connection.execute(select(runs).where(runs.c.id == run_id))).mappings().one_or_none()
+    return None if row is None else _record(row)
+
+
+def _usage_row(run: RunRecord, used: Usage) -> Any:
     values = {
-        "run_id": run_id,
+        "run_id": run.id,
         "requests": used.requests,
         "input_tokens": used.input_tokens,
         "output_tokens": used.output_tokens,
         "created_at": utc_now(),
     }
-    return insert_owned(identity, usage, values)
+    return insert_owned(run.identity, usage, values)
 
 
-def _record(row: RowMapping) -> RunRecord:
-    return RunRecord(
-        id=row["id"],
-        thread_id=row["thread_id"],
-        operation=row["operation"],
-        status=row["status"],
-        created_at=row["created_at"],
-        error_code=row["error_code"],
-        ended_at=row["ended_at"],
-    )
+def _record(row: RowMapping, used: Usage | None = None) -> RunRecord:
+    same = ("id", "thread_id", "status", "error_code", "started_at", "ended_at", "stop", *_KEPT)
+    identity = Identity(row["user_id"], tenant=row["tenant"])
+    return RunRecord(identity=identity, usage=used, **{name: row[name] for name in same})

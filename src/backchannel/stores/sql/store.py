@@ -37,7 +37,7 @@ from backchannel.stores.sql.ownership import (
 )
 from backchannel.stores.sql.rows import item_of, item_values, thread_of, thread_values, whole_thread
 from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries
-from backchannel.stores.sql.tables import attachments, feedback, items, runs, threads
+from backchannel.stores.sql.tables import attachments, feedback, items, run_events, run_logs, runs, threads
 from backchannel.stores.sql.transactions import repeatable, retried
 from backchannel.stores.text import json_of
 from backchannel.stores.times import to_utc, utc_now
@@ -159,6 +159,9 @@ class SqlStore(Store[object]):
             await connection.execute(
                 delete_owned(identity, attachments).where(attachments.c.thread_id == thread_id)
             )
+            mine = select_owned(identity, runs, runs.c.id).where(runs.c.thread_id == thread_id)
+            for table in (run_events, run_logs):
+                await connection.execute(delete_owned(identity, table).where(table.c.run_id.in_(mine)))
             await connection.execute(delete_owned(identity, runs).where(runs.c.thread_id == thread_id))
             await connection.execute(delete_owned(identity, threads).where(threads.c.id == thread_id))
 

@@ -6,6 +6,7 @@ Every table carries its owner, `(tenant, user)`, so that ownership is one condit
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -107,8 +108,83 @@ runs = Table(
     Column("error_code", Exact(60)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("ended_at", UtcDateTime()),
+    Column("started_at", UtcDateTime()),
+    # What is needed to answer again: the request and who sent it, as JSON. None once the run has ended.
+    Column("request", LongText),
+    Column("caller", LongText),
+    # The newest item of the thread when the answer began; what comes after it is the run's own.
+    Column("began_after", ITEM_ID),
+    # The queue that the run waits in: a digest of owner and thread. Unique in `holds`, so that of all runs of a
+    # thread, on all replicas, one at a time goes on.
+    Column("queue", Exact(64)),
+    Column("holds", Exact(64)),
+    Column("replica", ID),
+    Column("fence", BigId, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    # How the run shall end, once somebody asked for that.
+    Column("stop", Exact(20)),
+    UniqueConstraint("holds"),
     Index(None, "thread_id", "created_at", "id"),
     Index(None, "status"),
+    Index(None, "queue", "status"),
+    Index(None, "replica"),
+    Index(None, "tenant", "user_id"),
+    Index(None, "created_at"),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", ID, primary_key=True),
+    # Where the process runs, so that another one there can see whether it still does.
+    Column("host", Exact(255), nullable=False),
+    Column("pid", BigId, nullable=False),
+    # Counted up by the living. Compared with itself only: no clock of one machine is compared with another's.
+    Column("beat", BigId, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime(), nullable=False),
+)
+
+run_logs = Table(
+    "run_logs",
+    metadata,
+    Column("run_id", ID, primary_key=True),
+    *owner_columns(),
+    # Of the one process that may write.
+    Column("fence", BigId, nullable=False),
+    Column("last_seq", BigId, nullable=False, server_default="0"),
+    Column("ended_at", UtcDateTime()),
+    Index(None, "tenant", "user_id"),
+    Index(None, "ended_at"),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", ID, nullable=False),
+    # Of the first event; text deltas that were written together are one row.
+    Column("seq", BigId, nullable=False),
+    *owner_columns(),
+    Column("head", LongText, nullable=False),
+    Column("text", LongText),
+    # Where each delta ends in `text`, in characters, as decimal numbers with commas.
+    Column("ends", LongText),
+    Column("plain", Boolean, nullable=False),
+    PrimaryKeyConstraint("run_id", "seq"),
+    Index(None, "tenant", "user_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    # A digest of the caller and their Idempotency-Key.
+    Column("id", Exact(64), primary_key=True),
+    *owner_columns(),
+    # A digest of the request that the key was used for.
+    Column("request", Exact(64), nullable=False),
+    Column("run_id", ID),
+    # The answer of an op that makes no run, as it was sent.
+    Column("response", LongText),
+    Column("created_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id"),
     Index(None, "created_at"),
 )
@@ -125,6 +201,7 @@ usage = Table(
     Column("created_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id", "created_at"),
     Index(None, "created_at"),
+    Index(None, "run_id"),
 )
 
 search_entries = Table(

@@ -32,8 +32,7 @@ class PoolOptions:
         overflow: Further ones opened under load and closed after it.
         timeout: Seconds that a caller waits for a free one before it is told that the server is busy.
         recycle: Seconds after which a connection is replaced when it is next used; -1 never.
-        pre_ping: Whether a connection is asked for a sign of life before each use, which finds out those that a
-            restart of the database or a firewall has ended.
+        pre_ping: Whether a connection that was idle is asked for a sign of life before it is used; see `pinging`.
         statement_timeout: Seconds that one statement may take; on SQLite, that it may wait for another writer.
     """
 
@@ -51,7 +50,6 @@ class PoolOptions:
             "max_overflow": self.overflow,
             "pool_timeout": self.timeout,
             "pool_recycle": self.recycle,
-            "pool_pre_ping": self.pre_ping,
         }
 
 
@@ -61,12 +59,14 @@ class Dialect(ABC):
     Attributes:
         name: As SQLAlchemy calls it.
         scheme: How a URL of it begins, for messages.
+        served: Whether a server keeps it, which may end connections.
         read_options: Execution options of connections that only read.
         write_options: Execution options of connections that write.
     """
 
     name: ClassVar[str]
     scheme: ClassVar[str]
+    served: ClassVar[bool] = True
     read_options: ClassVar[Mapping[str, Any]] = {}
     write_options: ClassVar[Mapping[str, Any]] = {}
 
@@ -89,6 +89,11 @@ class Dialect(ABC):
         Args:
             hurried: Whether statements have a time limit. Those of a migration have none.
         """
+
+    def in_memory(self, url: URL) -> bool:
+        """Whether what a URL names lives in this process's memory, in one connection. Does not, for most."""
+        del url
+        return False
 
     def prepare(self, engine: Engine) -> None:
         """Add what has to be done for every connection. Nothing, for most."""

@@ -2,14 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, override
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, Update
+from sqlalchemy import ColumnClause, ColumnElement, Executable, Select, Table, TableClause, Update
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.stores.sql.dialects.base import Dialect
+
+
+@cache
+def _excluded(columns: tuple[str, ...]) -> TableClause:
+    """The row that was not inserted. A statement's own `excluded` is made anew each time, which takes longer than all
+    the rest of it."""
+    named: list[ColumnClause[Any]] = [sql_column(name) for name in columns]
+    return sql_table("excluded", *named)
 
 
 class OnConflict(Dialect):
@@ -32,7 +43,8 @@ class OnConflict(Dialect):
         statement = self.insert(table).values(values)
         if not change:
             return statement.on_conflict_do_nothing(index_elements=list(key))
-        changes = {column: statement.excluded[column] for column in change}
+        excluded = _excluded(tuple(change))
+        changes = {column: excluded.c[column] for column in change}
         return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
 
     @override

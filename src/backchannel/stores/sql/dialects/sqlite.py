@@ -13,10 +13,11 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from backchannel.stores.sql.dialects.base import LOCK_SECONDS, Match, PoolOptions
 from backchannel.stores.sql.dialects.on_conflict import OnConflict
+from backchannel.stores.sql.dialects.sqlite_connection import connect
 
 _WRITE = "backchannel_write"
 
@@ -29,13 +30,14 @@ class Sqlite(OnConflict):
 
     name = "sqlite"
     scheme = "sqlite:///PATH"
+    served = False
     write_options: ClassVar[Mapping[str, Any]] = {_WRITE: True}
 
     @override
     def url(self, given: URL) -> URL:
         if given.host:
             raise ValueError(f"a file needs three slashes: sqlite:///{given.host}…")
-        if not _in_memory(given):
+        if not self.in_memory(given):
             Path(given.database or "").parent.mkdir(parents=True, exist_ok=True)
         return given.set(drivername="sqlite+aiosqlite")
 
@@ -44,13 +46,19 @@ class Sqlite(OnConflict):
         # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
         patience = pool.statement_timeout if hurried else LOCK_SECONDS
         options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": patience}}
-        if _in_memory(url):
-            return options | {"poolclass": StaticPool}
-        # There is no server whose sign of life could be missing.
-        return options | pool.engine_arguments() | {"pool_pre_ping": False}
+        options |= pool.engine_arguments() | {"poolclass": AsyncAdaptedQueuePool}
+        if self.in_memory(url):
+            # What is in memory is in one connection: whoever wants it waits until it is free.
+            options |= {"pool_size": 1, "max_overflow": 0, "pool_recycle": -1}
+        return options
+
+    @override
+    def in_memory(self, url: URL) -> bool:
+        return not url.database or url.database == ":memory:"
 
     @override
     def prepare(self, engine: Engine) -> None:
+        event.listen(engine, "do_connect", _connect)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
 
@@ -93,8 +101,8 @@ class Sqlite(OnConflict):
         )
 
 
-def _in_memory(url: URL) -> bool:
-    return not url.database or url.database == ":memory:"
+def _connect(dialect: Any, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+    return dialect.dbapi.connect(*arguments, async_creator_fn=connect, **options)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -107,5 +115,6 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    # Those that only read need none: each of their statements sees one consistent state by itself.
+    if connection.get_execution_options().get(_WRITE, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -13,12 +13,16 @@ from backchannel.context import Identity
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import select_owned
 from backchannel.stores.sql.personal.tables import BATCH, beyond, delete_some, giving_way, thread_column
-from backchannel.stores.sql.tables import attachments, items, search_entries, threads
+from backchannel.stores.sql.tables import attachments, items, run_events, run_logs, search_entries, threads
 from backchannel.stores.sql.transactions import repeatable
 from backchannel.stores.times import utc_text
 
 _JSON_TEXT = frozenset({items.c.data, attachments.c.data})
 """Columns of text that hold JSON."""
+
+
+_REPEATS = (search_entries, run_logs, run_events)
+"""Tables that hold nothing of their own."""
 
 
 class PersonalData:
@@ -41,8 +45,8 @@ class PersonalData:
 
     @property
     def exported(self) -> Sequence[str]:
-        """The names of the tables that `export` reads, in its order. The search index is not among them: it only
-        repeats the words of titles and messages."""
+        """The names of the tables that `export` reads, in its order. The search index and the event log are not among
+        them: they only repeat what was said, the latter for some minutes."""
         return [table.name for table in self._exported_tables()]
 
     async def export(self) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
@@ -90,7 +94,7 @@ class PersonalData:
         return found_any
 
     def _exported_tables(self) -> Sequence[Table]:
-        return [table for table in reversed(self._tables) if table is not search_entries]
+        return [table for table in reversed(self._tables) if table not in _REPEATS]
 
     async def _scopes(self, table: Table) -> AsyncGenerator[Sequence[ColumnElement[bool]]]:
         """Conditions that together hold for all rows of the person and each of which an index can serve."""

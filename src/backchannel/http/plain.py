@@ -1,0 +1,160 @@
+"""`POST /api/chatkit/stream`: a message in, its answer as plain events out, for programs that are not ChatKit."""
+
+from typing import Any, Literal
+
+from chatkit.types import (
+    InferenceOptions,
+    ThreadAddUserMessageParams,
+    ThreadCreateParams,
+    ThreadsAddUserMessageReq,
+    ThreadsCreateReq,
+    UserMessageInput,
+    UserMessageTextContent,
+)
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.responses import StreamingResponse
+
+from backchannel.chat.requests import check
+from backchannel.http.caller import Caller
+from backchannel.http.json_body import JsonRoute
+from backchannel.http.services import Services
+from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
+
+_EXAMPLE: dict[str, Any] = {
+    "input": {"type": "user_message", "content": [{"type": "text", "text": "What's due today?"}]}
+}
+_EXAMPLE_ANSWER = """\
+id: run_01:6
+event: conversation.item.updated
+data: {"type":"conversation.item.updated","item_id":"msg_01","delta":{"type":"text","content_index":0,"text":"Two "}}
+
+id: run_01:9
+event: done
+data: {"type":"done","run_id":"run_01","status":"completed"}
+
+: end
+"""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThreadReference(_Strict):
+    """Where the message is said.
+
+    Attributes:
+        id: One of the caller's conversations; `None` for a new one.
+        metadata: For the server's agents, which find it in their context.
+    """
+
+    id: str | None = Field(
+        default=None, min_length=1, description="One of one's own conversations; a new one by default."
+    )
+    metadata: dict[str, Any] = Field(
+        default_factory=dict[str, Any], description="For the server's agents, as the request's metadata."
+    )
+
+
+class MessageText(_Strict):
+    """A piece of what is said."""
+
+    type: Literal["text"]
+    text: str
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if value != "text":
+            raise ValueError('must be "text": only text can be sent here')
+        return value
+
+
+class MessageInput(_Strict):
+    """What is said."""
+
+    type: Literal["user_message"]
+    content: list[MessageText] = Field(min_length=1, description="The message is all of them together.")
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _is_message(cls, value: object) -> object:
+        if value != "user_message":
+            raise ValueError('must be "user_message"; for everything else there is POST /api/chatkit')
+        return value
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _is_list(cls, value: object) -> object:
+        if not isinstance(value, list) or not value:
+            raise ValueError('must be a list with at least one {"type": "text", "text": "…"}')
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+
+class StreamRequest(_Strict):
+    """A message to the assistant."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    thread: ThreadReference | None = None
+    input: MessageInput
+
+    def for_chatkit(self) -> ThreadsCreateReq | ThreadsAddUserMessageReq:
+        """The request that a ChatKit client would send for the same message."""
+        message = UserMessageInput(
+            content=[UserMessageTextContent(text=part.text) for part in self.input.content],
+            attachments=[],
+            inference_options=InferenceOptions(),
+        )
+        thread = self.thread or ThreadReference()
+        if thread.id is None:
+            return ThreadsCreateReq(metadata=thread.metadata, params=ThreadCreateParams(input=message))
+        params = ThreadAddUserMessageParams(input=message, thread_id=thread.id)
+        return ThreadsAddUserMessageReq(metadata=thread.metadata, params=params)
+
+
+class Refusal(BaseModel):
+    """Why a request was refused; it has changed nothing."""
+
+    code: str
+    message: str
+    request_id: str
+    details: Any = None
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": PLAIN_EVENTS,
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE_ANSWER}},
+        "headers": {"X-Run-Id": {"description": "The run that answers.", "schema": {"type": "string"}}},
+    },
+    422: {"description": "A field is missing or wrong; the message says which.", "model": Refusal},
+    "default": {"description": "Refused.", "model": Refusal},
+}
+
+
+def plain_router(services: Services) -> APIRouter:
+    """The plain API's endpoint. Its streams are resumed by `GET /chatkit/runs/{id}/events?format=plain`."""
+    router = APIRouter(tags=["plain"], route_class=JsonRoute)
+
+    @router.post(
+        "/chatkit/stream",
+        response_class=StreamingResponse,
+        responses=_RESPONSES,
+        dependencies=[Depends(check_content_type)],
+        openapi_extra={"parameters": RUN_HEADERS},
+    )
+    async def stream_answer(  # pyright: ignore[reportUnusedFunction]
+        request: Request, message: StreamRequest, caller: Caller
+    ) -> Response:
+        """Say something, in a new conversation or in one of one's own, and follow the answer.
+
+        The answer is made whether or not the connection holds. `GET /api/chatkit/runs/{id}/events?format=plain` goes
+        on where it broke, and so does the same POST with `Last-Event-ID`.
+        """
+        asked = message.for_chatkit()
+        check(asked, max_message_chars=services.settings.max_message_chars)
+        return await run_response(services, request, asked, caller, plain=True)
+
+    return router

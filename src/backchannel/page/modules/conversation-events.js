@@ -1,0 +1,49 @@
+// What each kind of thread event changes in a conversation, which is `this`.
+
+/** Whether a run says that it waits for another one. */
+export function saysThatItWaits(event) {
+  return event.type === "progress_update" && event.icon === "clock";
+}
+
+export const EVENTS = {
+  "thread.created"({ thread }, setThread) {
+    setThread(thread);
+  },
+  "thread.updated"({ thread }, setThread) {
+    setThread(thread);
+  },
+  "thread.item.added"({ item }) {
+    this.items.put(item, true);
+    this.progress = null;
+  },
+  "thread.item.updated"({ item_id: id, update }) {
+    this.items.update(id, update);
+  },
+  "thread.item.done"({ item }) {
+    if (item.type === "user_message") this.pendingText = null;
+    this.items.put(item, false);
+    this.progress = null;
+  },
+  "thread.item.removed"({ item_id: id }) {
+    this.items.remove(id);
+  },
+  "thread.item.replaced"({ item }) {
+    this.items.put(item, false);
+  },
+  stream_options({ stream_options: options }) {
+    this.allowCancel = options?.allow_cancel !== false;
+  },
+  progress_update({ text }) {
+    this.progress = text;
+  },
+  notice(notice) {
+    this.notices = [...this.notices, notice];
+  },
+  client_effect({ name, data }) {
+    document.dispatchEvent(new CustomEvent("backchannel:client-effect", { detail: { name, data: data ?? {} } }));
+  },
+  error({ code, message, allow_retry: canRetry }) {
+    const text = message || "Something went wrong while answering.";
+    this.failure = { message: text, code, canRetry: Boolean(canRetry) };
+  },
+};

@@ -1,0 +1,59 @@
+"""Keys of requests in a SQL database."""
+
+from datetime import datetime
+from typing import override
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+
+from backchannel.context import Identity
+from backchannel.stores.run_store import Attempt, AttemptStore, AttemptTakenError, attempt_id
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
+from backchannel.stores.sql.tables import attempts
+from backchannel.stores.sql.transactions import repeatable
+
+_COLUMNS = ("id", "request", "created_at", "run_id", "response")
+
+
+class SqlAttempts(AttemptStore):
+    """The store of keys. One per process."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @override
+    @repeatable
+    async def load(self, identity: Identity, key: str) -> Attempt | None:
+        mine = select_owned(identity, attempts).where(attempts.c.id == attempt_id(identity, key))
+        async with self.database.read() as connection:
+            row = (await connection.execute(mine)).mappings().one_or_none()
+        return None if row is None else Attempt(**{name: row[name] for name in _COLUMNS})
+
+    @override
+    async def add(self, attempt: Attempt, identity: Identity) -> None:
+        # Not repeated: after a commit of which nobody knows, the key would look taken by somebody else.
+        values = {name: getattr(attempt, name) for name in _COLUMNS}
+        try:
+            async with self.database.write() as connection:
+                await connection.execute(insert_owned(identity, attempts, values))
+        except IntegrityError as error:
+            raise AttemptTakenError(attempt.id) from error
+
+    @override
+    @repeatable
+    async def answer(self, attempt_id: str, response: str | None, identity: Identity) -> None:
+        here = attempts.c.id == attempt_id
+        change = (
+            delete_owned(identity, attempts).where(here)
+            if response is None
+            else update_owned(identity, attempts).where(here).values(response=response)
+        )
+        async with self.database.write() as connection:
+            await connection.execute(change)
+
+    @override
+    @repeatable
+    async def forget_older(self, before: datetime) -> int:
+        async with self.database.write() as connection:
+            return (await connection.execute(delete(attempts).where(attempts.c.created_at < before))).rowcount

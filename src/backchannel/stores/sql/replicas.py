@@ -1,0 +1,60 @@
+"""The processes that share a SQL database's runs. Their rows are nobody's."""
+
+from collections.abc import Sequence
+from typing import override
+
+from sqlalchemy import delete, insert, select, update
+
+from backchannel.stores.run_store import ReplicaRecord, ReplicaStore
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.tables import replicas, runs
+from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.times import utc_now
+
+
+class SqlReplicas(ReplicaStore):
+    """The store of processes. One per process."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @override
+    @repeatable
+    async def join(self, replica: ReplicaRecord) -> None:
+        values = {"id": replica.id, "host": replica.host, "pid": replica.pid, "beat": replica.beat}
+        async with self.database.write() as connection:
+            # Twice, if nobody knows of the first time whether it took place.
+            await connection.execute(delete(replicas).where(replicas.c.id == replica.id))
+            await connection.execute(insert(replicas).values(**values, created_at=utc_now()))
+
+    @override
+    @repeatable
+    async def beat(self, replica: str) -> bool:
+        lives = update(replicas).where(replicas.c.id == replica).values(beat=replicas.c.beat + 1)
+        async with self.database.write() as connection:
+            return bool((await connection.execute(lives)).rowcount)
+
+    @override
+    @repeatable
+    async def all(self) -> Sequence[ReplicaRecord]:
+        async with self.database.read() as connection:
+            rows = (await connection.execute(select(replicas))).mappings().all()
+        return [ReplicaRecord(row["id"], row["host"], row["pid"], row["beat"]) for row in rows]
+
+    @override
+    @repeatable
+    async def remove(self, replica: str, beat: int | None = None) -> bool:
+        gone = delete(replicas).where(replicas.c.id == replica)
+        if beat is not None:
+            gone = gone.where(replicas.c.beat == beat)
+        async with self.database.write() as connection:
+            return bool((await connection.execute(gone)).rowcount)
+
+    @override
+    @repeatable
+    async def lost(self, limit: int) -> Sequence[str]:
+        named = select(runs.c.replica).where(runs.c.replica.is_not(None)).distinct()
+        async with self.database.read() as connection:
+            mentioned = (await connection.execute(named)).scalars().all()
+            living = set((await connection.execute(select(replicas.c.id))).scalars())
+        return [each for each in mentioned if each not in living][:limit]

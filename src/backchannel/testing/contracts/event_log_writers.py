@@ -1,0 +1,138 @@
+"""One writer at a time: who it is, and how numbers go on from one to the next."""
+
+import pytest
+
+from backchannel.event_logs.base import JUMP, EventLog, FencedError, Frame
+from backchannel.ids import new_id
+from backchannel.testing.contracts.event_log_base import (
+    ADA,
+    PATIENCE,
+    EventLogSuite,
+    begun,
+    follow,
+    in_place,
+    numbers,
+    read,
+    read_past,
+    read_until,
+    said,
+    say,
+    whole,
+    word,
+)
+
+
+class WritersSuite(EventLogSuite):
+    """Beginning, going on, and letting go."""
+
+    async def test_who_does_not_write_a_run_changes_nothing(self, event_log: EventLog):
+        run_id = new_id("run")
+        event_log.append(run_id, said(1))
+        await event_log.flush(run_id)
+        await event_log.end(run_id)
+        await event_log.release(run_id)
+        with pytest.raises(LookupError):
+            await event_log.read(run_id, 0, wait=PATIENCE)
+
+    async def test_beginning_again_with_the_same_fence_goes_on(
+        self, event_log: EventLog, another_log: EventLog
+    ):
+        run_id = await begun(event_log)
+        await event_log.begin(run_id, ADA, fence=1)
+        event_log.append(run_id, word(1))
+        event_log.append(run_id, whole(2))
+        await event_log.begin(run_id, ADA, fence=1)
+        await say(event_log, run_id, [3, 4])
+        assert await event_log.begin(run_id, ADA, fence=1) == 4
+        await say(event_log, run_id, [5])
+        for log in (event_log, another_log):
+            assert in_place((await read(log, run_id)).frames) == [1, 2, 3, 4, 5]
+
+    async def test_beginning_again_after_a_crash_jumps_once(self, event_log: EventLog, another_log: EventLog):
+        run_id = await begun(event_log)
+        await say(event_log, run_id, [1])
+        await event_log.release(run_id)
+        for number in (2, 3):
+            await another_log.begin(run_id, ADA, fence=2, after_crash=True)
+            another_log.append(run_id, whole(number))
+        await another_log.end(run_id)
+        for log in (event_log, another_log):
+            frames = await follow(log, run_id, 1)
+            assert numbers(frames) == [2, 3]
+            assert [frame.seq % JUMP for frame in frames] in ([1, 2], [1, 1])
+
+    async def test_a_smaller_fence_is_refused(self, event_log: EventLog, another_log: EventLog):
+        run_id = await begun(event_log, fence=5)
+        await say(event_log, run_id, [1])
+        for log in (another_log, event_log):
+            with pytest.raises(FencedError):
+                await log.begin(run_id, ADA, fence=4)
+        await say(event_log, run_id, [2])
+        assert in_place((await read(another_log, run_id)).frames) == [1, 2]
+
+    @pytest.mark.parametrize("fence", [0, 1])
+    async def test_after_a_release_the_next_writer_goes_on(
+        self, event_log: EventLog, another_log: EventLog, fence: int
+    ):
+        run_id = await begun(event_log, fence=fence)
+        for number in (1, 2, 3, 4):
+            event_log.append(run_id, said(number))
+        assert await event_log.release(run_id)
+        assert await another_log.begin(run_id, ADA, fence=fence + 1) == 4
+        await say(another_log, run_id, [5, 6])
+        assert await another_log.release(run_id)
+        assert await event_log.begin(run_id, ADA, fence=fence + 2) == 6
+        await say(event_log, run_id, [7])
+        await event_log.end(run_id)
+        for log in (event_log, another_log):
+            for after in range(8):
+                frames = await read_until(log, run_id, 7, after) if after < 7 else []
+                assert in_place(frames) == list(range(after + 1, 8))
+
+    async def test_who_has_released_a_run_writes_it_no_more(self, event_log: EventLog, another_log: EventLog):
+        run_id = await begun(event_log)
+        await say(event_log, run_id, [1])
+        await event_log.release(run_id)
+        event_log.append(run_id, word(98))
+        event_log.append(run_id, whole(99))
+        await event_log.flush(run_id)
+        await event_log.end(run_id)
+        await event_log.release(run_id)
+        for log in (event_log, another_log):
+            batch = await read_past(log, run_id)
+            assert (in_place(batch.frames), batch.ended) == ([1], False)
+
+    async def test_numbers_jump_after_a_crash(self, event_log: EventLog, another_log: EventLog):
+        run_id = await begun(event_log)
+        await say(event_log, run_id, [1, 2, 3])
+        assert await another_log.begin(run_id, ADA, fence=2, after_crash=True) == 3
+        await say(another_log, run_id, [4, 5])
+        # This one dies before it has said anything, and what it has shown must not get its numbers again.
+        assert await event_log.begin(run_id, ADA, fence=3, after_crash=True) == JUMP + 2
+        assert await another_log.begin(run_id, ADA, fence=4, after_crash=True) == JUMP + 2
+        await say(another_log, run_id, [7], whole)
+        frames: list[Frame] = []
+        while numbers(frames)[-1:] != [7]:
+            batch = await read(event_log, run_id, frames[-1].seq if frames else 0)
+            frames += batch.frames
+        assert numbers(frames) == [1, 2, 3, 4, 5, 7]
+        assert frames[-2].seq == JUMP + 2
+        assert frames[-1].seq == 3 * JUMP + 1
+
+    async def test_a_log_that_nobody_knows_can_begin_after_a_crash(self, event_log: EventLog):
+        run_id = new_id("run")
+        assert await event_log.begin(run_id, ADA, fence=3, after_crash=True) == 0
+        await say(event_log, run_id, [1], whole)
+        assert list((await read(event_log, run_id)).frames) == [Frame(JUMP + 1, whole(1))]
+        assert list((await read(event_log, run_id, 40)).frames) == [Frame(JUMP + 1, whole(1))]
+
+    async def test_a_larger_fence_takes_over_in_the_same_process(
+        self, event_log: EventLog, another_log: EventLog
+    ):
+        run_id = await begun(event_log)
+        await say(event_log, run_id, [1, 2, 3])
+        assert await event_log.begin(run_id, ADA, fence=2) == 3
+        await say(event_log, run_id, [4, 5])
+        await event_log.end(run_id)
+        for log in (event_log, another_log):
+            assert in_place(await read_until(log, run_id, 5)) == [1, 2, 3, 4, 5]

@@ -1,0 +1,113 @@
+"""Servers of the browser tests: real processes, with the offline model and a database of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from held_server import CALLS_FILE, PAUSE_FILE
+
+START_SECONDS = 90
+STOP_SECONDS = 15
+
+
+class Server:
+    """`backchannel serve` at an address that stays the same when it is started again.
+
+    Args:
+        folder: For its database and its log.
+        settings: `BACKCHANNEL_…`, by their names without that, in lower case.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._folder = folder
+        self._log = folder / "server.log"
+        self._pause = folder / "first-word-to-hold-back"
+        self._calls = folder / "model-calls"
+        self._environment = _environment() | {
+            PAUSE_FILE: str(self._pause),
+            CALLS_FILE: str(self._calls),
+            **{f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_on()
+        self.stop()
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        command = [sys.executable, str(Path(__file__).with_name("held_server.py"))]
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, "serve", "--port", str(self.port)],
+                cwd=self._folder,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with urlopen(f"{self.url}/health/ready", timeout=2) as response:
+                    if response.status == 200:
+                        return
+            except (URLError, OSError):
+                time.sleep(0.1)
+        self.stop()
+        said = self._log.read_text(errors="replace")[-4000:]
+        pytest.fail(f"The server did not become ready. Its output:\n{said}")
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """End it with a signal, and wait for its end."""
+        if self._process is None:
+            return
+        self._process.send_signal(by)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def hold_before_word(self, number: int) -> None:
+        """Hold answers back from their word `number` on, counted from 0, until `go_on`."""
+        # In one step: the server must never read half of it.
+        written = self._pause.with_suffix(".new")
+        written.write_text(str(number))
+        written.replace(self._pause)
+
+    def go_on(self) -> None:
+        """Hold nothing back any more."""
+        self._pause.unlink(missing_ok=True)
+
+    def model_calls(self) -> int:
+        """How many calls of the model are open."""
+        return int(self._calls.read_text()) if self._calls.exists() else 0
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _environment() -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
+    }
+    return kept | {"BACKCHANNEL_MODEL": "offline"}

@@ -1,0 +1,417 @@
+"""Event logs with one fault each, as careless authors make them, and the tests that must find it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from backchannel.event_logs.base import Batch, Event, Frame
+from backchannel.event_logs.durable import DurableEventLog
+from backchannel.event_logs.storage import Begun, Page
+from backchannel.event_logs.tape import Strip
+from backchannel.stores.text import storable
+from contracts.event_log_storage import Kept, Server, SharedStorage
+
+BROKEN: list[tuple[type["Sound"], str]] = []
+"""Every broken log with each test that must fail with it."""
+
+
+class Sound:
+    """Not broken: makes the logs of processes that share a server."""
+
+    storage: type[SharedStorage] = SharedStorage
+    log: type[DurableEventLog] = DurableEventLog
+
+    def make(self, server: Server, *, retention: float = 60, linger: float = 5) -> DurableEventLog:
+        return self.log(self.storage(server, retention=retention), linger=min(linger, retention))
+
+
+def breaks[T: type](*tests: str) -> Callable[[T], T]:
+    """Enter a log, or the storage of one, in the table with the tests that must fail with it."""
+
+    def enter(broken: T) -> T:
+        part = "storage" if issubclass(broken, SharedStorage) else "log"
+        maker = type(broken.__name__, (Sound,), {part: broken})
+        BROKEN.extend((maker, f"test_{test}") for test in tests)
+        return broken
+
+    return enter
+
+
+class Retold(DurableEventLog):
+    """Not broken: lets subclasses change whatever readers are told."""
+
+    def retold(self, batch: Batch, after: int) -> Batch:
+        return batch
+
+    async def read(self, run_id, after, *, wait):
+        return self.retold(await super().read(run_id, after, wait=wait), after)
+
+
+# What readers are told
+
+
+@breaks("events_are_numbered_from_1", "a_reader_starts_anywhere")
+class CountsFromZero(Retold):
+    def retold(self, batch, after):
+        return replace(batch, frames=[Frame(frame.seq - 1, frame.event) for frame in batch.frames])
+
+
+@breaks("events_come_back_as_they_were_appended", "only_text_of_the_same_part_is_joined")
+class ForgetsWhatIsPlain(Retold):
+    def retold(self, batch, after):
+        frames = [Frame(frame.seq, replace(frame.event, plain=False)) for frame in batch.frames]
+        return replace(batch, frames=frames)
+
+
+@breaks("events_come_back_as_they_were_appended")
+class CutsNul(SharedStorage):
+    def written(self, portion):
+        strips = [
+            replace(strip, text=strip.text and strip.text.replace("\0", "")) for strip in portion.strips
+        ]
+        return super().written(replace(portion, strips=strips))
+
+
+@breaks("half_characters_come_back_as_the_same_bytes", "a_character_cut_in_two_is_two_deltas")
+class MakesTextValid(SharedStorage):
+    """Replaces half characters, and two halves by what they are together."""
+
+    def written(self, portion):
+        strips = [
+            strip if strip.text is None else replace(strip, text=storable(strip.text))
+            for strip in portion.strips
+        ]
+        return super().written(replace(portion, strips=strips))
+
+
+@breaks("a_reader_starts_anywhere", "a_reader_waits_no_longer_than_it_is_willing_to")
+class TellsTheLastOneAgain(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        return await super().read(run_id, after - 1, wait=wait)
+
+
+@breaks("a_reader_starts_between_joined_deltas")
+class SkipsJoinedDeltas(SharedStorage):
+    """Takes the number of a row for that of everything in it."""
+
+    def after(self, log: Kept, seq: int) -> Page:
+        return Page([strip for strip in log.strips if strip.first > seq], log.last, log.ended)
+
+
+@breaks("only_text_of_the_same_part_is_joined")
+class JoinsEverything(SharedStorage):
+    def after(self, log: Kept, seq: int) -> Page:
+        page = super().after(log, seq)
+        return Page([replace(strip, head=log.strips[0].head) for strip in page.strips], page.last, page.ended)
+
+
+@breaks("runs_do_not_mix")
+class TakesOneRunForAnother(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        return await super().read(next(iter(self._lives), run_id), after, wait=wait)
+
+
+@breaks("a_batch_does_not_change_afterwards")
+class HandsOutItsOwnList(DurableEventLog):
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.frames: list[Frame] = []
+
+    def append(self, run_id: str, event: Event) -> None:
+        super().append(run_id, event)
+        self.frames.append(Frame(len(self.frames) + 1, event))
+
+    async def read(self, run_id, after, *, wait):
+        return Batch(self.frames, (await super().read(run_id, after, wait=wait)).ended)
+
+
+@breaks("text_is_shown_at_once")
+class ShowsTextLater(DurableEventLog):
+    def append(self, run_id: str, event: Event) -> None:
+        asyncio.get_running_loop().call_later(0.05, super().append, run_id, event)
+
+
+@breaks("a_long_run_is_read_in_full")
+class ReadsOnePage(SharedStorage):
+    def after(self, log: Kept, seq: int) -> Page:
+        page = super().after(log, seq)
+        return Page(page.strips[:500], page.last, page.ended)
+
+
+@breaks("what_was_said_together_is_kept_in_order", "a_long_run_is_read_in_full")
+class WritesFromTheEnd(SharedStorage):
+    def written(self, portion):
+        return super().written(replace(portion, strips=portion.strips[::-1]))
+
+
+# Waiting
+
+
+@breaks(
+    "text_wakes_every_reader",
+    "a_whole_event_wakes_every_reader",
+    "the_end_wakes_every_reader",
+    "readers_elsewhere_are_told_of_an_end_after_a_take_over",
+    "a_reader_of_another_process_is_dismissed_there",
+)
+class WakesNobody(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        batch = await super().read(run_id, after, wait=0)
+        if batch.frames or batch.ended or batch.released or not wait:
+            return batch
+        await asyncio.sleep(wait)
+        return await super().read(run_id, after, wait=0)
+
+
+@breaks("a_reader_waits_no_longer_than_it_is_willing_to")
+class WaitsForSomething(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        return await super().read(run_id, after, wait=60)
+
+
+@breaks("a_reader_with_nothing_to_read_waits")
+class NeverWaits(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        return await super().read(run_id, after, wait=0)
+
+
+@breaks("readers_at_different_places_are_woken")
+class FollowsFromTheFirstReader(SharedStorage):
+    """What is followed begins where its first reader is, though another one is behind."""
+
+    async def page(self, run_id: str, after: int) -> Page:
+        page = await super().page(run_id, after)
+        return page if page.strips else Page((), after, page.ended)
+
+
+@breaks("a_reader_that_goes_away_disturbs_nobody")
+class EndsWithItsReader(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        try:
+            return await super().read(run_id, after, wait=wait)
+        except asyncio.CancelledError:
+            live = self._lives[run_id]
+            live.ended = True
+            live.wake()
+            raise
+
+
+@breaks(
+    "dismissed_readers_go_elsewhere",
+    "a_reader_of_another_process_is_dismissed_there",
+    "closing_the_log_wakes_every_reader",
+)
+class LeavesReadersWaiting(DurableEventLog):
+    def _wake_all(self) -> None:
+        pass
+
+
+@breaks("dismissed_readers_go_elsewhere")
+class SendsEverybodyAway(Retold):
+    def retold(self, batch, after):
+        return replace(batch, released=self._dismissed)
+
+
+@breaks("closing_the_log_keeps_what_was_said")
+class ClosesCarelessly(DurableEventLog):
+    async def aclose(self) -> None:
+        self._flusher._unsettled.clear()
+        await super().aclose()
+
+
+@breaks("the_log_says_that_it_is_well")
+class IsNotWell(SharedStorage):
+    async def check(self) -> None:
+        raise ConnectionError
+
+
+@breaks("a_stalled_reader_costs_little_and_catches_up")
+class KeepsQueues(DurableEventLog):
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.queue: list[Frame] = []
+
+    def append(self, run_id: str, event: Event) -> None:
+        super().append(run_id, event)
+        self.queue.append(Frame(len(self.queue), Event(event.head, event.text)))
+
+
+# The end
+
+
+@breaks("an_unknown_run_is_a_lookup_error", "who_does_not_write_a_run_changes_nothing")
+class KnowsEveryRun(SharedStorage):
+    async def page(self, run_id: str, after: int) -> Page:
+        self.server.logs.setdefault(run_id, Kept(0))
+        return await super().page(run_id, after)
+
+
+@breaks("an_ended_run_can_be_read_again_and_again")
+class ForgetsWhatWasRead(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        batch = await super().read(run_id, after, wait=wait)
+        if batch.ended:
+            self._storage.server.logs.pop(run_id, None)
+            self._lives.pop(run_id, None)
+        return batch
+
+
+@breaks("the_end_comes_with_all_that_was_said")
+class CutsTheEnd(Retold):
+    def retold(self, batch, after):
+        return replace(batch, frames=batch.frames[:1])
+
+
+@breaks("nothing_comes_after_the_end")
+class AppendsAfterTheEnd(DurableEventLog):
+    def append(self, run_id: str, event: Event) -> None:
+        super().append(run_id, event)
+        if self._lives[run_id].ended:
+            self._lives[run_id].tape.append(event)
+
+
+@breaks("an_ended_run_expires_and_a_running_one_does_not")
+class ForgetsNothing(SharedStorage):
+    def expired(self, log: Kept) -> bool:
+        return False
+
+
+@breaks("a_reader_that_waits_at_the_end_is_told_before_it_expires")
+class ForgetsAtOnce(DurableEventLog):
+    async def end(self, run_id: str) -> None:
+        await super().end(run_id)
+        self._storage.server.logs.pop(run_id)
+        self._lives.pop(run_id)
+
+
+# Writers
+
+
+@breaks("beginning_again_with_the_same_fence_goes_on")
+class BeginsAnew(DurableEventLog):
+    def _goes_on(self, run_id: str, fence: int) -> bool:
+        return False
+
+
+@breaks("beginning_again_after_a_crash_jumps_once")
+class JumpsAndGoesOn(DurableEventLog):
+    """The storage jumps again, and the writer does not."""
+
+    async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
+        if run_id in self._written:
+            return (await self._storage.begin(run_id, identity, fence=fence, after_crash=after_crash)).last
+        return await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
+
+
+@breaks("a_writer_that_was_refused_can_take_over_again")
+class NeverForgives(DurableEventLog):
+    async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
+        refused = dict(self._fenced)
+        last = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
+        self._fenced = refused
+        return last
+
+
+@breaks("a_smaller_fence_is_refused", "of_writers_that_begin_together_one_writes")
+class LetsTheLastOneWrite(SharedStorage):
+    def begun(self, run_id: str, fence: int, after_crash: bool) -> Begun:
+        self.server.logs.setdefault(run_id, Kept(fence)).fence = 0
+        return super().begun(run_id, fence, after_crash)
+
+
+@breaks("after_a_release_the_next_writer_goes_on", "a_run_is_handed_on_again_and_again")
+class ReleasesWithoutKeeping(DurableEventLog):
+    async def release(self, run_id: str) -> bool:
+        if (live := self._written.get(run_id)) is not None:
+            self._stop_writing(live)
+            self._drop(live)
+        return True
+
+
+@breaks("who_has_released_a_run_writes_it_no_more")
+class NeverLetsGo(DurableEventLog):
+    async def release(self, run_id: str) -> bool:
+        await self.flush(run_id)
+        return True
+
+
+@breaks(
+    "numbers_jump_after_a_crash",
+    "a_log_that_nobody_knows_can_begin_after_a_crash",
+    "readers_follow_a_run_across_a_crash",
+)
+class NeverJumps(SharedStorage):
+    def begun(self, run_id: str, fence: int, after_crash: bool) -> Begun:
+        return super().begun(run_id, fence, after_crash=False)
+
+
+@breaks("a_larger_fence_takes_over_in_the_same_process", "after_a_release_the_next_writer_goes_on")
+class TellsOnlyWhatItWrote(DurableEventLog):
+    async def read(self, run_id, after, *, wait):
+        live = self._lives.get(run_id)
+        return await super().read(run_id, max(after, live.tape.start) if live else after, wait=wait)
+
+
+# Sharing
+
+
+@breaks("a_run_is_followed_from_elsewhere_while_it_goes_on")
+class TellsTheNewestOnly(SharedStorage):
+    def found(self, after):
+        return {
+            run_id: page and Page(page.strips[-1:], page.last, page.ended)
+            for run_id, page in super().found(after).items()
+        }
+
+
+@breaks("what_is_kept_can_be_read_elsewhere")
+class FlushesNothing(DurableEventLog):
+    async def flush(self, run_id: str) -> None:
+        pass
+
+
+@breaks("whole_events_are_shown_once_they_are_kept")
+class ShowsEverythingAtOnce(DurableEventLog):
+    async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
+        last = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
+        self._written[run_id].revealed = True
+        return last
+
+
+@breaks(
+    "a_stale_writer_is_refused",
+    "a_stale_writer_cannot_end_a_run",
+    "a_stale_writer_that_lets_go_changes_nothing",
+    "a_stale_writer_is_never_seen_though_both_write_in_turns",
+)
+class LetsEverybodyWrite(SharedStorage):
+    def written(self, portion):
+        log = self.server.logs[portion.run_id]
+        mine = replace(portion, fence=log.fence, base=portion.start)
+        strips: list[Strip] = list(portion.strips)
+        log.last = min(log.last, portion.base)
+        return super().written(replace(mine, strips=strips))
+
+
+# Replay and live
+
+
+@breaks("replay_and_live_meet_without_gap_or_repetition")
+class LooksAndThenWaits(DurableEventLog):
+    async def _more(self, live, seconds):
+        await asyncio.sleep(0.01)
+        return await super()._more(live, seconds)
+
+
+@breaks("nothing_falls_between_replay_and_live")
+class FollowsFromNowOn(DurableEventLog):
+    """What is followed begins with what comes next, not with what comes after the past that was read."""
+
+    async def _more(self, live, seconds):
+        log = self._storage.server.logs[live.run_id]
+        for _ in range(60):
+            if log.last > live.tape.last:
+                break
+            await asyncio.sleep(0.005)
+        live.tape.jump(max(live.tape.last, log.last))
+        return await super()._more(live, seconds)

@@ -1,0 +1,220 @@
+"""`kill -9` at every point of a turn at which it can leave something else behind (`backchannel.faultpoints`).
+
+Somebody talks with a replica that dies at one of the points. Their client then goes on with another replica, or with
+the same one after it was started again. What must hold, wherever it died:
+
+- every message that was accepted is answered, once, and in order; none is there twice;
+- a tool without a key never runs twice, an idempotent one runs at least once and with one key only;
+- what models and tools had done and was kept is not asked for again;
+- what the client was told, over all its connections, is what is kept;
+- nothing is stuck: no run goes on, and the thread's next message is answered.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from backchannel.faultpoints import POINTS
+from faults.cluster import Cluster, Replica, running
+from faults.model_server import ModelServer, whole
+from faults.talker import UNKNOWN, Person, texts
+
+pytestmark = pytest.mark.row("H1", "C4", "C6", "H7")
+
+SECONDS = 90
+"""For one conversation, beside others."""
+AT_ONCE = 4
+"""How many are held at the same time."""
+LAST_STEPS_SECONDS = 3
+"""For the points that come after the last answer was told."""
+NOTE_CHARACTERS = 8000
+SECOND_TIME = (
+    "request.taken_in",
+    "queue.kept",
+    "queue.claimed",
+    "item.kept",
+    "tool.noted",
+    "tool.done",
+    "run.finished",
+)
+"""Points that leave something else behind when they are reached for the second time."""
+ROUNDS = [("sqlite", 1, POINTS), ("postgresql+redis", 2, SECOND_TIME)]
+"""Kinds of database, how often a point is reached until the process dies, and which points."""
+CASES = [(kind, number, point) for kind, number, points in ROUNDS for point in points]
+HEIRS_POINTS = ("item.kept", "tool.noted", "tool.done", "answer.made", "run.finished")
+"""Points at which a replica dies that goes on with the answer of another dead one."""
+
+type Case = tuple[str | int, ...]
+type Outcomes = Mapping[Case, Exception | None]
+
+
+class Conversation:
+    """What somebody says, how it is answered, and what must have come of it."""
+
+    ANSWERS = (("work", 12), ("held", 12), ("queued0", 4), ("queued1", 4), ("ask", 3))
+    """The messages, and the tokens of their answers."""
+    MODEL_CALLS = 4 + 1 + 1 + 1 + 2
+
+    def __init__(self, cluster: Cluster, ada: Person) -> None:
+        self.cluster = cluster
+        self.ada = ada
+        self.label = ada.user
+
+    async def hold(self) -> None:
+        """Say everything."""
+        ada, label = self.ada, self.label
+        work = await ada.say(
+            f"{label}-work: call record {label}-1 then call record_once {label}-2 then hand off to helper "
+            "then tokens 12"
+        )
+        held = await ada.ask(f"{label}-held: tokens 12 hold {label} at 6", work)
+        waiting = [await ada.ask(f"{label}-queued{number}: tokens 4", work) for number in range(2)]
+        self.cluster.model.gate(label).set()
+        in_turn = [await answer.finish() for answer in (held, *waiting)]
+        asking = await ada.say(f"{label}-ask: call ask_page why then tokens 3", work)
+        self.answers = [work, *in_turn, asking]
+        # If the process died while the tool ran that asks the page, nobody knows whether it was asked.
+        if asking.run["status"] == "waiting":
+            self.answers.append(await (await ada.answer_tool(asking, {"because": 1})).finish())
+
+    async def check(self, *, deaths: int) -> None:
+        """See that everything holds."""
+        ada, label, thread = self.ada, self.label, self.answers[0]
+        said = texts(await ada.sees_what_is_kept(thread))
+        assert len(said) == 2 * len(self.ANSWERS), said
+        for (name, tokens), question, answer in zip(self.ANSWERS, said[::2], said[1::2], strict=True):
+            assert question.startswith(f"{label}-{name}: "), said
+            assert whole(answer, f"{label}-{name}", tokens), said
+        assert [answer.errors for answer in self.answers] == [[]] * len(self.answers)
+        statuses = {run["id"]: run["status"] for run in await ada.runs(thread)}
+        assert statuses == {answer.run_id: "completed" for answer in self.answers}
+        self._check_tools(deaths)
+        # Each death cuts off one call of the model, at most, and that is made again.
+        calls = [call for name, _ in self.ANSWERS for call in self.cluster.model.of(f"{label}-{name}")]
+        assert len(calls) <= self.MODEL_CALLS + deaths, [(call.label, call.step) for call in calls]
+        last = await ada.say(f"{label}-last: say still here", thread)
+        assert texts(await ada.sees_what_is_kept(last))[-1] == "still here "
+        assert await ada.runs(last, active=True) == []
+
+    def _check_tools(self, deaths: int) -> None:
+        label, ledger = self.label, self.cluster.ledger
+        assert len(ledger("record", f"{label}-1")) <= 1
+        once = ledger("record_once", f"{label}-2")
+        assert 1 <= len(once) <= 1 + deaths
+        assert len({line["key"] for line in once}) == 1
+        outputs = list(self.cluster.model.of(f"{label}-work")[-1].outputs.values())
+        assert f"recorded {label}-2 once" in outputs
+        if f"recorded {label}-1" not in outputs:
+            # The process died around it: the model is told that nobody knows whether it ran.
+            assert any(UNKNOWN in output for output in outputs), outputs
+
+
+@asynccontextmanager
+async def talking(
+    kind: str, folder: Path, model: ModelServer, name: str
+) -> AsyncGenerator[tuple[Cluster, Conversation]]:
+    """Replicas that are not started yet, one on SQLite and two elsewhere, and a conversation with the first of them."""
+    async with running(kind, folder / name, model) as cluster:
+        for _ in range(1 if kind == "sqlite" else 2):
+            cluster.replica()
+        async with explained(cluster), Person(cluster.urls, user=name) as ada:
+            yield cluster, Conversation(cluster, ada)
+
+
+@pytest.fixture(scope="module")
+async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What came of a conversation in each case."""
+    folder = tmp_path_factory.mktemp("deaths")
+
+    async def survive(case: Case) -> None:
+        kind, number, point = case
+        name = f"{kind}-{number}-{point}".replace(".", "-")
+        async with talking(kind, folder, model, name) as (cluster, conversation):
+            victim, *others = cluster.replicas
+            await asyncio.gather(
+                victim.start(FAULTS_KILL_AT=f"{point}:{number}"), *(other.start() for other in others)
+            )
+            async with asyncio.TaskGroup() as tasks:
+                talk = tasks.create_task(conversation.hold())
+                await until_dead(victim, talk)
+                if not others:
+                    await victim.start()
+            await conversation.check(deaths=1)
+
+    return await outcomes(CASES, survive)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+async def test_a_conversation_survives_a_death(deaths: Outcomes, case: Case):
+    if (error := deaths[case]) is not None:
+        raise error
+
+
+@pytest.fixture(scope="module")
+async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What came of a conversation whose replica died, as did at one of the points the one that went on with it."""
+    folder = tmp_path_factory.mktemp("heirs")
+
+    async def survive(case: Case) -> None:
+        [point] = case
+        name = f"heir-{point}".replace(".", "-")
+        async with talking("mariadb", folder, model, name) as (cluster, conversation):
+            first, heir = cluster.replicas
+            await asyncio.gather(first.start(FAULTS_KILL_AT="tool.done"), heir.start(FAULTS_KILL_AT=point))
+            async with asyncio.TaskGroup() as tasks:
+                talk = tasks.create_task(conversation.hold())
+                await until_dead(first, talk)
+                await until_dead(heir, talk)
+                await first.start()
+            await conversation.check(deaths=2)
+
+    return await outcomes([(point,) for point in HEIRS_POINTS], survive)
+
+
+@pytest.mark.parametrize("point", HEIRS_POINTS)
+async def test_a_conversation_survives_the_death_of_the_heir_too(deaths_of_heirs: Outcomes, point: str):
+    if (error := deaths_of_heirs[point,]) is not None:
+        raise error
+
+
+async def until_dead(replica: Replica, talk: asyncio.Task[None]) -> None:
+    """Wait until a process has died by itself, while somebody talks."""
+    dying = asyncio.create_task(replica.process.ended(SECONDS))
+    await asyncio.wait((talk, dying), return_when=asyncio.FIRST_COMPLETED)
+    if talk.done():
+        # What went wrong, if something did.
+        await talk
+        await asyncio.wait((dying,), timeout=LAST_STEPS_SECONDS)
+    assert dying.done(), f"{replica.name} never reached the point at which it dies"
+    assert await dying == -9, replica.process.told()[-3000:]
+
+
+async def outcomes(cases: Sequence[Case], survive: Callable[[Case], Awaitable[None]]) -> Outcomes:
+    """Hold a conversation in each case, some at the same time; what went wrong with each."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def outcome(case: Case) -> Exception | None:
+        async with room:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    await survive(case)
+            except Exception as error:
+                return error
+        return None
+
+    results = await asyncio.gather(*map(outcome, cases))
+    return dict(zip(cases, results, strict=True))
+
+
+@asynccontextmanager
+async def explained(cluster: Cluster) -> AsyncGenerator[None]:
+    """Let an error tell what the processes wrote."""
+    try:
+        yield
+    except BaseException as error:
+        for replica in cluster.replicas:
+            error.add_note(f"log of {replica.name}:\n{replica.process.told()[-NOTE_CHARACTERS:]}")
+        raise

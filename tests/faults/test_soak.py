@@ -1,0 +1,20 @@
+"""A short soak (`faults.soak`): people talk with three replicas while one after the other is killed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from faults.processes import within
+from faults.soak import soak
+
+
+@pytest.mark.row("H1", "H2", "C4", "C6")
+@within(120)
+async def test_nothing_is_lost_twice_or_stuck(tmp_path: Path):
+    report = await soak(
+        tmp_path / "soak", seconds=18, people=20, kind="postgresql+redis", kill_every=5, seed=4
+    )
+    assert report.kills >= 2
+    assert report.messages > 60
+    assert report.good, json.dumps(vars(report), indent=2)

@@ -1,0 +1,31 @@
+"""How the page's files are served."""
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+
+from backchannel.http.page import page_routes
+
+pytestmark = pytest.mark.row("H3")
+
+
+@pytest.fixture
+def client() -> httpx2.AsyncClient:
+    app = Starlette(routes=page_routes([]))
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
+
+
+@pytest.mark.parametrize("path", ["/page/modules/chatkit-fetch.js", "/page/styles/base.css", "/"])
+async def test_no_browser_uses_a_file_of_an_older_version(client: httpx2.AsyncClient, path: str) -> None:
+    async with client:
+        assert (await client.get(path)).headers["cache-control"] == "no-cache"
+
+
+async def test_a_file_that_is_still_the_same_is_not_sent_again(client: httpx2.AsyncClient) -> None:
+    async with client:
+        first = await client.get("/page/modules/sse.js")
+        again = await client.get("/page/modules/sse.js", headers={"If-None-Match": first.headers["etag"]})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"
+    assert first.headers["content-type"].startswith("text/javascript")

@@ -1,0 +1,295 @@
+"""A run whose process died goes on elsewhere: nothing is lost, nothing is said twice, no tool runs twice."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from agents import Agent, function_tool
+from agents.models.multi_provider import MultiProvider
+from agents.tool_context import ToolContext
+from chatkit.types import ChatKitReq, StreamingReq
+from pydantic import TypeAdapter
+
+from backchannel.chat.server import AnswerOptions, ChatServer
+from backchannel.context import RequestContext
+from backchannel.event_logs.memory import MemoryEventLog
+from backchannel.runs.maker import MAX_ATTEMPTS
+from backchannel.runs.runs import Runs
+from backchannel.runs.stores import RunStores
+from backchannel.stores.sql.store import SqlStore
+from backchannel.testing import Call, Say, ScriptedModel, user_message
+from backchannel.tools import idempotent
+
+pytestmark = pytest.mark.row("H1", "C4")
+
+type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type Hear = Callable[[str, str], Awaitable[None]]
+type Serve = Callable[[], Runs]
+
+REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
+
+
+def say(message: str) -> StreamingReq:
+    return REQUEST.validate_python({"type": "threads.create", "params": {"input": user_message(message)}})
+
+
+class Ledger:
+    """What the tools did, and a gate at which they wait."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.gate = asyncio.Event()
+        self.waiting = asyncio.Event()
+
+    async def enter(self, what: str) -> None:
+        self.done.append(what)
+        self.waiting.set()
+        await self.gate.wait()
+
+
+@pytest.fixture
+async def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+async def serve(
+    store: SqlStore, stores: RunStores, model: ScriptedModel, ledger: Ledger, events: MemoryEventLog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[Serve]:  # fmt: skip
+    """Another process each time, on the same stores."""
+    monkeypatch.setattr(events, "dismiss", lambda: None)
+
+    @function_tool
+    async def note(value: str) -> str:
+        """Note something."""
+        await ledger.enter(f"note {value}")
+        return "noted"
+
+    @idempotent
+    @function_tool
+    async def note_once(ctx: ToolContext[Any], value: str) -> str:
+        """Note something, once per key."""
+        await ledger.enter(f"once {value}")
+        return "noted once"
+
+    second = Agent(name="Second", model=model, tools=[note, note_once])
+    first = Agent(name="First", model=model, tools=[note, note_once], handoffs=[second])
+    made: list[Runs] = []
+
+    def serve() -> Runs:
+        server = ChatServer(first, store, AnswerOptions(MultiProvider()))
+        made.append(Runs(server, stores))
+        return made[-1]
+
+    yield serve
+    for runs in made:
+        await runs.drain(0)
+
+
+async def die(runs: Runs, run_id: str) -> None:
+    """Leave everything about a run as it is, as a process does that is killed."""
+    run = runs.live.get(run_id)
+    assert run is not None
+    assert run.task is not None
+    run.stop("fenced")
+    await asyncio.wait([run.task], timeout=10)
+
+
+async def take_over(runs: Runs, run_id: str, ann: RequestContext) -> None:
+    former = (await runs.load(run_id, ann.identity)).replica
+    assert await runs.live.take_over([run_id], former) == 1
+
+
+async def texts(store: SqlStore, thread_id: str, ann: RequestContext) -> list[str]:
+    page = await store.load_thread_items(thread_id, None, 100, "asc", ann)
+    spoken = [item for item in page.data if item.type in {"user_message", "assistant_message"}]
+    return ["".join(part.text for part in item.content) for item in spoken]
+
+
+async def test_what_was_being_said_is_taken_back_and_said_again(
+    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+):
+    one, two = serve(), serve()
+    model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two three"))
+    run_id = await one.start(say("count"), ann)
+    await hear(run_id, "one ")
+    await die(one, run_id)
+    await take_over(two, run_id, ann)
+    events = await told(run_id)
+    partial, whole = [event["item"]["id"] for event in events if event["type"] == "thread.item.added"]
+    assert [event["item_id"] for event in events if event["type"] == "thread.item.removed"] == [partial]
+    assert events[-1]["item"]["id"] == whole
+    record = await two.load(run_id, ann.identity)
+    assert (record.status, record.fence, record.attempt) == ("completed", 2, 2)
+    assert await texts(store, record.thread_id, ann) == ["count", "one two three"]
+    assert [event["type"] for event in events].count("thread.created") == 1
+
+
+async def test_a_tool_that_was_running_is_not_called_again_and_the_model_is_told(
+    serve: Serve, model: ScriptedModel, told: Told, ledger: Ledger, ann: RequestContext
+):
+    one, two = serve(), serve()
+    model.add(Call("note", {"value": "a"}), Say("I cannot tell."))
+    run_id = await one.start(say("note a"), ann)
+    await asyncio.wait_for(ledger.waiting.wait(), 10)
+    await die(one, run_id)
+    await take_over(two, run_id, ann)
+    await told(run_id)
+    assert ledger.done == ["note a"]
+    outputs = [item["output"] for item in model.calls[-1] if item.get("type") == "function_call_output"]
+    assert len(outputs) == 1
+    assert "may or may not have taken effect" in outputs[0]
+
+
+async def test_an_idempotent_tool_that_was_running_is_called_again(
+    serve: Serve, model: ScriptedModel, told: Told, ledger: Ledger, ann: RequestContext
+):
+    one, two = serve(), serve()
+    model.add(Call("note_once", {"value": "a"}), Say("Noted."))
+    run_id = await one.start(say("note a"), ann)
+    await asyncio.wait_for(ledger.waiting.wait(), 10)
+    await die(one, run_id)
+    ledger.gate.set()
+    await take_over(two, run_id, ann)
+    await told(run_id)
+    assert ledger.done == ["once a", "once a"]
+    outputs = [item["output"] for item in model.calls[-1] if item.get("type") == "function_call_output"]
+    assert outputs == ["noted once"]
+    assert len(model.calls) == 2, "the model call that asked for the tool is not made again"
+
+
+async def test_the_agent_that_was_handed_to_goes_on(
+    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, events: MemoryEventLog
+):
+    one, two = serve(), serve()
+    model.add(Call("transfer_to_second"), Say(["I ", "am"], until=asyncio.Event()), Say("I am the second."))
+    run_id = await one.start(say("hi"), ann)
+    await hear(run_id, "I ")
+    await die(one, run_id)
+    await take_over(two, run_id, ann)
+    await told(run_id)
+    frames = (await events.read(run_id, 0, wait=0)).frames
+    agents = [frame.event.head for frame in frames if frame.event.plain and b"agent_call" in frame.event.head]
+    assert agents[-1] == b'{"type": "agent_call.started", "agent": "Second"}'
+
+
+async def test_a_run_whose_last_word_was_kept_says_nothing_more(
+    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext, stores: RunStores,
+    monkeypatch: pytest.MonkeyPatch, store: SqlStore,
+):  # fmt: skip
+    one, two = serve(), serve()
+    model.add(Say("done"))
+    stuck = asyncio.Event()
+
+    async def wait(*_: Any) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.runs, "finish", wait)
+        run_id = await one.start(say("hi"), ann)
+        await asyncio.wait_for(stuck.wait(), 10)
+        await die(one, run_id)
+    await take_over(two, run_id, ann)
+    events = await told(run_id)
+    record = await two.load(run_id, ann.identity)
+    assert record.status == "completed"
+    assert len(model.calls) == 1
+    assert await texts(store, record.thread_id, ann) == ["hi", "done"]
+    assert [event["type"] for event in events].count("thread.item.added") == 1
+
+
+async def test_a_run_that_was_to_be_stopped_is_stopped_by_who_takes_it_over(
+    serve: Serve,
+    model: ScriptedModel,
+    told: Told,
+    hear: Hear,
+    ann: RequestContext,
+    stores: RunStores,
+    store: SqlStore,
+):
+    one, two = serve(), serve()
+    model.add(Say(["one ", "two"], until=asyncio.Event()))
+    run_id = await one.start(say("count"), ann)
+    await hear(run_id, "one ")
+    await stores.runs.ask_to_stop(run_id, ann.identity, "cancelled")
+    await die(one, run_id)
+    await take_over(two, run_id, ann)
+    events = await told(run_id)
+    assert events[-1]["item"]["content"][0]["text"] == "one "
+    record = await two.load(run_id, ann.identity)
+    assert record.status == "cancelled"
+    assert await texts(store, record.thread_id, ann) == ["count", "one "]
+
+
+async def test_a_run_that_kills_whoever_makes_it_is_given_up(
+    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext
+):
+    runs = serve()
+    model.add(*(Say(["x", "y"], until=asyncio.Event()) for _ in range(MAX_ATTEMPTS)))
+    run_id = await runs.start(say("hi"), ann)
+    for attempt in range(MAX_ATTEMPTS):
+        await until(lambda number=attempt: model.deltas_sent == number + 1)
+        await die(runs, run_id)
+        runs = serve()
+        await take_over(runs, run_id, ann)
+    events = await told(run_id)
+    assert (events[-1]["type"], events[-1]["reason"], events[-1]["allow_retry"]) == (
+        "error",
+        "interrupted",
+        True,
+    )
+    assert (await runs.load(run_id, ann.identity)).status == "interrupted"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
+async def test_an_owner_that_wakes_up_late_writes_nothing(
+    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+):
+    one, two = serve(), serve()
+    asleep = asyncio.Event()
+    model.add(Say(["one ", "two"], until=asleep), Say("one two three"))
+    run_id = await one.start(say("count"), ann)
+    await hear(run_id, "one ")
+    late = one.live.get(run_id)
+    assert late is not None
+    assert late.task is not None
+    await take_over(two, run_id, ann)
+    events = await told(run_id)
+    asleep.set()
+    await asyncio.wait([late.task], timeout=10)
+    assert late.task.done()
+    record = await two.load(run_id, ann.identity)
+    assert (record.status, record.fence) == ("completed", 2)
+    assert await texts(store, record.thread_id, ann) == ["count", "one two three"]
+    assert await told(run_id) == events
+
+
+@pytest.mark.row("C5")
+async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
+    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+):
+    first = serve()
+    model.add(Say(["one ", "two"], until=asyncio.Event()))
+    run_id = await first.start(say("count"), ann)
+    await hear(run_id, "one ")
+    await die(first, run_id)
+    second = serve()
+    former = (await second.load(run_id, ann.identity)).replica
+    taking = asyncio.create_task(second.live.take_over([run_id], former))
+    while (run := second.live.get(run_id)) is None:  # noqa: ASYNC110 - each turn of the loop counts
+        await asyncio.sleep(0)
+    # Nothing else has run since: its task is at its very beginning.
+    run.stop("cancelled")
+    await taking
+    await told(run_id)
+    record = await second.load(run_id, ann.identity)
+    assert record.status == "cancelled"
+    assert (await texts(store, record.thread_id, ann))[0] == "count"

@@ -1,0 +1,130 @@
+"""SQLite without needless trips to its thread, and with one transaction at a time where there is one connection."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from backchannel.errors import UnavailableError
+from backchannel.stores.sql.dialects import PoolOptions
+from backchannel.stores.sql.dialects.sqlite_connection import OneHopConnection, connect
+from backchannel.stores.sql.engine import Database
+
+pytestmark = pytest.mark.row("D2")
+
+INSERT = text("INSERT INTO words VALUES (:word)")
+WORDS = text("SELECT word FROM words ORDER BY word")
+
+
+@pytest.fixture(params=["file", "memory"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Database]:
+    where = f"/{tmp_path / 'words.db'}" if request.param == "file" else ""
+    database = Database(f"sqlite://{where}", PoolOptions(size=2, overflow=0, timeout=0.3))
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE words (word TEXT PRIMARY KEY)"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is done on connections' threads from now on."""
+    made: list[str] = []
+    execute: Any = OneHopConnection._execute
+
+    async def noted(self: OneHopConnection, work: Any, *arguments: Any) -> Any:
+        made.append(work.__name__)
+        return await execute(self, work, *arguments)
+
+    monkeypatch.setattr(OneHopConnection, "_execute", noted)
+    return made
+
+
+async def words(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list((await connection.execute(WORDS)).scalars())
+
+
+async def test_a_statement_is_one_trip(database: Database, trips: list[str]):
+    assert await words(database) == []
+    assert trips == ["_with_cursor"]
+    trips.clear()
+    async with database.write() as connection:
+        await connection.execute(INSERT, [{"word": "one"}, {"word": "two"}])
+        assert list((await connection.execute(WORDS)).scalars()) == ["one", "two"]
+    # BEGIN, two statements, COMMIT.
+    assert trips == ["_with_cursor", "_with_cursor", "_with_cursor", "commit"]
+
+
+async def test_what_a_statement_says_of_itself_is_there(database: Database):
+    async with database.write() as connection:
+        many = await connection.execute(INSERT, [{"word": "one"}, {"word": "two"}])
+        assert many.rowcount == 2
+        one = await connection.execute(INSERT, {"word": "three"})
+        assert (one.rowcount, one.lastrowid) == (1, 3)
+        gone = await connection.execute(text("DELETE FROM words WHERE word <> 'one' RETURNING word"))
+        assert (list(gone.keys()), gone.rowcount) == (["word"], 2)
+        assert set(gone.scalars()) == {"two", "three"}
+    assert await words(database) == ["one"]
+
+
+async def test_what_is_not_committed_is_rolled_back(database: Database):
+    async def twice() -> None:
+        async with database.write() as connection:
+            await connection.execute(INSERT, {"word": "one"})
+            await connection.execute(INSERT, {"word": "one"})
+
+    with pytest.raises(IntegrityError):
+        await twice()
+    assert await words(database) == []
+    async with database.write() as connection:
+        await connection.execute(INSERT, {"word": "one"})
+    assert await words(database) == ["one"]
+
+
+async def test_who_reads_disturbs_no_transaction(database: Database):
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(INSERT, {"word": "one"})
+            began.set()
+            await go_on.wait()
+            await connection.execute(INSERT, {"word": "two"})
+
+    writing = asyncio.create_task(write())
+    await began.wait()
+    reading = asyncio.create_task(words(database))
+    if not database.in_memory:
+        assert await reading == []
+    go_on.set()
+    await writing
+    assert await reading == ([] if not database.in_memory else ["one", "two"])
+    assert await words(database) == ["one", "two"]
+
+
+async def test_who_waits_too_long_for_the_one_connection_is_told():
+    database = Database("sqlite://", PoolOptions(size=9, overflow=9, timeout=0.05))
+    async with database.read():
+        with pytest.raises(UnavailableError, match="busy"):
+            await asyncio.create_task(words(database))
+    await database.check()
+    await database.close()
+
+
+async def test_a_closed_connection_says_so(tmp_path: Path):
+    connection = await connect(str(tmp_path / "closed.db"))
+    cursor = connection.cursor()
+    await cursor.execute("SELECT 1")
+    assert await cursor.fetchall() == [(1,)]
+    assert await cursor.fetchall() == ()
+    with pytest.raises(sqlite3.OperationalError):
+        await cursor.execute("SELECT nothing")
+    await connection.close()
+    with pytest.raises(ValueError, match="closed"):
+        await cursor.execute("SELECT 1")
