@@ -34,6 +34,9 @@ TICK_SECONDS = 0.25
 SWEEP_SECONDS = 1.0
 """How often it looks for runs that nobody cares for."""
 
+STRAYS_SECONDS = 3.0
+"""How often it looks for runs of its own that it does not know of. Twice that passes before one is made."""
+
 BETWEEN_DELIVERIES = 0.25
 """Seconds between one lot of runs that are delivered to it and the next, for others to get some too."""
 
@@ -59,6 +62,7 @@ class Replica:
         # Of every other replica: its last beat, and when it was first seen, by this process's clock.
         self._seen: dict[str, tuple[int, float]] = {}
         self._strays: set[str] = set()
+        self._look_for_strays_at = 0.0
         self._over = asyncio.Event()
 
     @asynccontextmanager
@@ -144,7 +148,9 @@ class Replica:
                 continue
             await self._live.take_over(left[:AT_ONCE], replica)
         await self._take_orphans()
-        await self._take_strays()
+        if (now := asyncio.get_running_loop().time()) >= self._look_for_strays_at:
+            self._look_for_strays_at = now + STRAYS_SECONDS
+            await self._take_strays()
 
     async def _receive(self) -> None:
         """Take over what is delivered to this replica."""
@@ -200,7 +206,8 @@ class Replica:
     async def _take_orphans(self) -> None:
         orphans = await self._stores.chores.orphans(AT_ONCE)
         await self._live.take_over([each.id for each in orphans if each.status == "running"], None)
-        for queue in dict.fromkeys(each.queue for each in orphans if each.status == "queued"):
+        queued = [each.queue for each in orphans if each.status == "queued" and each.queue is not None]
+        for queue in dict.fromkeys(queued):
             await self._live.advance(queue)
 
     async def _take_strays(self) -> None:

@@ -67,6 +67,19 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphan:
+    """A run that nobody cares for.
+
+    Attributes:
+        queue: The queue of its thread; `None` for a running one of a version that noted none.
+    """
+
+    id: str
+    status: RunStatus
+    queue: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A request that names itself, so that sending it twice does it once.
 
@@ -222,7 +235,7 @@ class RunStore(ABC):
         have just ended."""
 
     @abstractmethod
-    async def orphans(self, limit: int) -> Sequence[RunRecord]:
+    async def orphans(self, limit: int) -> Sequence[Orphan]:
         """Some runs that nobody cares for, whoever owns them, at most `limit` of each kind, the oldest first: running
         without a replica, or in the queue of a thread that nobody holds."""
 

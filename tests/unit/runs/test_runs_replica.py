@@ -51,6 +51,7 @@ async def other(
     """Another process that keeps house."""
     monkeypatch.setattr(events, "dismiss", lambda: None)
     monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(housekeeping, "STRAYS_SECONDS", 0.05)
     monkeypatch.setattr(housekeeping, "TICK_SECONDS", 0.05)
     other = Runs(chat_server, stores)
     async with Replica(other.live, lease=LEASE).living():

@@ -57,8 +57,38 @@ async def test_a_statement_is_one_trip(database: Database, trips: list[str]):
     async with database.write() as connection:
         await connection.execute(INSERT, [{"word": "one"}, {"word": "two"}])
         assert list((await connection.execute(WORDS)).scalars()) == ["one", "two"]
-    # BEGIN, two statements, COMMIT.
-    assert trips == ["_with_cursor", "_with_cursor", "_with_cursor", "commit"]
+    # BEGIN goes with the first one.
+    assert trips == ["_with_cursor", "_with_cursor", "commit"]
+
+
+async def test_a_transaction_of_nothing_is_no_trip(database: Database, trips: list[str]):
+    async with database.write():
+        pass
+    assert trips == []
+    # Nor does it leave anything for the next one that uses the connection.
+    assert await words(database) == []
+    async with database.write() as connection:
+        await connection.execute(INSERT, {"word": "one"})
+    assert await words(database) == ["one"]
+
+
+async def test_who_writes_has_the_lock_from_his_first_statement(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path / 'words.db'}", PoolOptions(statement_timeout=0.05))
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE words (word TEXT PRIMARY KEY)"))
+    async with database.write() as connection:
+        assert list((await connection.execute(WORDS)).scalars()) == []
+        with pytest.raises(UnavailableError):
+            await asyncio.create_task(_write_one(database))
+        assert list((await connection.execute(WORDS)).scalars()) == []
+    await _write_one(database)
+    assert await words(database) == ["one"]
+    await database.close()
+
+
+async def _write_one(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(INSERT, {"word": "one"})
 
 
 async def test_what_a_statement_says_of_itself_is_there(database: Database):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import override
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from backchannel.stores.run_store import ReplicaRecord, ReplicaStore
 from backchannel.stores.sql.engine import Database
@@ -38,7 +38,7 @@ class SqlReplicas(ReplicaStore):
     @repeatable
     async def all(self) -> Sequence[ReplicaRecord]:
         async with self.database.read() as connection:
-            rows = (await connection.execute(select(replicas))).mappings().all()
+            rows = (await connection.execute(_ALL)).mappings().all()
         return [ReplicaRecord(row["id"], row["host"], row["pid"], row["beat"]) for row in rows]
 
     @override
@@ -53,8 +53,17 @@ class SqlReplicas(ReplicaStore):
     @override
     @repeatable
     async def lost(self, limit: int) -> Sequence[str]:
-        named = select(runs.c.replica).where(runs.c.replica.is_not(None)).distinct()
         async with self.database.read() as connection:
-            mentioned = (await connection.execute(named)).scalars().all()
-            living = set((await connection.execute(select(replicas.c.id))).scalars())
-        return [each for each in mentioned if each not in living][:limit]
+            return (await connection.execute(_LOST, {"most": limit})).scalars().all()
+
+
+_ALL = select(replicas)
+# One statement: whoever joins and takes a run while it is answered is not taken for lost.
+_LOST = (
+    select(runs.c.replica)
+    .where(
+        runs.c.replica.is_not(None), ~select(replicas.c.id).where(replicas.c.id == runs.c.replica).exists()
+    )
+    .distinct()
+    .limit(bindparam("most"))
+)

@@ -78,9 +78,11 @@ class SqlRunEvents:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._insert = Bulk(
-            lambda: insert_new_owned(database.dialect, run_events, key=("run_id", "seq")), run_events.c.keys()
+            database,
+            lambda: insert_new_owned(database.dialect, run_events, key=("run_id", "seq")),
+            run_events.c.keys(),
         )
-        self._advance = Bulk(lambda: _ADVANCE, ("log", "last", "ended"))
+        self._advance = Bulk(database, lambda: _ADVANCE, ("log", "last", "ended"))
 
     @repeatable
     async def begin(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, override
 
 from chatkit.store import NotFoundError
-from sqlalchemy import RowMapping, Update, func, or_, select, update
+from sqlalchemy import RowMapping, Update, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,7 @@ from backchannel.context import Identity, Usage
 from backchannel.stores.run_states import RunStatus, sources
 from backchannel.stores.run_store import (
     MAX_QUEUED,
+    Orphan,
     QueueFullError,
     RunFencedError,
     RunRecord,
@@ -196,10 +197,9 @@ class SqlRuns(RunStore):
     @override
     @repeatable
     async def asked_to_stop(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
-        asked = select(runs.c.id, runs.c.stop)
-        asked = asked.where(runs.c.replica == replica, runs.c.status == "running", runs.c.stop.is_not(None))
         async with self.database.read() as connection:
-            return [(row.id, row.stop) for row in await connection.execute(asked)]
+            asked = await connection.execute(_ASKED_TO_STOP, {"mine": replica})
+            return [(row.id, row.stop) for row in asked]
 
     @override
     @repeatable
@@ -229,27 +229,41 @@ class SqlRuns(RunStore):
     @override
     @repeatable
     async def of_replica(self, replica: str) -> Sequence[str]:
-        statement = select(runs.c.id).where(runs.c.replica == replica)
         async with self.database.read() as connection:
-            return (await connection.execute(statement)).scalars().all()
+            return (await connection.execute(_OF_REPLICA, {"mine": replica})).scalars().all()
 
     @override
     @repeatable
-    async def orphans(self, limit: int) -> Sequence[RunRecord]:
-        holder = runs.alias("holder")
-        free = ~select(holder.c.id).where(holder.c.holds == runs.c.queue).correlate(runs).exists()
-        noted = or_(runs.c.queue.is_not(None), runs.c.created_at < utc_now() - _OLD)
-        # Not sorted there: some planners would rather walk through all runs in order than sort the few.
-        alone = select(runs).where(runs.c.status == "running", runs.c.replica.is_(None), noted).limit(limit)
-        next_ones = select(runs).where(runs.c.status == "queued", free).limit(limit)
+    async def orphans(self, limit: int) -> Sequence[Orphan]:
         async with self.database.read() as connection:
             found = [
-                _record(row)
-                for statement in (alone, next_ones)
-                for row in (await connection.execute(statement)).mappings()
+                *(await connection.execute(_ALONE, {"most": limit, "old": utc_now() - _OLD})),
+                *(await connection.execute(_NEXT, {"most": limit})),
             ]
-        return sorted(found, key=lambda run: (run.created_at, run.id))
+        # Not sorted there: some planners would rather walk through all runs in order than sort the few.
+        found.sort(key=lambda row: (row.created_at, row.id))
+        return [Orphan(row.id, row.status, row.queue) for row in found]
 
+
+# What housekeeping asks again and again, put together once: for so short an answer, that costs more than asking.
+_ASKED_TO_STOP = select(runs.c.id, runs.c.stop).where(
+    runs.c.replica == bindparam("mine"), runs.c.status == "running", runs.c.stop.is_not(None)
+)
+_OF_REPLICA = select(runs.c.id).where(runs.c.replica == bindparam("mine"))
+_holder = runs.alias("holder")
+_ORPHAN = (runs.c.id, runs.c.status, runs.c.queue, runs.c.created_at)
+_ALONE = (
+    select(*_ORPHAN)
+    .where(runs.c.status == "running", runs.c.replica.is_(None))
+    .where(or_(runs.c.queue.is_not(None), runs.c.created_at < bindparam("old")))
+    .limit(bindparam("most"))
+)
+_NEXT = (
+    select(*_ORPHAN)
+    .where(runs.c.status == "queued")
+    .where(~select(_holder.c.id).where(_holder.c.holds == runs.c.queue).correlate(runs).exists())
+    .limit(bindparam("most"))
+)
 
 _USED = ("requests", "input_tokens", "output_tokens")
 _KEPT = ("operation", "created_at", "replica", "fence", "attempt", "request", "caller", "began_after")

@@ -126,6 +126,13 @@ class Dialect(ABC):
         """Run `change` on one row and give its `column` afterwards, which `count` selects; `None` if there is no
         such row. The row stays locked until the transaction ends."""
 
+    async def execute_many(
+        self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Execute a statement in the driver's own words once for each row. What goes wrong may be raised only by the
+        transaction's next statement or its commit."""
+        await connection.exec_driver_sql(statement, list(rows))
+
     @abstractmethod
     def lock(self, connection: AsyncConnection, name: str) -> AbstractAsyncContextManager[None]:
         """Keep other processes out of the block, if they ask with the same name; waits `LOCK_SECONDS`.

@@ -17,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from backchannel.stores.sql.dialects.base import LOCK_SECONDS, Match, PoolOptions
 from backchannel.stores.sql.dialects.on_conflict import OnConflict
-from backchannel.stores.sql.dialects.sqlite_connection import connect
+from backchannel.stores.sql.dialects.sqlite_connection import OneHopConnection, connect
 
 _WRITE = "backchannel_write"
 
@@ -83,6 +83,13 @@ class Sqlite(OnConflict):
         return insert(table)
 
     @override
+    async def execute_many(
+        self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        assert connection.sync_connection is not None
+        _driver(connection.sync_connection).later(statement, rows)
+
+    @override
     @asynccontextmanager
     async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
         # The transaction of the connection has the only write lock there is.
@@ -117,4 +124,10 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     # Those that only read need none: each of their statements sees one consistent state by itself.
     if connection.get_execution_options().get(_WRITE, False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _driver(connection).begin_by("BEGIN IMMEDIATE")
+
+
+def _driver(connection: Connection) -> OneHopConnection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, OneHopConnection)
+    return driver

@@ -66,10 +66,20 @@ class OneHopConnection(Connection):
         super().__init__(partial(sqlite3.connect, *arguments, **options), iter_chunk_size=1)
         # As SQLAlchemy does: a connection that was left behind must not keep the process from ending.
         self._thread.daemon = True
+        self._begin_by: str | None = None
+        self._later: list[tuple[str, Sequence[Parameters]]] = []
 
     @override
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
+
+    def begin_by(self, statement: str) -> None:
+        """Begin a transaction with a statement, on the way of the first one in it."""
+        self._begin_by = statement
+
+    def later(self, statement: str, parameters: Sequence[Parameters]) -> None:
+        """Execute a statement once for each of some parameters, on the way of the next one or of the commit."""
+        self._later.append((statement, parameters))
 
     async def on_thread[R](self, work: Callable[[sqlite3.Cursor], R]) -> R:
         """Do something with a cursor, on the connection's thread."""
@@ -79,12 +89,28 @@ class OneHopConnection(Connection):
     def _with_cursor[R](self, work: Callable[[sqlite3.Cursor], R]) -> R:
         cursor = self._conn.cursor()
         try:
+            # Forgotten only once done: after an error, nothing may be executed outside of its transaction.
+            if self._begin_by is not None:
+                cursor.execute(self._begin_by)
+                self._begin_by = None
+            while self._later:
+                cursor.executemany(*self._later[0])
+                del self._later[0]
             return work(cursor)
         finally:
             cursor.close()
 
     @override
+    async def commit(self) -> None:
+        if self._later:
+            await self.on_thread(lambda _cursor: self._conn.commit())
+        elif self._conn.in_transaction:
+            await super().commit()
+        self._begin_by = None
+
+    @override
     async def rollback(self) -> None:
+        self._begin_by, self._later = None, []
         # Each connection is given back to its pool with one, though most have nothing to roll back.
         if self._conn.in_transaction:
             await super().rollback()
