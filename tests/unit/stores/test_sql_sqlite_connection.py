@@ -72,6 +72,36 @@ async def test_a_transaction_of_nothing_is_no_trip(database: Database, trips: li
     assert await words(database) == ["one"]
 
 
+async def test_what_is_executed_many_times_goes_with_the_next_statement_or_the_commit(
+    database: Database, trips: list[str]
+):
+    many = "INSERT INTO words VALUES (?)"
+    async with database.write() as connection:
+        await database.dialect.execute_many(connection, many, [("one",), ("two",)])
+        assert trips == []
+        assert list((await connection.execute(WORDS)).scalars()) == ["one", "two"]
+        await database.dialect.execute_many(connection, many, [("three",)])
+    assert trips == ["_with_cursor", "_with_cursor"]
+    assert await words(database) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["next statement", "commit"])
+async def test_what_fails_later_takes_back_the_whole_transaction(database: Database, asks: bool):
+    async def twice() -> None:
+        async with database.write() as connection:
+            await connection.execute(INSERT, {"word": "one"})
+            rows = [("two",), ("two",)]
+            await database.dialect.execute_many(connection, "INSERT INTO words VALUES (?)", rows)
+            if asks:
+                await connection.execute(WORDS)
+
+    with pytest.raises(IntegrityError):
+        await twice()
+    assert await words(database) == []
+    await _write_one(database)
+    assert await words(database) == ["one"]
+
+
 async def test_who_writes_has_the_lock_from_his_first_statement(tmp_path: Path):
     database = Database(f"sqlite:///{tmp_path / 'words.db'}", PoolOptions(statement_timeout=0.05))
     async with database.write() as connection:

@@ -102,10 +102,15 @@ class OneHopConnection(Connection):
 
     @override
     async def commit(self) -> None:
-        if self._later:
-            await self.on_thread(lambda _cursor: self._conn.commit())
-        elif self._conn.in_transaction:
-            await super().commit()
+        try:
+            if self._later:
+                await self.on_thread(lambda _cursor: self._conn.commit())
+            elif self._conn.in_transaction:
+                await super().commit()
+        except Exception:
+            # SQLAlchemy takes the transaction for ended, and would give the connection to the next one as it is.
+            await self.rollback()
+            raise
         self._begin_by = None
 
     @override
