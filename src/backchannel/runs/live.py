@@ -144,7 +144,7 @@ class LiveRuns:
         context, can_stop = read_caller(record, request.metadata, self._maker.teller(record.id))
         run = Run(record, request, context, can_stop=can_stop)
         run.settle()
-        fresh = record.attempt == 1 and record.began_after is None and record.stop is None
+        fresh = record.fence == 1 and record.began_after is None and record.stop is None
         self.start(run, self._maker.make_claimed(run) if fresh else self._maker.go_on(run))
 
     async def _watched(self, run: Run, making: Awaitable[None]) -> None:

@@ -34,7 +34,7 @@ class RunRecord:
         ended_at: When it ended, in UTC; `None` before.
         replica: The process that makes it, or none.
         fence: How many processes have made it so far, each counted once.
-        attempt: How many times its answer was begun.
+        attempt: How many times its answer was begun, not counting what was handed over in good order.
         request: The op as JSON, to answer it again; `None` where there is nothing to answer any more.
         caller: What else of the request the answer needs, as JSON.
         began_after: The newest item of the thread when the answer began; `None` until the request was taken in.

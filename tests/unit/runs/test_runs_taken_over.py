@@ -17,6 +17,7 @@ from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.runs.maker import MAX_ATTEMPTS
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
+from backchannel.stores.run_store import RunFencedError
 from backchannel.stores.sql.store import SqlStore
 from backchannel.testing import Call, Say, ScriptedModel, user_message
 from backchannel.tools import idempotent
@@ -181,16 +182,19 @@ async def test_a_run_whose_last_word_was_kept_says_nothing_more(
 ):  # fmt: skip
     one, two = serve(), serve()
     model.add(Say("done"))
-    stuck = asyncio.Event()
+    stuck, dead = asyncio.Event(), asyncio.Event()
 
-    async def wait(*_: Any) -> None:
+    async def wait(run_id: str, *_: Any) -> None:
         stuck.set()
-        await asyncio.Event().wait()
+        await dead.wait()
+        raise RunFencedError(run_id)
 
     with monkeypatch.context() as patch:
         patch.setattr(stores.runs, "finish", wait)
         run_id = await one.start(say("hi"), ann)
         await asyncio.wait_for(stuck.wait(), 10)
+        # Nothing interrupts an end that has begun; this one never comes.
+        dead.set()
         await die(one, run_id)
     await take_over(two, run_id, ann)
     events = await told(run_id)
@@ -242,6 +246,23 @@ async def test_a_run_that_kills_whoever_makes_it_is_given_up(
         True,
     )
     assert (await runs.load(run_id, ann.identity)).status == "interrupted"
+
+
+async def test_a_run_that_is_handed_over_again_and_again_is_not(
+    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext
+):
+    """As when a long one meets every restart of several deploys."""
+    runs = serve()
+    model.add(*(Say(["x", "y"], until=asyncio.Event()) for _ in range(MAX_ATTEMPTS + 1)), Say("done"))
+    run_id = await runs.start(say("hi"), ann)
+    for number in range(1, MAX_ATTEMPTS + 2):
+        await until(lambda number=number: model.deltas_sent == number)
+        await runs.drain(0)
+        runs = serve()
+        await take_over(runs, run_id, ann)
+    events = await told(run_id)
+    assert events[-1]["item"]["content"][0]["text"] == "done"
+    assert (await runs.load(run_id, ann.identity)).status == "completed"
 
 
 async def until(condition: Callable[[], bool]) -> None:

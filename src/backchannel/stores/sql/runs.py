@@ -132,7 +132,11 @@ class SqlRuns(RunStore):
         )
         async with self.database.write() as connection:
             mine = runs.c.id.in_((await connection.execute(left)).scalars().all())
-            await connection.execute(update(runs).where(mine).values(**_next_owner(replica)))
+            owner = _next_owner(replica)
+            if former is None:
+                # It was handed over in good order.
+                del owner["attempt"]
+            await connection.execute(update(runs).where(mine).values(**owner))
             rows = (await connection.execute(select(runs).where(mine).order_by(runs.c.id))).mappings()
             return [_record(row) for row in rows]
 
