@@ -6,6 +6,8 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import responses
 from pydantic import BaseModel, ValidationError
 
+from backchannel.models.event_stream import EventStreamDecoder
+
 # Those of which an answer has many. `type` alone tells what they are.
 _DELTAS: dict[str, type[BaseModel]] = {
     "response.output_text.delta": responses.ResponseTextDeltaEvent,
@@ -30,6 +32,10 @@ class OpenAIClient(AsyncOpenAI):
 
     def __init__(self, *, api_key: str, base_url: str | None) -> None:
         super().__init__(api_key=api_key, base_url=base_url, http_client=DefaultAioHttpClient())
+
+    @override
+    def _make_sse_decoder(self) -> EventStreamDecoder:
+        return EventStreamDecoder()
 
     # The client's one way from JSON to objects. Should a later version not call it, it is slower and as right.
     @override

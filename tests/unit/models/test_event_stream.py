@@ -1,0 +1,85 @@
+"""What a model says is split into the same events as by the client's own decoder, however it arrives."""
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from openai._streaming import SSEDecoder
+
+from backchannel.models.event_stream import EventStreamDecoder
+
+pytestmark = pytest.mark.row("C4")
+
+type Read = list[tuple[str | None, str, str | None, int | None]]
+
+LINES = some.sampled_from(
+    [
+        "event: response.output_text.delta",
+        "event:none",
+        "event",
+        'data: {"delta":"Hällo 🙂"}',
+        "data: [DONE]",
+        "data:x",
+        "data",
+        "id: 7",
+        "id: bad\0",
+        "retry: 250",
+        "retry: soon",
+        ": a comment",
+        "nothing: known",
+        "",
+        "",
+    ]
+)
+
+
+async def read(decoder: SSEDecoder, chunks: Sequence[bytes]) -> Read:
+    async def arriving() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return [
+        (event.event, event.data, event.id, event.retry) async for event in decoder.aiter_bytes(arriving())
+    ]
+
+
+@given(
+    lines=some.lists(some.tuples(LINES, some.sampled_from(["\n", "\n", "\n", "\r\n", "\r"]))),
+    only_line_feeds=some.booleans(),
+    cuts=some.lists(some.integers(0, 300), max_size=8),
+)
+async def test_events_are_those_of_the_client(
+    lines: list[tuple[str, str]], only_line_feeds: bool, cuts: list[int]
+):
+    text = "".join(line + ("\n" if only_line_feeds else end) for line, end in lines).encode()
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    chunks = [text[start:end] for start, end in pairwise(places)]
+    assert await read(EventStreamDecoder(), chunks) == await read(SSEDecoder(), chunks)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "events"),
+    [
+        ([b"event: a\ndata: 1\ndata: 2\n\n"], [("a", "1\n2", None, None)]),
+        ([b"id: 7\n\n", b"event: a\ndata: 1\n\n"], [(None, "", "7", None), ("a", "1", "7", None)]),
+        (
+            [b"event: a\nda", b"ta: 1\r\n\r\nda", b"ta: 2\n\n"],
+            [("a", "1", None, None), (None, "2", None, None)],
+        ),
+        ([b"data: 1\n", b"\ndata: 2\n\n\n"], [(None, "1", None, None), (None, "2", None, None)]),
+        ([b"data: 1\n\ndata: not whole"], [(None, "1", None, None)]),
+        ([b": ping\n\n", b"data: 1\n\n"], [(None, "1", None, None)]),
+    ],
+)
+async def test_what_is_rarely_said(chunks: list[bytes], events: Read):
+    assert await read(EventStreamDecoder(), chunks) == events == await read(SSEDecoder(), chunks)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+async def test_an_answer_arrives_in_pieces_of_any_size(size: int):
+    text = "".join(f'event: delta\ndata: {{"n":"é{number}"}}\n\n' for number in range(50)).encode()
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    expected = [("delta", f'{{"n":"é{number}"}}', None, None) for number in range(50)]
+    assert await read(EventStreamDecoder(), chunks) == expected
