@@ -35,7 +35,7 @@ class Live:
     readers: int = 0
     touched: float = 0.0
     timer: asyncio.TimerHandle | None = None
-    waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
+    waiting: set[asyncio.Future[bool]] = field(default_factory=set[asyncio.Future[bool]])
     eased: float = 0.0
     easing: asyncio.TimerHandle | None = None
 
@@ -50,16 +50,16 @@ class Live:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until there may be something new; whether there may be."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
         self.waiting.add(waiter)
+        # Each piece of text ends a wait, and `asyncio.timeout` would cost as much as the rest of it.
+        patience = loop.call_later(seconds, _tell, waiter, False)
         try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            return False
+            return await waiter
         finally:
+            patience.cancel()
             self.waiting.discard(waiter)
-        return True
 
     def nudge(self) -> None:
         """Let everybody who waits look again for more text: now, or when `EASE` has passed since they last did."""
@@ -80,9 +80,13 @@ class Live:
             self.easing = None
             self.eased = _next_tick(asyncio.get_running_loop().time())
         for waiter in self.waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+            _tell(waiter, True)
         self.waiting.clear()
+
+
+def _tell(waiter: asyncio.Future[bool], news: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(news)
 
 
 def _next_tick(now: float) -> float:
