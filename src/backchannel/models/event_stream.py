@@ -1,9 +1,10 @@
 """Server-sent events of a model, read event by event where the client reads them line by line."""
 
 from collections.abc import AsyncIterator
-from typing import override
+from typing import Any, override
 
 from openai._streaming import ServerSentEvent, SSEDecoder  # pyright: ignore[reportPrivateImportUsage]
+from pydantic_core import from_json
 
 
 class EventStreamDecoder(SSEDecoder):
@@ -35,9 +36,19 @@ class EventStreamDecoder(SSEDecoder):
     def _events_of(self, lines: str) -> list[ServerSentEvent]:
         first, _, second = lines.partition("\n")
         if first.startswith("event: ") and second.startswith("data: ") and "\n" not in second:
-            return [ServerSentEvent(event=first[7:], data=second[6:], id=self._last_event_id)]
+            return [_Event(event=first[7:], data=second[6:], id=self._last_event_id)]
         # An empty line ends an event.
         return [event for line in (*lines.split("\n"), "") if (event := self.decode(line)) is not None]
+
+
+class _Event(ServerSentEvent):
+    @override
+    def json(self) -> Any:
+        try:
+            return from_json(self.data)
+        except ValueError:
+            # The other one is more lenient, and its errors are those that are known.
+            return super().json()
 
 
 async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,12 +1,13 @@
 """What a model says is split into the same events as by the client's own decoder, however it arrives."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from openai._streaming import SSEDecoder
+from openai._streaming import ServerSentEvent, SSEDecoder
 
 from backchannel.models.event_stream import EventStreamDecoder
 
@@ -35,14 +36,16 @@ LINES = some.sampled_from(
 )
 
 
-async def read(decoder: SSEDecoder, chunks: Sequence[bytes]) -> Read:
+async def events(decoder: SSEDecoder, chunks: Sequence[bytes]) -> list[ServerSentEvent]:
     async def arriving() -> AsyncIterator[bytes]:
         for chunk in chunks:
             yield chunk
 
-    return [
-        (event.event, event.data, event.id, event.retry) async for event in decoder.aiter_bytes(arriving())
-    ]
+    return [event async for event in decoder.aiter_bytes(arriving())]
+
+
+async def read(decoder: SSEDecoder, chunks: Sequence[bytes]) -> Read:
+    return [(event.event, event.data, event.id, event.retry) for event in await events(decoder, chunks)]
 
 
 @given(
@@ -60,7 +63,7 @@ async def test_events_are_those_of_the_client(
 
 
 @pytest.mark.parametrize(
-    ("chunks", "events"),
+    ("chunks", "expected"),
     [
         ([b"event: a\ndata: 1\ndata: 2\n\n"], [("a", "1\n2", None, None)]),
         ([b"id: 7\n\n", b"event: a\ndata: 1\n\n"], [(None, "", "7", None), ("a", "1", "7", None)]),
@@ -73,8 +76,23 @@ async def test_events_are_those_of_the_client(
         ([b": ping\n\n", b"data: 1\n\n"], [(None, "1", None, None)]),
     ],
 )
-async def test_what_is_rarely_said(chunks: list[bytes], events: Read):
-    assert await read(EventStreamDecoder(), chunks) == events == await read(SSEDecoder(), chunks)
+async def test_what_is_rarely_said(chunks: list[bytes], expected: Read):
+    assert await read(EventStreamDecoder(), chunks) == expected == await read(SSEDecoder(), chunks)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"a":[1,2.5,true,null],"b":"\\u00e9\\ud83d\\ude42"}', '"half a pair: \\ud83d"', "NaN", "1" * 30, "[]"],
+)
+async def test_data_are_read_as_by_the_client(data: str):
+    (event,) = await events(EventStreamDecoder(), [f"event: e\ndata: {data}\n\n".encode()])
+    assert repr(event.json()) == repr(json.loads(data))
+
+
+async def test_data_that_are_no_json_are_refused_as_by_the_client():
+    (event,) = await events(EventStreamDecoder(), [b"event: e\ndata: {oops\n\n"])
+    with pytest.raises(json.JSONDecodeError):
+        event.json()
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
