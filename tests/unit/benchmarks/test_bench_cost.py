@@ -23,10 +23,6 @@ ROOT = Path(__file__).parents[3]
 
 TINY = Sizes(rounds=1, repeats=1, flood=200, streams=4, window=0.5, turns=2, idle=4)
 
-PACED_BUDGET = 1.1
-"""How much dearer a token may seem at a model's pace. It costs no more than in the plain pattern as measured on a quiet
-machine (docs/benchmarks); what other programs do to its caches may add something."""
-
 BUDGET_SECONDS = 150
 """Bounds the run on a machine that does three other things; alone it takes 40 seconds."""
 
@@ -248,8 +244,8 @@ async def test_a_tiny_run_gives_every_figure():
     json.dumps(results)
 
 
-def test_a_token_costs_hardly_more_than_in_the_plain_pattern(tmp_path: Path):
-    """The budget of the durable log: with it, a token is hardly dearer than without anything of the kind."""
+def test_a_token_costs_no_more_than_in_the_plain_pattern(tmp_path: Path):
+    """The budget of the durable log: with it, a token costs no more than without anything of the kind."""
     kept = tmp_path / "cost.json"
     command = ["-m", "benchmarks.cost", "--quick", "--json", str(kept)]
     command += ["--contenders", PLAIN, BACKCHANNEL, "--measures", "flood", "paced"]
@@ -264,4 +260,4 @@ def test_a_token_costs_hardly_more_than_in_the_plain_pattern(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     found = json.loads(kept.read_text())["ratios"][PLAIN][BACKCHANNEL]
     assert found["flood_cpu"]["best"] <= 1.0, done.stdout
-    assert found["paced_cpu"]["best"] <= PACED_BUDGET, done.stdout
+    assert found["paced_cpu"]["best"] <= 1.0, done.stdout
