@@ -36,8 +36,8 @@ class RunResponse(BaseModel):
     """A run: one answer being made, or made.
 
     `queued` waits for its turn, and `text` is the message that does; `waiting` waits for the person. `replica` is the
-    process that makes it, `fence` how many had it so far, `attempt` how many of them began it anew, after one
-    that died. `usage` is not in lists.
+    process that makes it, `fence` how many had it so far, `attempt` how often it was begun, not counting what
+    was handed over in good order. `usage` is not in lists.
     """
 
     id: str

@@ -34,9 +34,10 @@ class EventStreamDecoder(SSEDecoder):
             self._reset()
 
     def _events_of(self, lines: str) -> list[ServerSentEvent]:
-        first, _, second = lines.partition("\n")
-        if first.startswith("event: ") and second.startswith("data: ") and "\n" not in second:
-            return [_Event(event=first[7:], data=second[6:], id=self._last_event_id)]
+        before, newline, last = lines.rpartition("\n")
+        named = before.startswith("event: ") and "\n" not in before
+        if last.startswith("data: ") and (named or not newline):
+            return [_Event(event=before[7:], data=last[6:], id=self._last_event_id)]
         # An empty line ends an event.
         return [event for line in (*lines.split("\n"), "") if (event := self.decode(line)) is not None]
 

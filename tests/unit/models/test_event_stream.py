@@ -66,6 +66,7 @@ async def test_events_are_those_of_the_client(
     ("chunks", "expected"),
     [
         ([b"event: a\ndata: 1\ndata: 2\n\n"], [("a", "1\n2", None, None)]),
+        ([b"id: 7\n\n\ndata: 1\n\n"], [(None, "", "7", None), (None, "", "7", None), (None, "1", "7", None)]),
         ([b"id: 7\n\n", b"event: a\ndata: 1\n\n"], [(None, "", "7", None), ("a", "1", "7", None)]),
         (
             [b"event: a\nda", b"ta: 1\r\n\r\nda", b"ta: 2\n\n"],
