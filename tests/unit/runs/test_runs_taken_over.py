@@ -12,7 +12,7 @@ from chatkit.types import ChatKitReq, StreamingReq
 from pydantic import TypeAdapter
 
 from backchannel.chat.server import AnswerOptions, ChatServer
-from backchannel.context import RequestContext
+from backchannel.context import Identity, RequestContext
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.runs.maker import MAX_ATTEMPTS
 from backchannel.runs.runs import Runs
@@ -31,8 +31,12 @@ type Serve = Callable[[], Runs]
 REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
 
 
-def say(message: str) -> StreamingReq:
-    return REQUEST.validate_python({"type": "threads.create", "params": {"input": user_message(message)}})
+def say(message: str, thread_id: str | None = None) -> StreamingReq:
+    params: dict[str, Any] = {"input": user_message(message)}
+    if thread_id is None:
+        return REQUEST.validate_python({"type": "threads.create", "params": params})
+    params["thread_id"] = thread_id
+    return REQUEST.validate_python({"type": "threads.add_user_message", "params": params})
 
 
 class Ledger:
@@ -263,6 +267,45 @@ async def test_a_run_that_is_handed_over_again_and_again_is_not(
     events = await told(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "done"
     assert (await runs.load(run_id, ann.identity)).status == "completed"
+
+
+async def test_a_run_that_is_handed_over_before_it_began_is_begun_as_one_of_another_process(
+    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext, stores: RunStores,
+    events: MemoryEventLog, monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    """What its former owner said, or did not get to say, must not get the same numbers."""
+    one, two = serve(), serve()
+    go_on, claimed = asyncio.Event(), asyncio.Event()
+    model.add(Say(["x", "y"], until=go_on), Say("done"))
+    first = await one.start(say("hi"), ann)
+    thread_id = (await one.load(first, ann.identity)).thread_id
+    second = await one.start(say("and you?", thread_id), ann)
+
+    guard = stores.runs.guard
+
+    async def wait(run_id: str, fence: int) -> None:
+        if run_id == second:
+            claimed.set()
+            await asyncio.Event().wait()
+        await guard(run_id, fence)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.runs, "guard", wait)
+        go_on.set()
+        await asyncio.wait_for(claimed.wait(), 10)
+        await one.drain(0)
+    begun: list[tuple[int, bool]] = []
+    begin = events.begin
+
+    async def noted(run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> Any:
+        begun.append((fence, after_crash))
+        return await begin(run_id, identity, fence=fence, after_crash=after_crash)
+
+    monkeypatch.setattr(events, "begin", noted)
+    await take_over(two, second, ann)
+    assert (await told(second))[-1]["item"]["content"][0]["text"] == "done"
+    assert begun[0] == (2, True)
+    assert (await two.load(second, ann.identity)).attempt == 1
 
 
 async def until(condition: Callable[[], bool]) -> None:
