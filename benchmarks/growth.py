@@ -31,7 +31,7 @@ from chatkit.types import (
     UserMessageTextContent,
 )
 
-from backchannel.chat.history import load_history
+from backchannel.chat.agent.history import load_history
 from backchannel.context import Identity, RequestContext
 from backchannel.ids import new_id
 from backchannel.stores.sql.engine import Database

@@ -13,7 +13,7 @@ from backchannel.event_logs.base import Event
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.ids import new_id
 from backchannel.stores.run_store import Attempt, RunRecord, attempt_id
-from backchannel.stores.sql.attempts import SqlAttempts
+from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore

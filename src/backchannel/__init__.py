@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backchannel.app import Backchannel
-    from backchannel.bundle import Bundle
+    from backchannel.application import Bundle
     from backchannel.context import Identity, RequestContext
-    from backchannel.frameworks.fastapi import create_app
+    from backchannel.hosting.fastapi import create_app
     from backchannel.settings import Settings
     from backchannel.tools import idempotency_key, idempotent
     from backchannel.wiring import build
 
 _HOMES = {
     "Backchannel": "backchannel.app",
-    "Bundle": "backchannel.bundle",
+    "Bundle": "backchannel.application",
     "Identity": "backchannel.context",
     "RequestContext": "backchannel.context",
     "Settings": "backchannel.settings",
     "build": "backchannel.wiring",
-    "create_app": "backchannel.frameworks.fastapi",
+    "create_app": "backchannel.hosting.fastapi",
     "idempotency_key": "backchannel.tools",
     "idempotent": "backchannel.tools",
 }

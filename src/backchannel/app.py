@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from backchannel.authenticators.base import Authenticator
 from backchannel.event_logs.base import EventLog
 from backchannel.retention import retention
-from backchannel.runs.replica import Replica
+from backchannel.runs.rescuer import Replica
 from backchannel.runs.runs import RunOptions, Runs
 from backchannel.runs.stores import RunStores
 from backchannel.settings import Settings

@@ -14,8 +14,8 @@ from backchannel.app import Backchannel
 from backchannel.authenticators.anonymous import AnonymousAuthenticator
 from backchannel.authenticators.base import Authenticator
 from backchannel.authenticators.jwt import JwtAuthenticator
-from backchannel.bundle import Bundle
-from backchannel.chat.server import AnswerOptions, ChatServer
+from backchannel.application import Bundle
+from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.errors import ConfigurationError
 from backchannel.event_logs.base import EventLog
 from backchannel.event_logs.memory import MemoryEventLog
@@ -26,7 +26,7 @@ from backchannel.handovers.redis import RedisHandovers
 from backchannel.models.provider import Models
 from backchannel.runs.stores import RunStores
 from backchannel.settings import AuthMethod, Settings
-from backchannel.stores.sql.attempts import SqlAttempts
+from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations

@@ -7,7 +7,7 @@ from dataclasses import replace
 from backchannel.event_logs.base import Batch, Event, Frame
 from backchannel.event_logs.durable import DurableEventLog
 from backchannel.event_logs.storage import Begun, Page
-from backchannel.event_logs.tape import Strip
+from backchannel.event_logs.event_buffer import Strip
 from backchannel.stores.text import storable
 from contracts.event_log_storage import Kept, Server, SharedStorage
 

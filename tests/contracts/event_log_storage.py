@@ -15,7 +15,7 @@ from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import DurableEventLog
 from backchannel.event_logs.storage import Begun, Page, Portion, Storage
-from backchannel.event_logs.tape import Strip
+from backchannel.event_logs.event_buffer import Strip
 
 
 @dataclass

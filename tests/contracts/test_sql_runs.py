@@ -21,7 +21,7 @@ from backchannel.stores.run_store import (
     ThreadBusyError,
     attempt_id,
 )
-from backchannel.stores.sql.attempts import SqlAttempts
+from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns

@@ -59,8 +59,8 @@ from chatkit.widgets import Card, Text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.chat.failures import FailureEvent
-from backchannel.chat.wire import encode_event
+from backchannel.chat.protocol.failures import FailureEvent
+from backchannel.chat.protocol.wire import encode_event
 from backchannel.client import ServerSentEvent, parse_events
 from backchannel.event_logs.base import Event, Frame
 from backchannel.plain import DELTAS, EVENTS, MAX_OUTPUT_CHARS, done, encode

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from agents import Agent
 
-from backchannel.bundle import Bundle
-from backchannel.chat.server import ChatServer
+from backchannel.application import Bundle
+from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings, unknown_settings
 from backchannel.wiring import build

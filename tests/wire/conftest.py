@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from backchannel.app import Backchannel
-from backchannel.frameworks.fastapi import create_app
+from backchannel.hosting.fastapi import create_app
 from backchannel.settings import Settings
 from backchannel.testing import ChatKitClient
 from backchannel.wiring import Target, build

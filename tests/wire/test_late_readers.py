@@ -84,7 +84,7 @@ async def test_a_run_tells_who_makes_it_and_what_it_used(serve):
     stream = await served.person.say("hi")
     run = (await served.person.http.get(f"/api/chatkit/runs/{stream.run_id}")).json()
     assert (run["status"], run["fence"], run["attempt"]) == ("running", 1, 1)
-    assert run["replica"] == served.backchannel.runs.live.replica
+    assert run["replica"] == served.backchannel.runs.worker.replica
     gate.set()
     await stream.events()
     run = (await served.person.http.get(f"/api/chatkit/runs/{stream.run_id}")).json()

@@ -18,9 +18,9 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from backchannel.app import Backchannel
 from backchannel.errors import ConfigurationError
-from backchannel.frameworks.fastapi import create_app
+from backchannel.hosting.fastapi import create_app
 from backchannel.observability.logging import configure_logging
-from backchannel.runs.live import STOP_SECONDS
+from backchannel.runs.worker import STOP_SECONDS
 from backchannel.settings import Settings, unknown_settings
 from backchannel.stores.sql.migrate import check_newest, upgrade
 from backchannel.wiring import build, load_target, open_database

@@ -10,10 +10,10 @@ from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import Batch, Event, EventLog, FencedError
 from backchannel.event_logs.flusher import Flusher
-from backchannel.event_logs.following import Following
-from backchannel.event_logs.live import Live, Written
+from backchannel.event_logs.tailer import Following
+from backchannel.event_logs.run_log import Live, Written
 from backchannel.event_logs.storage import Page, Storage
-from backchannel.event_logs.tape import Tape
+from backchannel.event_logs.event_buffer import Tape
 
 LINGER = 5.0
 """Seconds that a run stays in memory after its end, or after its last reader if it is written elsewhere."""

@@ -8,7 +8,7 @@ from contextvars import Context
 import structlog
 
 from backchannel.errors import UnavailableError
-from backchannel.event_logs.live import Flush, Written
+from backchannel.event_logs.run_log import Flush, Written
 from backchannel.event_logs.storage import Storage
 
 WITHIN = 0.1

@@ -6,7 +6,7 @@ from typing import override
 
 from backchannel.context import Identity
 from backchannel.event_logs.base import JUMP, Batch, Event, EventLog, FencedError
-from backchannel.event_logs.tape import Tape
+from backchannel.event_logs.event_buffer import Tape
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import LINGER, DurableEventLog
 from backchannel.event_logs.redis_scripts import BEGIN, KEEP, PAGE
 from backchannel.event_logs.storage import Begun, Page, Portion, Storage, read_ends, written_ends
-from backchannel.event_logs.tape import Strip
+from backchannel.event_logs.event_buffer import Strip
 from backchannel.redis_client import SOCKET_SECONDS, open_client, reaching
 
 ABANDONED_SECONDS = 7 * 86_400

@@ -13,7 +13,7 @@ from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import LINGER, DurableEventLog
 from backchannel.event_logs.storage import Begun, Page, Portion, Storage, read_ends, written_ends
-from backchannel.event_logs.tape import Strip
+from backchannel.event_logs.event_buffer import Strip
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.run_events import LOGS, ROWS, Addition, EventRow, LogState, SqlRunEvents
 from backchannel.stores.times import utc_now

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backchannel.context import Identity
-from backchannel.event_logs.tape import Strip
+from backchannel.event_logs.event_buffer import Strip
 
 
 @dataclass(frozen=True, slots=True)

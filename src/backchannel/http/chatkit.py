@@ -5,8 +5,8 @@ from typing import Any
 from chatkit.types import ThreadsDeleteReq, is_streaming_req
 from fastapi import APIRouter, Request, Response
 
-from backchannel.chat.queries import answer
-from backchannel.chat.requests import OPERATIONS, parse_request
+from backchannel.chat.protocol.queries import answer
+from backchannel.chat.protocol.requests import OPERATIONS, parse_request
 from backchannel.context import RequestContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import check_content_type, idempotency_key, run_response

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from backchannel.chat.failures import explain
+from backchannel.chat.protocol.failures import explain
 from backchannel.errors import (
     BackchannelError,
     ConflictError,

@@ -15,8 +15,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import StreamingResponse
 
-from backchannel.chat.requests import check
-from backchannel.http.caller import Caller
+from backchannel.chat.protocol.requests import check
+from backchannel.http.current_context import Caller
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from backchannel.errors import InvalidInputError
-from backchannel.http.caller import Caller
+from backchannel.http.current_context import Caller
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response
-from backchannel.runs.caller import waiting_text
+from backchannel.runs.stored_request import waiting_text
 from backchannel.sse import parse_last_event_id
 from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_text

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import AsyncContentStream, StreamingResponse
 
 from backchannel import sse
-from backchannel.chat.snapshot import snapshot
+from backchannel.chat.recovery.snapshot import snapshot
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import (
     InvalidInputError,

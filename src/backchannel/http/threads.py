@@ -6,11 +6,11 @@ from chatkit.types import Page, Thread, ThreadItem, ThreadsUpdateReq, ThreadUpda
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from backchannel.chat import queries
-from backchannel.chat.acceptance import load_thread
-from backchannel.chat.requests import check
-from backchannel.chat.wire import encode, thread_response
-from backchannel.http.caller import Caller
+from backchannel.chat.protocol import queries
+from backchannel.chat.protocol.commands import load_thread
+from backchannel.chat.protocol.requests import check
+from backchannel.chat.protocol.wire import encode, thread_response
+from backchannel.http.current_context import Caller
 from backchannel.http.runs import RunPage, RunResponse
 from backchannel.http.services import Services
 from backchannel.stores.base import Feedback, SearchResult

@@ -12,18 +12,18 @@ from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import StreamingReq, ThreadItem
 from pydantic import BaseModel
 
-from backchannel.chat.acceptance import thread_of
-from backchannel.chat.replay import partial_items
+from backchannel.chat.protocol.commands import thread_of
+from backchannel.chat.recovery.replay import partial_items
 from backchannel.chat.turn import Server
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import NotFoundError, UnavailableError
 from backchannel.faultpoints import reached
 from backchannel.ids import new_id
-from backchannel.runs.attempts import check_attempt, new_attempt, once
-from backchannel.runs.caller import write_caller, write_request
-from backchannel.runs.intake import Intake, WhileRunning
-from backchannel.runs.live import STOP_SECONDS, LiveRuns
-from backchannel.runs.maker import Maker
+from backchannel.runs.idempotency import check_attempt, new_attempt, once
+from backchannel.runs.stored_request import write_caller, write_request
+from backchannel.runs.admission import Intake, WhileRunning
+from backchannel.runs.worker import STOP_SECONDS, LiveRuns
+from backchannel.runs.executor import Maker
 from backchannel.runs.run import Run
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_states import ACTIVE, RunStatus

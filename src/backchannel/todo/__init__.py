@@ -1,6 +1,6 @@
 """The reference application: a todo assistant with agents, tools, a table and REST endpoints of its own."""
 
-from backchannel.bundle import Bundle
+from backchannel.application import Bundle
 from backchannel.settings import Settings
 from backchannel.sql import Database
 from backchannel.todo.agents import supervisor, triage

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, Field
 
 from backchannel.errors import BackchannelError, InvalidRequestError
-from backchannel.http.caller import Caller
+from backchannel.http.current_context import Caller
 from backchannel.todo import values
 from backchannel.todo.models import PRIORITY_HELP, NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
 from backchannel.todo.problems import read, refusal

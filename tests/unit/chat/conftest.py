@@ -9,9 +9,9 @@ from agents import Agent, Runner
 from chatkit.store import NotFoundError, Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, ThreadStreamEvent
 
-from backchannel.chat.answer import stream_answer
-from backchannel.chat.outlet import AnswerContext
-from backchannel.chat.witness import Witness
+from backchannel.chat.agent.answer import stream_answer
+from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.journal_hooks import Witness
 from backchannel.context import Identity, RequestContext
 from backchannel.ids import new_id
 

@@ -11,13 +11,13 @@ import pytest
 from agents import Agent, ModelProvider, function_tool
 from agents.models.multi_provider import MultiProvider
 
-from backchannel.chat.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.context import Identity, RequestContext
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.ids import new_id
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
-from backchannel.stores.sql.attempts import SqlAttempts
+from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.replicas import SqlReplicas

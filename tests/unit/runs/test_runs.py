@@ -11,7 +11,7 @@ from chatkit.types import AssistantMessageItem, ChatKitReq, StreamingReq, UserMe
 from pydantic import TypeAdapter
 from sqlalchemy import text
 
-from backchannel.chat.server import ChatServer
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import BackchannelError, ConflictError, NotFoundError, UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog

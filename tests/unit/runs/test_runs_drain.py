@@ -17,7 +17,7 @@ from chatkit.types import (
 )
 from pydantic import TypeAdapter
 
-from backchannel.chat.server import ChatServer
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog

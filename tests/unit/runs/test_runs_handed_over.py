@@ -9,14 +9,14 @@ import pytest
 from chatkit.types import ChatKitReq
 from pydantic import TypeAdapter
 
-from backchannel.chat.server import ChatServer
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.handovers.base import Handover
 from backchannel.handovers.redis import RedisHandovers
 from backchannel.runs import replica as housekeeping
-from backchannel.runs.replica import Replica
+from backchannel.runs.rescuer import Replica
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import ReplicaRecord

@@ -11,10 +11,10 @@ from agents.tool_context import ToolContext
 from chatkit.types import ChatKitReq, StreamingReq
 from pydantic import TypeAdapter
 
-from backchannel.chat.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.context import Identity, RequestContext
 from backchannel.event_logs.memory import MemoryEventLog
-from backchannel.runs.maker import MAX_ATTEMPTS
+from backchannel.runs.executor import MAX_ATTEMPTS
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import RunFencedError

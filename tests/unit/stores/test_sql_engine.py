@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from backchannel.errors import BackchannelError, ConfigurationError, UnavailableError
-from backchannel.stores.sql import pinging
+from backchannel.stores.sql import pre_ping as pinging
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database, TransactionLostError
 from backchannel.stores.sql.migrate import upgrade

@@ -12,7 +12,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from chatkit.agents import AgentContext
 from chatkit.types import CustomTask, ThreadMetadata, ThreadStreamEvent
 
-from backchannel.bundle import Bundle
+from backchannel.application import Bundle
 from backchannel.context import Identity, RequestContext
 from backchannel.settings import Settings
 from backchannel.sql import Database

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.stores.sql.dialects import PoolOptions, dialect_of
-from backchannel.stores.sql.pinging import ping_idle
+from backchannel.stores.sql.pre_ping import ping_idle
 
 RETRY_AFTER_SECONDS = 2
 """What callers are told when the database cannot serve them now."""

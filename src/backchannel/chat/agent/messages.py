@@ -1,0 +1,199 @@
+"""The model's own stream as thread events: messages, annotations, reasoning, generated images.
+
+Event for event what the SDK's `stream_agent_response` sends for the same stream.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from agents.items import TResponseStreamEvent
+from chatkit.types import (
+    Annotation,
+    AssistantMessageContent,
+    AssistantMessageContentPartAdded,
+    AssistantMessageContentPartAnnotationAdded,
+    AssistantMessageContentPartDone,
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    FileSource,
+    GeneratedImage,
+    GeneratedImageItem,
+    GeneratedImageUpdated,
+    ThoughtTask,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
+    ThreadStreamEvent,
+    URLSource,
+)
+from openai.types.responses import (
+    ResponseContentPartAddedEvent,
+    ResponseImageGenCallPartialImageEvent,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponseOutputMessage,
+    ResponseOutputRefusal,
+    ResponseOutputText,
+    ResponseReasoningSummaryTextDeltaEvent,
+    ResponseReasoningSummaryTextDoneEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+)
+from openai.types.responses.response_output_item import ImageGenerationCall
+from openai.types.responses.response_output_text_annotation_added_event import (
+    ResponseOutputTextAnnotationAddedEvent,
+)
+
+from backchannel.chat.agent.activity import Activity
+from backchannel.ids import new_id
+from backchannel.stores.times import to_sdk, utc_now
+
+
+class Messages:
+    """Follows one answer's model calls. Provider ids are translated: the same one may come back each turn."""
+
+    def __init__(self, context: Any, activity: Activity) -> None:
+        self._thread_id: str = context.thread.id
+        self._activity = activity
+        self._open: dict[str, AssistantMessageItem] = {}
+        self._image: GeneratedImageItem | None = None
+        self._annotations: dict[tuple[str, int], int] = {}
+        self._thoughts: dict[str, str] = {}
+
+    def tell(self, event: TResponseStreamEvent) -> Iterator[ThreadStreamEvent]:
+        """The thread events that one event of the model's stream makes."""
+        match event:
+            case ResponseTextDeltaEvent() | ResponseRefusalDeltaEvent():
+                yield self._update(event.item_id, _delta(event.content_index, event.delta))
+            case ResponseOutputItemAddedEvent():
+                yield from self._item_added(event)
+            case ResponseContentPartAddedEvent():
+                if isinstance(event.part, ResponseOutputText | ResponseOutputRefusal):
+                    added = AssistantMessageContentPartAdded(
+                        content_index=event.content_index, content=content_of(event.part)
+                    )
+                    yield self._update(event.item_id, added)
+            case ResponseTextDoneEvent():
+                done = AssistantMessageContentPartDone(
+                    content_index=event.content_index, content=AssistantMessageContent(text=event.text)
+                )
+                yield self._update(event.item_id, done)
+            case ResponseOutputTextAnnotationAddedEvent():
+                yield from self._annotation_added(event)
+            case ResponseOutputItemDoneEvent():
+                yield from self._item_done(event)
+            case ResponseReasoningSummaryTextDeltaEvent() | ResponseReasoningSummaryTextDoneEvent():
+                yield from self._thought(event)
+            case ResponseImageGenCallPartialImageEvent():
+                yield from self._partial_image(event)
+            case _:
+                pass
+
+    def _update(self, provider_id: str, update: Any) -> ThreadItemUpdatedEvent:
+        item = self._open.get(provider_id)
+        return ThreadItemUpdatedEvent(item_id=item.id if item else provider_id, update=update)
+
+    def _item_added(self, event: ResponseOutputItemAddedEvent) -> Iterator[ThreadStreamEvent]:
+        if isinstance(event.item, ResponseOutputMessage):
+            yield from self._activity.close()
+            item = AssistantMessageItem(
+                id=new_id("message"),
+                thread_id=self._thread_id,
+                created_at=to_sdk(utc_now()),
+                content=[content_of(part) for part in event.item.content],
+            )
+            self._open[event.item.id] = item
+            yield ThreadItemAddedEvent(item=item)
+        elif isinstance(event.item, ImageGenerationCall):
+            self._image = GeneratedImageItem(
+                id=new_id("message"), thread_id=self._thread_id, created_at=to_sdk(utc_now())
+            )
+            yield ThreadItemAddedEvent(item=self._image)
+
+    def _item_done(self, event: ResponseOutputItemDoneEvent) -> Iterator[ThreadStreamEvent]:
+        if isinstance(event.item, ResponseOutputMessage):
+            if event.item.id not in self._open:
+                yield from self._activity.close()
+            begun = self._open.pop(event.item.id, None)
+            yield ThreadItemDoneEvent(
+                item=AssistantMessageItem(
+                    id=begun.id if begun else new_id("message"),
+                    thread_id=self._thread_id,
+                    created_at=begun.created_at if begun else to_sdk(utc_now()),
+                    content=[content_of(part) for part in event.item.content],
+                )
+            )
+        elif isinstance(event.item, ImageGenerationCall) and event.item.result and self._image:
+            url = f"data:image/png;base64,{event.item.result}"
+            self._image.image = GeneratedImage(id=event.item.id, url=url)
+            yield ThreadItemDoneEvent(item=self._image)
+            self._image = None
+
+    def _annotation_added(self, event: ResponseOutputTextAnnotationAddedEvent) -> Iterator[ThreadStreamEvent]:
+        annotation = _annotation(event.annotation)
+        if annotation is None:
+            return
+        # Counted here: what cannot be shown is left out, so the model's own index has holes.
+        place = (event.item_id, event.content_index)
+        index = self._annotations.get(place, 0)
+        self._annotations[place] = index + 1
+        update = AssistantMessageContentPartAnnotationAdded(
+            content_index=event.content_index, annotation_index=index, annotation=annotation
+        )
+        yield self._update(event.item_id, update)
+
+    def _thought(
+        self, event: ResponseReasoningSummaryTextDeltaEvent | ResponseReasoningSummaryTextDoneEvent
+    ) -> Iterator[ThreadStreamEvent]:
+        key = f"thought:{event.item_id}:{event.summary_index}"
+        known = key in self._thoughts
+        text = self._thoughts.get(key, "")
+        if isinstance(event, ResponseReasoningSummaryTextDeltaEvent):
+            text += event.delta
+        else:
+            text = event.text
+        self._thoughts[key] = text
+        task = ThoughtTask(content=text)
+        yield from self._activity.change(key, task) if known else self._activity.begin(key, task)
+
+    def _partial_image(self, event: ResponseImageGenCallPartialImageEvent) -> Iterator[ThreadStreamEvent]:
+        if self._image is None:
+            return
+        url = f"data:image/png;base64,{event.partial_image_b64}"
+        self._image.image = GeneratedImage(id=event.item_id, url=url)
+        update = GeneratedImageUpdated(image=self._image.image, progress=0.0)
+        yield ThreadItemUpdatedEvent(item_id=self._image.id, update=update)
+
+
+def content_of(part: ResponseOutputText | ResponseOutputRefusal) -> AssistantMessageContent:
+    """A part of the model's message as the client shows it. A refusal is shown as text."""
+    if isinstance(part, ResponseOutputRefusal):
+        return AssistantMessageContent(text=part.refusal)
+    annotations = [_annotation(each) for each in part.annotations]
+    return AssistantMessageContent(
+        text=part.text, annotations=[each for each in annotations if each is not None]
+    )
+
+
+def _delta(index: int, text: str) -> AssistantMessageContentPartTextDelta:
+    return AssistantMessageContentPartTextDelta(content_index=index, delta=text)
+
+
+def _annotation(raw: object) -> Annotation | None:
+    # The openai client gives a dictionary, or a class that does not fit, for some annotation events.
+    if isinstance(raw, dict):
+        values = cast("dict[str, Any]", raw)
+    else:
+        dump = getattr(raw, "model_dump", None)
+        values = cast("dict[str, Any]", dump()) if dump else {}
+    match values:
+        case {"type": "file_citation", "filename": str(name), **rest} if name:
+            return Annotation(source=FileSource(filename=name, title=name), index=rest.get("index"))
+        case {"type": "container_file_citation", "filename": str(name), **rest} if name:
+            return Annotation(source=FileSource(filename=name, title=name), index=rest.get("end_index"))
+        case {"type": "url_citation", "url": str(url), **rest}:
+            title = rest.get("title") or url
+            return Annotation(source=URLSource(url=url, title=title), index=rest.get("end_index"))
+        case _:
+            return None

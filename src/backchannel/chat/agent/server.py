@@ -1,0 +1,193 @@
+"""The ChatKit server that answers with an agent."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, override
+
+from agents import Agent, ModelProvider, RunConfig, Runner
+from chatkit.agents import ThreadItemConverter
+from chatkit.server import ChatKitServer
+from chatkit.store import AttachmentStore, Store
+from chatkit.types import (
+    FeedbackKind,
+    ThreadItem,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    UserMessageItem,
+    WorkflowItem,
+)
+
+from backchannel.chat.recovery import resume_point as takeover
+from backchannel.chat.agent.activity import settle
+from backchannel.chat.agent.answer import stream_answer
+from backchannel.chat.agent.history import HistoryConverter, load_history, to_model_input
+from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.titles import title_by_model, title_from
+from backchannel.chat.agent.journal_hooks import Witness
+from backchannel.context import RequestContext
+from backchannel.stores.base import KeepsFeedback
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How an agent is run.
+
+    Attributes:
+        model_provider: Finds the model of an agent that names it, or names none.
+        max_turns: Model calls per answer, at most.
+        history_tokens: About how much of the earlier conversation the model is shown.
+        converter: Turns thread items into model input.
+        titles: Whether a model names threads. The rule does it at once in any case.
+        title_model: The model that does; `None` for the provider's default.
+    """
+
+    model_provider: ModelProvider
+    max_turns: int = 20
+    history_tokens: int = 32_000
+    converter: ThreadItemConverter = field(default_factory=HistoryConverter)
+    titles: bool = False
+    title_model: str | None = None
+
+
+class ChatServer(ChatKitServer[RequestContext]):
+    """Answers every message, tool output, structured input and retry by running `agent`.
+
+    Tools get the SDK's `AgentContext` as `ctx.context`; who is asking is `ctx.context.request_context`.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        store: Store[Any],
+        options: AnswerOptions,
+        attachment_store: AttachmentStore[Any] | None = None,
+    ) -> None:
+        super().__init__(store, attachment_store)
+        self.agent = agent
+        self.options = options
+
+    @override
+    async def respond(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        async with (
+            self._naming(thread, input_user_message, context),
+            aclosing(self._answer(thread, context, self.agent)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def resume(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        began_after: str,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Go on with an answer whose process died, where its journal ends; see `chat.turn.Resumable`."""
+        items = await takeover.items_of_answer(self.store, thread.id, began_after, context)
+        standing = takeover.standing(items, self.agent)
+        async with (
+            self._naming(thread, input_user_message, context),
+            aclosing(self._go_on(thread, context, standing)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def _go_on(
+        self, thread: ThreadMetadata, context: RequestContext, standing: takeover.Standing
+    ) -> AsyncGenerator[ThreadStreamEvent]:
+        for item_id in standing.unsaid:
+            yield ThreadItemRemovedEvent(item_id=item_id)
+        if standing.answered:
+            return
+        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        for item in standing.unfinished:
+            again = await takeover.call_again(item, standing.agent, answer, self._run_config(thread, context))
+            if again is not None:
+                yield ThreadItemDoneEvent(item=again)
+        async with aclosing(self._answer(thread, context, standing.agent)) as events:
+            async for event in events:
+                yield event
+
+    @asynccontextmanager
+    async def _naming(
+        self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
+    ) -> AsyncGenerator[None]:
+        """Name a thread without a title: by rule at once, and better, if a model can, when its answer is made."""
+        text = _text(message) if message is not None and thread.title is None else ""
+        by_rule = title_from(text)
+        if by_rule is None:
+            yield
+            return
+        thread.title = by_rule
+        if not self.options.titles:
+            yield
+            return
+        models, name = self.options.model_provider, self.options.title_model
+        naming = asyncio.create_task(title_by_model(models, name, text, context.usage))
+        try:
+            yield
+            # What a person or the application called the thread meanwhile is kept.
+            if (title := await naming) is not None and thread.title == by_rule:
+                thread.title = title
+        finally:
+            naming.cancel()
+
+    async def _answer(
+        self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
+    ) -> AsyncGenerator[ThreadStreamEvent]:
+        history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
+        # Tools find the caller in the context; nothing that the model says decides whose rows they touch.
+        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        result = Runner.run_streamed(
+            agent,
+            await to_model_input(history, self.options.converter),
+            context=answer,
+            hooks=Witness(answer),
+            max_turns=self.options.max_turns,
+            run_config=self._run_config(thread, context),
+        )
+        # Closed with this generator, not by the garbage collector: closing is what stops the model.
+        async with aclosing(stream_answer(answer, result)) as events:
+            async for event in events:
+                yield event
+
+    @override
+    async def handle_stream_cancelled(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: RequestContext
+    ) -> None:
+        await super().handle_stream_cancelled(thread, pending_items, context)
+        for item in pending_items:
+            if isinstance(item, WorkflowItem):
+                settle(item)
+                await self.store.add_thread_item(thread.id, item, context)
+
+    @override
+    async def add_feedback(
+        self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: RequestContext
+    ) -> None:
+        if isinstance(self.store, KeepsFeedback):
+            await self.store.save_feedback(thread_id, item_ids, feedback, context)
+
+    def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
+        return RunConfig(
+            model_provider=self.options.model_provider,
+            workflow_name=self.agent.name,
+            group_id=thread.id,
+            trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
+            trace_include_sensitive_data=False,
+            # A model that makes up a tool is told so and can do better; the answer goes on.
+            tool_not_found_behavior="return_error_to_model",
+        )
+
+
+def _text(message: UserMessageItem) -> str:
+    return "\n".join(part.text for part in message.content)

@@ -1,0 +1,226 @@
+"""Drives one accepted turn: runs the server's answer to its end and commits each item as it completes.
+
+Only the public methods of `ChatKitServer` and `Store` are used, so any server written against the SDK can be driven.
+After a crash between accepting and driving, the person's message is stored and unanswered; nothing is stored twice.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import structlog
+from chatkit.errors import BaseStreamError
+from chatkit.server import ChatKitServer, agents_sdk_user_agent_override
+from chatkit.types import (
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    ClientToolCallItem,
+    StreamOptions,
+    StreamOptionsEvent,
+    StructuredInputItem,
+    ThreadItem,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemReplacedEvent,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    ThreadUpdatedEvent,
+    UserMessageItem,
+)
+
+from backchannel.chat.recovery import journal
+from backchannel.chat.protocol.failures import explain, failure_event
+from backchannel.chat.recovery.partial import PartialItems
+from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.context import RequestContext
+from backchannel.errors import BackchannelError
+from backchannel.faultpoints import reached
+from backchannel.stores.base import PatchesThreads
+from backchannel.stores.run_store import RunFencedError
+
+log = structlog.get_logger(__name__)
+
+_CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
+
+type Emit = Callable[[ThreadStreamEvent], None]
+type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Performs a write, and raises `RunFencedError` without writing anything if another process has taken the run over."""
+
+
+class TurnFailedError(Exception):
+    """The answer ended with an error, which the stream has told; `cause` is what is kept of it."""
+
+    def __init__(self, cause: BackchannelError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
+class Driver:
+    """Runs one accepted turn to its end.
+
+    Args:
+        emit: Takes every event that clients may see, in order. Must not block.
+        commit: Does every write.
+        can_stop: Whether the client can stop the answer, and may offer that.
+        partial: What another process had begun to say.
+        debug: Whether the error event says what was raised.
+
+    Attributes:
+        asks: Whether the answer asked the person for something: a client tool's result, or structured input.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        turn: Turn,
+        context: RequestContext,
+        emit: Emit,
+        commit: Commit,
+        *,
+        can_stop: bool = True,
+        partial: PartialItems | None = None,
+        debug: bool,
+    ) -> None:
+        self._server = server
+        self._turn = turn
+        self._context = context
+        self._emit = emit
+        self._commit = commit
+        self._can_stop = can_stop
+        self._debug = debug
+        self.asks = False
+        self._partial = partial or PartialItems()
+        self._known = turn.thread.model_copy(deep=True)
+
+    async def drive(self) -> None:
+        """Emit and commit everything up to the end of the answer.
+
+        Raises:
+            TurnFailedError: The answer failed; the `error` event is emitted and what was said is kept.
+            RunFencedError: Another process makes the answer now.
+            asyncio.CancelledError: The run was cancelled; the caller goes on with `keep_what_was_said`.
+        """
+        thread, context = self._turn.thread, self._context
+        for event in self._turn.opening:
+            self._emit(event)
+        try:
+            if self._turn.options:
+                options = self._server.get_stream_options(thread, context)
+                allowed = options.allow_cancel and self._can_stop
+                self._emit(StreamOptionsEvent(stream_options=StreamOptions(allow_cancel=allowed)))
+            reached("answer.began")
+            with agents_sdk_user_agent_override():
+                await self._consume(self._turn.respond(context))
+            await self._save_thread_changes()
+        except RunFencedError:
+            raise
+        except Exception as error:
+            cause = explain(error)
+            if isinstance(error, BaseStreamError) or cause.code != "internal_error":
+                log.warning("turn_failed", code=cause.code, error=type(error).__name__)
+            else:
+                log.exception("turn_failed", code=cause.code)
+            await self.keep_what_was_said(stopped=False)
+            self._emit(failure_event(error, context, debug=self._debug))
+            raise TurnFailedError(cause) from error
+
+    async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
+        if not hasattr(events, "aclose"):
+            async for event in events:
+                await self._handle(event)
+            return
+        # Closing at once, not when garbage is collected, is what stops the model behind a generator.
+        async with aclosing(events) as stream:  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
+            async for event in stream:  # pyright: ignore[reportUnknownVariableType]
+                await self._handle(event)  # pyright: ignore[reportUnknownArgumentType]
+
+    async def _handle(self, event: ThreadStreamEvent) -> None:
+        store, thread_id = self._server.store, self._turn.thread.id
+        match event:
+            case ThreadItemUpdatedEvent():
+                self._partial.update(event)
+                if isinstance(event.update, AssistantMessageContentPartTextDelta):
+                    self._emit(event)
+                    return
+            case ThreadItemAddedEvent():
+                self._partial.begin(event.item)
+            case ThreadItemDoneEvent():
+                await self._keep(event.item)
+                self._partial.end(event.item.id)
+            case ThreadItemRemovedEvent():
+                await self._commit(lambda: store.delete_thread_item(thread_id, event.item_id, self._context))
+                self._partial.end(event.item_id)
+            case ThreadItemReplacedEvent():
+                await self._commit(lambda: store.save_item(thread_id, event.item, self._context))
+                self._partial.end(event.item.id)
+            case _:
+                pass
+        has_item = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent | ThreadItemReplacedEvent)
+        if not (has_item and is_hidden(event.item)):
+            self._emit(event)
+        await self._save_thread_changes()
+
+    async def _keep(self, item: ThreadItem) -> None:
+        call = journal.tool_call(item)
+        reached("tool.done" if call is not None and call.finished else "item.said")
+        await self._commit(
+            lambda: self._server.store.add_thread_item(self._turn.thread.id, item, self._context)
+        )
+        reached("tool.noted" if call is not None and not call.finished else "item.kept")
+        if isinstance(item, ClientToolCallItem | StructuredInputItem):
+            self.asks = item.status == "pending"
+
+    async def _save_thread_changes(self) -> None:
+        thread = self._turn.thread
+        if thread == self._known:
+            return
+        changes = {
+            name: getattr(thread, name)
+            for name in _CHANGEABLE
+            if getattr(thread, name) != getattr(self._known, name)
+        }
+        store = self._server.store
+        if isinstance(store, PatchesThreads):
+            # A person may name the thread while the answer is made: their name stays.
+            known = self._known.title
+            current = await self._commit(
+                lambda: store.update_thread(thread.id, changes, self._context, unless_renamed_from=known)
+            )
+            thread.title = current.title
+        else:
+            await self._commit(lambda: store.save_thread(thread, self._context))
+            current = thread
+        self._known = thread.model_copy(deep=True)
+        self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
+
+    async def keep_what_was_said(self, *, stopped: bool) -> None:
+        """Save the unfinished items and emit them as done, or as removed where there is nothing to keep.
+
+        Args:
+            stopped: The person stopped the answer, which the server may note for the model.
+        """
+        unfinished = self._partial.items()
+        server, turn, context = self._server, self._turn, self._context
+        try:
+            if stopped:
+                await self._commit(lambda: server.handle_stream_cancelled(turn.thread, unfinished, context))
+            for item in unfinished:
+                if _is_worth_keeping(item):
+                    if not stopped:
+                        await self._keep(item)
+                    self._emit(ThreadItemDoneEvent(item=item))
+                else:
+                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+        except RunFencedError:
+            raise
+        except Exception:
+            log.exception("partial_answer_lost", items=len(unfinished))
+
+
+def _is_worth_keeping(item: ThreadItem) -> bool:
+    if isinstance(item, AssistantMessageItem):
+        return any(part.text.strip() for part in item.content)
+    return item.type == "workflow"

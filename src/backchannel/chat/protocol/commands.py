@@ -1,0 +1,289 @@
+"""Taking in a streaming request: check it, commit what the person did, and prepare the answer.
+
+Everything is checked before anything is written, so a refused request changes nothing.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any
+
+from chatkit.server import ChatKitServer
+from chatkit.store import NotFoundError as StoreNotFoundError
+from chatkit.types import (
+    Attachment,
+    ClientToolCallItem,
+    LockedStatus,
+    StreamingReq,
+    StructuredInputAnswer,
+    StructuredInputItem,
+    StructuredInputMultipleChoice,
+    StructuredInputSubmission,
+    ThreadCreatedEvent,
+    ThreadItem,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemReplacedEvent,
+    ThreadMetadata,
+    ThreadsAddClientToolOutputReq,
+    ThreadsAddStructuredInputReq,
+    ThreadsAddUserMessageReq,
+    ThreadsCreateReq,
+    ThreadsCustomActionReq,
+    ThreadsRetryAfterItemReq,
+    ThreadStreamEvent,
+    UserMessageInput,
+    UserMessageItem,
+    WidgetItem,
+)
+
+from backchannel.chat.protocol.paging import newest_items
+from backchannel.chat.turn import Respond, Server, Turn
+from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.context import RequestContext
+from backchannel.errors import ConflictError, InvalidInputError, NotEnabledError, NotFoundError
+from backchannel.stores.base import DeletesTail
+from backchannel.stores.times import to_sdk, utc_now
+
+
+def thread_of(request: StreamingReq) -> str | None:
+    """The thread that a request speaks in; `None` where it makes a new one."""
+    return None if isinstance(request, ThreadsCreateReq) else request.params.thread_id
+
+
+async def accept(server: Server, request: StreamingReq, context: RequestContext) -> Turn:
+    """Check a request and commit what the person did.
+
+    Raises:
+        NotFoundError: The thread, the item or an attachment does not exist, or is somebody else's.
+        ConflictError: The thread is locked or closed, or the answer was given already.
+        InvalidInputError: The item is not of the kind that the request needs.
+        NotEnabledError: The server has no widget actions.
+    """
+    match request:
+        case ThreadsCreateReq():
+            return await _create(server, request.params.input, context)
+        case ThreadsAddUserMessageReq():
+            thread = await open_thread(server, request.params.thread_id, context)
+            return await _say(server, thread, request.params.input, context)
+        case ThreadsAddClientToolOutputReq():
+            return await _add_tool_output(server, request, context)
+        case ThreadsAddStructuredInputReq():
+            return await _add_structured_input(server, request, context)
+        case ThreadsRetryAfterItemReq():
+            return await _retry(server, request, context)
+        case ThreadsCustomActionReq():
+            return await _act(server, request, context)
+
+
+async def load_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
+    """A thread of the caller's.
+
+    Raises:
+        NotFoundError: There is none with that id, or it is somebody else's.
+    """
+    try:
+        return await server.store.load_thread(thread_id, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"There is no thread {thread_id}.") from None
+
+
+async def load_item(server: Server, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
+    """An item of the caller's that clients may see.
+
+    Raises:
+        NotFoundError: The thread has no such item.
+    """
+    try:
+        item = await server.store.load_item(thread_id, item_id, context)
+    except StoreNotFoundError:
+        item = None
+    if item is None or is_hidden(item):
+        raise NotFoundError(f"There is no item {item_id} in this thread.")
+    return item
+
+
+async def load_widget(
+    server: Server, thread_id: str, item_id: str | None, context: RequestContext
+) -> WidgetItem | None:
+    """The widget that an action comes from, if it names one.
+
+    Raises:
+        NotFoundError: The thread has no such item.
+        InvalidInputError: The item is not a widget.
+    """
+    if item_id is None:
+        return None
+    item = await load_item(server, thread_id, item_id, context)
+    if not isinstance(item, WidgetItem):
+        raise InvalidInputError(f"Item {item_id} is not a widget, so no action can come from it.")
+    return item
+
+
+async def open_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
+    """A thread of the caller's in which more may be said.
+
+    Raises:
+        NotFoundError: There is none with that id, or it is somebody else's.
+        ConflictError: It is locked or closed.
+    """
+    thread = await load_thread(server, thread_id, context)
+    if thread.status.type != "active":
+        reason = f": {thread.status.reason}" if thread.status.reason else "."
+        how = "locked" if isinstance(thread.status, LockedStatus) else "closed"
+        raise ConflictError(f"This conversation is {how}{reason}")
+    return thread
+
+
+async def _create(server: Server, message: UserMessageInput, context: RequestContext) -> Turn:
+    attachments = await _load_attachments(server, message, context)
+    thread = ThreadMetadata(id=server.store.generate_thread_id(context), created_at=to_sdk(utc_now()))
+    await server.store.save_thread(thread, context)
+    item = await _save_message(server, thread, message, attachments, context)
+    opening: list[ThreadStreamEvent] = [
+        ThreadCreatedEvent(thread=thread_response(thread)),
+        ThreadItemDoneEvent(item=item),
+    ]
+    return Turn(thread, partial(server.respond, thread, item), item.id, opening)
+
+
+async def _say(
+    server: Server, thread: ThreadMetadata, message: UserMessageInput, context: RequestContext
+) -> Turn:
+    attachments = await _load_attachments(server, message, context)
+    item = await _save_message(server, thread, message, attachments, context)
+    return Turn(thread, partial(server.respond, thread, item), item.id, [ThreadItemDoneEvent(item=item)])
+
+
+async def _load_attachments(
+    server: Server, message: UserMessageInput, context: RequestContext
+) -> Sequence[Attachment]:
+    try:
+        return [await server.store.load_attachment(each, context) for each in message.attachments]
+    except StoreNotFoundError:
+        raise NotFoundError("An attachment of this message does not exist. Upload it again.") from None
+
+
+async def _save_message(
+    server: Server,
+    thread: ThreadMetadata,
+    message: UserMessageInput,
+    attachments: Sequence[Attachment],
+    context: RequestContext,
+) -> UserMessageItem:
+    placed = [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
+    for attachment in placed:
+        await server.store.save_attachment(attachment, context)
+    item = UserMessageItem(
+        id=server.store.generate_item_id("message", thread, context),
+        thread_id=thread.id,
+        created_at=to_sdk(utc_now()),
+        content=message.content,
+        attachments=placed,
+        quoted_text=message.quoted_text,
+        inference_options=message.inference_options,
+    )
+    await server.store.add_thread_item(thread.id, item, context)
+    return item
+
+
+async def _add_tool_output(
+    server: Server, request: ThreadsAddClientToolOutputReq, context: RequestContext
+) -> Turn:
+    thread = await open_thread(server, request.params.thread_id, context)
+    pending: list[ClientToolCallItem] = []
+    async for item in newest_items(server.store, thread.id, context):
+        if isinstance(item, UserMessageItem):
+            break
+        if isinstance(item, ClientToolCallItem) and item.status == "pending":
+            pending.append(item)
+    if not pending:
+        raise ConflictError("No tool call is waiting for a result: it was answered already, or never made.")
+    call, *orphans = pending
+    call.output = request.params.result
+    call.status = "completed"
+    await server.store.save_item(thread.id, call, context)
+    for orphan in orphans:
+        # Only the newest call can be answered; one that never will be must not be shown to the model.
+        await server.store.delete_thread_item(thread.id, orphan.id, context)
+    newest = await _newest(server, thread.id, context)
+    return Turn(thread, partial(server.respond, thread, None), newest)
+
+
+async def _add_structured_input(
+    server: Server, request: ThreadsAddStructuredInputReq, context: RequestContext
+) -> Turn:
+    params = request.params
+    thread = await open_thread(server, params.thread_id, context)
+    item = await load_item(server, thread.id, params.item_id, context)
+    if not isinstance(item, StructuredInputItem):
+        raise InvalidInputError(f"Item {params.item_id} does not ask for structured input.")
+    if item.status != "pending":
+        raise ConflictError("These questions were answered already.")
+    answered = _answer(item, params.input)
+    await server.store.save_item(thread.id, answered, context)
+
+    async def respond(context: RequestContext) -> AsyncIterator[ThreadStreamEvent]:
+        yield ThreadItemReplacedEvent(item=answered)
+        async for event in server.respond(thread, None, context):
+            yield event
+
+    return Turn(thread, respond, await _newest(server, thread.id, context))
+
+
+def _answer(item: StructuredInputItem, submission: StructuredInputSubmission) -> StructuredInputItem:
+    # The rules of the SDK: what is not answered counts as skipped, answers to unknown questions are ignored,
+    # and a question with one answer takes the first.
+    answered = item.model_copy(deep=True)
+    for question in answered.inputs:
+        given = submission.answers.get(question.id)
+        if submission.status == "skipped" or given is None or given.skipped or not given.values:
+            question.answer = StructuredInputAnswer(skipped=True)
+            continue
+        single = isinstance(question, StructuredInputMultipleChoice) and not question.multiple
+        question.answer = StructuredInputAnswer(values=given.values[:1] if single else given.values)
+    answered.status = submission.status
+    return answered
+
+
+async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: RequestContext) -> Turn:
+    params = request.params
+    thread = await open_thread(server, params.thread_id, context)
+    message = await load_item(server, thread.id, params.item_id, context)
+    if not isinstance(message, UserMessageItem):
+        raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
+    later: list[ThreadItem] = []
+    async for item in newest_items(server.store, thread.id, context):
+        if item.id == message.id:
+            break
+        later.append(item)
+    await _delete(server, thread.id, message.id, later, context)
+    respond: Respond = partial(server.respond, thread, message)
+    gone: list[ThreadStreamEvent] = [
+        ThreadItemRemovedEvent(item_id=item.id) for item in later if not is_hidden(item)
+    ]
+    return Turn(thread, respond, message.id, gone)
+
+
+async def _delete(
+    server: Server, thread_id: str, message_id: str, later: Sequence[ThreadItem], context: RequestContext
+) -> None:
+    if isinstance(server.store, DeletesTail):
+        await server.store.delete_items_after(thread_id, message_id, context)
+        return
+    for item in later:
+        await server.store.delete_thread_item(thread_id, item.id, context)
+
+
+async def _act(server: Server, request: ThreadsCustomActionReq, context: RequestContext) -> Turn:
+    params = request.params
+    if type(server).action is ChatKitServer[Any].action:
+        raise NotEnabledError("This server has no widget actions.")
+    thread = await open_thread(server, params.thread_id, context)
+    sender = await load_widget(server, thread.id, params.item_id, context)
+    newest = await _newest(server, thread.id, context)
+    return Turn(thread, partial(server.action, thread, params.action, sender), newest)
+
+
+async def _newest(server: Server, thread_id: str, context: RequestContext) -> str:
+    page = await server.store.load_thread_items(thread_id, None, 1, "desc", context)
+    return page.data[0].id if page.data else ""

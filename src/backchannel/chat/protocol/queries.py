@@ -1,0 +1,253 @@
+"""The ops that are answered at once: everything of the protocol that does not stream."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from chatkit.server import ChatKitServer
+from chatkit.store import NotFoundError as StoreNotFoundError
+from chatkit.types import (
+    AttachmentsCreateReq,
+    AttachmentsDeleteReq,
+    AudioInput,
+    InputTranscribeReq,
+    ItemsFeedbackReq,
+    ItemsListReq,
+    NonStreamingReq,
+    Page,
+    Thread,
+    ThreadItem,
+    ThreadsDeleteReq,
+    ThreadsGetByIdReq,
+    ThreadsListReq,
+    ThreadsSyncCustomActionReq,
+    ThreadsUpdateReq,
+    UserMessageItem,
+)
+from pydantic import BaseModel
+
+from backchannel.chat.protocol.commands import load_item, load_thread, load_widget
+from backchannel.chat.protocol.paging import visible_items
+from backchannel.chat.turn import Server
+from backchannel.chat.protocol.wire import dated, encode, items_response, thread_response
+from backchannel.context import Identity, RequestContext
+from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
+from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+"""Clients are known to ask for 9999 items; they get this many and a cursor."""
+
+MAX_FEEDBACK_ITEMS = 100
+_DONE = b"{}"
+
+
+type Unfinished = Callable[[str, Identity], Awaitable[Sequence[ThreadItem]]]
+"""The items that an answer in progress in a thread has begun and not finished, as far as they have come."""
+
+
+async def answer(
+    server: Server, request: NonStreamingReq, context: RequestContext, unfinished: Unfinished
+) -> bytes:
+    """Answer a request with JSON.
+
+    Raises:
+        NotFoundError: What it speaks of does not exist, or is somebody else's.
+        InvalidInputError: A parameter is not acceptable.
+        NotEnabledError: The server does not offer the op.
+    """
+    match request:
+        case ThreadsListReq():
+            params = request.params
+            page = await list_threads(server, page_size(params.limit), params.after, params.order, context)
+            return encode(page)
+        case ThreadsGetByIdReq():
+            return encode(await get_thread(server, request.params.thread_id, context, unfinished))
+        case ItemsListReq():
+            params = request.params
+            await load_thread(server, params.thread_id, context)
+            size = page_size(params.limit)
+            place = (size, params.after, params.order)
+            return encode(await list_items(server, params.thread_id, *place, context, unfinished))
+        case ThreadsUpdateReq():
+            return encode(await rename(server, request.params.thread_id, request.params.title, context))
+        case ThreadsDeleteReq():
+            await delete_thread(server, request.params.thread_id, context)
+            return _DONE
+        case ItemsFeedbackReq():
+            return await _give_feedback(server, request, context)
+        case ThreadsSyncCustomActionReq():
+            return await _act(server, request, context)
+        case AttachmentsCreateReq() | AttachmentsDeleteReq():
+            return await _attachments(server, request, context)
+        case InputTranscribeReq():
+            return await _transcribe(server, request, context)
+
+
+def page_size(limit: int | None) -> int:
+    """How many rows a page has for a client that asks for `limit`.
+
+    Raises:
+        InvalidInputError: It is less than 1.
+    """
+    if limit is not None and limit < 1:
+        raise InvalidInputError(f"limit must be 1 to {MAX_PAGE}.")
+    return min(limit or DEFAULT_PAGE, MAX_PAGE)
+
+
+async def list_threads(
+    server: Server, limit: int, after: str | None, order: str, context: RequestContext
+) -> Page[Thread]:
+    """The caller's threads, without items."""
+    try:
+        page = await server.store.load_threads(limit, after, order, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"after: there is no thread {after}.") from None
+    return Page(data=[thread_response(each) for each in page.data], has_more=page.has_more, after=page.after)
+
+
+async def get_thread(
+    server: Server, thread_id: str, context: RequestContext, unfinished: Unfinished
+) -> Thread:
+    """A thread with its first page of items, oldest first; what is being said comes last."""
+    thread = await load_thread(server, thread_id, context)
+    begun = await unfinished(thread_id, context.identity)
+    items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context)
+    if not items.has_more:
+        items.data += _missing(begun, items)
+    return thread_response(thread, items)
+
+
+def _missing(begun: Sequence[ThreadItem], page: Page[ThreadItem]) -> list[ThreadItem]:
+    # What was finished meanwhile is in the page already: it was looked for first.
+    known = {item.id for item in page.data}
+    return [item for item in begun if item.id not in known]
+
+
+async def list_items(
+    server: Server,
+    thread_id: str,
+    limit: int,
+    after: str | None,
+    order: str,
+    context: RequestContext,
+    unfinished: Unfinished,
+) -> Page[Any]:
+    """A page of a thread's items. What is being said is the newest, and beyond the page's size."""
+    shows_end = after is None or order == "asc"
+    begun: Sequence[ThreadItem] = await unfinished(thread_id, context.identity) if shows_end else ()
+    try:
+        page = await visible_items(server.store, thread_id, after, limit, order, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"after: there is no item {after} in this thread.") from None
+    if order == "desc":
+        page.data = [*reversed(_missing(begun, page)), *page.data]
+    elif not page.has_more:
+        page.data += _missing(begun, page)
+    return items_response(page)
+
+
+async def rename(server: Server, thread_id: str, title: str, context: RequestContext) -> Thread:
+    """Set a thread's title and nothing else of it."""
+    thread = await load_thread(server, thread_id, context)
+    if isinstance(server.store, PatchesThreads):
+        return thread_response(await server.store.update_thread(thread_id, {"title": title}, context))
+    thread.title = title
+    await server.store.save_thread(thread, context)
+    return thread_response(thread)
+
+
+async def search(server: Server, query: str, limit: int, context: RequestContext) -> SearchResult:
+    """The caller's threads in which every word of `query` was said.
+
+    Raises:
+        NotEnabledError: The server's store cannot search.
+        InvalidInputError: The query is empty.
+    """
+    if not query.strip():
+        raise InvalidInputError("q: say what to look for.")
+    if not isinstance(server.store, SearchesThreads):
+        raise NotEnabledError("This server's store cannot search.")
+    return await server.store.search_threads(query, limit, context)
+
+
+async def feedback(server: Server, thread_id: str, context: RequestContext) -> Sequence[Feedback]:
+    """What the caller thought of a thread's answers.
+
+    Raises:
+        NotEnabledError: The server's store keeps no feedback.
+    """
+    await load_thread(server, thread_id, context)
+    if not isinstance(server.store, KeepsFeedback):
+        raise NotEnabledError("This server's store keeps no feedback.")
+    return await server.store.load_feedback(thread_id, context)
+
+
+async def delete_thread(server: Server, thread_id: str, context: RequestContext) -> None:
+    """Delete a thread with everything in it."""
+    await load_thread(server, thread_id, context)
+    await server.store.delete_thread(thread_id, context)
+
+
+async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
+    params = request.params
+    item_ids: Sequence[str] = list(dict.fromkeys(params.item_ids))
+    if not 1 <= len(item_ids) <= MAX_FEEDBACK_ITEMS:
+        raise InvalidInputError(f"item_ids must name 1 to {MAX_FEEDBACK_ITEMS} items.")
+    await load_thread(server, params.thread_id, context)
+    for item_id in item_ids:
+        item = await load_item(server, params.thread_id, item_id, context)
+        if isinstance(item, UserMessageItem):
+            raise InvalidInputError(f"Item {item_id} is the person's own message; feedback is on answers.")
+    await server.add_feedback(params.thread_id, list(item_ids), params.kind, context)
+    return _DONE
+
+
+async def _act(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
+    params = request.params
+    if type(server).sync_action is ChatKitServer[Any].sync_action:
+        raise NotEnabledError("This server has no widget actions.")
+    thread = await load_thread(server, params.thread_id, context)
+    sender = await load_widget(server, thread.id, params.item_id, context)
+    response = await server.sync_action(thread, params.action, sender, context)
+    if response.updated_item is not None:
+        # The SDK sends the changed item and forgets it; after a reload the old one would be back.
+        await server.store.save_item(thread.id, response.updated_item, context)
+        response = response.model_copy(update={"updated_item": dated(response.updated_item)})
+    return encode(response)
+
+
+async def _attachments(
+    server: Server, request: AttachmentsCreateReq | AttachmentsDeleteReq, context: RequestContext
+) -> bytes:
+    if server.attachment_store is None:
+        raise NotEnabledError("This server does not take files.")
+    if isinstance(request, AttachmentsCreateReq):
+        try:
+            attachment = await server.attachment_store.create_attachment(request.params, context)
+        except NotImplementedError:
+            raise NotEnabledError("This server takes files only by direct upload.") from None
+        await server.store.save_attachment(attachment, context)
+        assert isinstance(attachment, BaseModel)
+        return encode(attachment)
+    attachment_id = request.params.attachment_id
+    try:
+        await server.store.load_attachment(attachment_id, context)
+    except StoreNotFoundError:
+        raise NotFoundError(f"There is no attachment {attachment_id}.") from None
+    await server.attachment_store.delete_attachment(attachment_id, context)
+    await server.store.delete_attachment(attachment_id, context)
+    return _DONE
+
+
+async def _transcribe(server: Server, request: InputTranscribeReq, context: RequestContext) -> bytes:
+    if type(server).transcribe is ChatKitServer[Any].transcribe:
+        raise NotEnabledError("This server does not transcribe speech.")
+    try:
+        audio = base64.b64decode(request.params.audio_base64, validate=True)
+    except binascii.Error:
+        raise InvalidInputError("audio_base64 is not valid base64.") from None
+    return encode(
+        await server.transcribe(AudioInput(data=audio, mime_type=request.params.mime_type), context)
+    )
