@@ -36,7 +36,7 @@ _STREAM_HEAD = (
 
 
 @dataclass(slots=True)
-class Told:
+class ReaderState:
     """One stream, as `/streams` tells of it. Times are seconds since the epoch.
 
     Attributes:
@@ -65,8 +65,8 @@ class Counts:
         self.after_hangup = 0
         self.completed = 0
         self.open: set[int] = set()
-        self.disconnects: deque[Told] = deque(maxlen=KEPT_STREAMS)
-        self.streams: deque[Told] = deque(maxlen=KEPT_STREAMS)
+        self.disconnects: deque[ReaderState] = deque(maxlen=KEPT_STREAMS)
+        self.streams: deque[ReaderState] = deque(maxlen=KEPT_STREAMS)
 
     def stats(self) -> dict[str, Any]:
         """`GET /stats`."""
@@ -87,7 +87,7 @@ class Counts:
 class Stream:
     """Writes one answer."""
 
-    def __init__(self, connection: "Connection", answer: Answer, wish: Wish, told: Told) -> None:
+    def __init__(self, connection: "Connection", answer: Answer, wish: Wish, told: ReaderState) -> None:
         self._connection = connection
         self._answer = answer
         self._wish = wish
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._send(whole(body, number))
             return
         wish = wish_of(body)
-        told = Told(number, str(body.get("model", "")), last_words(body)[:200], wish.tokens)
+        told = ReaderState(number, str(body.get("model", "")), last_words(body)[:200], wish.tokens)
         counts.streams.append(told)
         self.stream = Stream(self, Answer(body, number, wish.tokens), wish, told)
         self.stream.begin()

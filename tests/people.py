@@ -12,9 +12,9 @@ from backchannel.context import Identity, Usage
 from backchannel.event_logs.base import Event
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.ids import new_id
-from backchannel.stores.run_store import Attempt, RunRecord, attempt_id
-from backchannel.stores.sql.idempotency import SqlAttempts
+from backchannel.stores.run_store import IdempotencyRecord, RunRecord, idempotency_id
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.tables import metadata, replicas
@@ -75,15 +75,17 @@ async def talk(database: Database, identity: Identity, messages: int) -> str:
         await store.add_thread_item(thread.id, answer, identity)
         await store.save_feedback(thread.id, [answer.id], "positive", identity)
     run = RunRecord(new_id("run"), identity, thread.id, "threads.create", "running", utc_now(), fence=1)
-    await runs.hold(run)
+    await runs.insert_running(run)
     log = SqlEventLog(database, retention=60)
     await log.begin(run.id, identity, fence=1)
     log.append(run.id, Event(b'{"type":"x"}'))
     await log.end(run.id)
     await log.aclose()
     await runs.finish(run.id, 1, "completed", None, Usage(1, 20, 300))
-    key = attempt_id(identity, f"key of {run.id}")
-    await SqlAttempts(database).add(Attempt(key, "digest", utc_now(), run_id=run.id), identity)
+    key = idempotency_id(identity, f"key of {run.id}")
+    await SqlIdempotencyStore(database).add(
+        IdempotencyRecord(key, "digest", utc_now(), run_id=run.id), identity
+    )
     return thread.id
 
 

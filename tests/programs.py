@@ -21,11 +21,11 @@ def message(text: str = "hi", **thread: Any) -> dict[str, Any]:
     return {**body, "thread": thread} if thread else body
 
 
-type Told = list[tuple[str, dict[str, Any]]]
+type ReaderState = list[tuple[str, dict[str, Any]]]
 """Events as ids and data."""
 
 
-async def told_by(response: httpx2.Response) -> Told:
+async def told_by(response: httpx2.Response) -> ReaderState:
     """The events of a response, to its end."""
     assert response.status_code == 200, response.text
     events = [event async for event in parse_events(response.aiter_bytes())]
@@ -34,13 +34,13 @@ async def told_by(response: httpx2.Response) -> Told:
     return [(event.id, each) for event, each in zip(events, data, strict=True)]
 
 
-async def ask(person: Any, body: dict[str, Any], **headers: str) -> tuple[str, Told]:
+async def ask(person: Any, body: dict[str, Any], **headers: str) -> tuple[str, ReaderState]:
     """Send a message; the run and all of its events."""
     response = await person.http.post(PATH, json=body, headers=headers)
     return response.headers.get("x-run-id", ""), await told_by(response)
 
 
-async def events_of(person: Any, run_id: str, last_event_id: str = "", **params: Any) -> Told:
+async def events_of(person: Any, run_id: str, last_event_id: str = "", **params: Any) -> ReaderState:
     """The events of a run after one of them."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     params = {"format": "plain", **params}
@@ -53,16 +53,16 @@ def number(event_id: str) -> int:
     return int(event_id.rpartition(":")[2])
 
 
-def types(told: Told) -> list[str]:
+def types(told: ReaderState) -> list[str]:
     """The types of events; how a text is cut into pieces says nothing."""
     return [kind for kind, _ in groupby(data["type"] for _, data in told)]
 
 
-def words(told: Told) -> str:
+def words(told: ReaderState) -> str:
     return "".join(data["delta"].get("text", "") for _, data in told if "delta" in data)
 
 
-def without_text(told: Told) -> Told:
+def without_text(told: ReaderState) -> ReaderState:
     """All but the text deltas, which may come joined."""
     return [each for each in told if each[1].get("delta", {}).get("type") != "text"]
 
@@ -80,9 +80,9 @@ async def read(body: bytes) -> list[tuple[str, str, str]]:
     return [(event.id, event.event, event.data) async for event in parse_events(chunks())]
 
 
-def without_joins(told: Told) -> Told:
+def without_joins(told: ReaderState) -> ReaderState:
     """The events as they come when all of a text is there: each text in one piece, under its last number."""
-    joined: Told = []
+    joined: ReaderState = []
     for event_id, data in told:
         last = joined[-1][1] if joined else {}
         if data.get("delta", {}).get("type") == "text" and last.get("delta", {}).get("type") == "text":

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backchannel.app import Backchannel
-    from backchannel.application import Bundle
+    from backchannel.application import Application
+    from backchannel.authenticators.base import Authenticated, Authenticator
     from backchannel.context import Identity, RequestContext
+    from backchannel.hooks import Hooks
     from backchannel.hosting.fastapi import create_app
     from backchannel.settings import Settings
     from backchannel.tools import idempotency_key, idempotent
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backchannel": "backchannel.app",
-    "Bundle": "backchannel.application",
+    "Application": "backchannel.application",
+    "Authenticated": "backchannel.authenticators.base",
+    "Authenticator": "backchannel.authenticators.base",
+    "Hooks": "backchannel.hooks",
     "Identity": "backchannel.context",
     "RequestContext": "backchannel.context",
     "Settings": "backchannel.settings",
@@ -28,8 +33,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "Application",
+    "Authenticated",
+    "Authenticator",
     "Backchannel",
-    "Bundle",
+    "Hooks",
     "Identity",
     "RequestContext",
     "Settings",

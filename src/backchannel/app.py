@@ -1,23 +1,26 @@
-"""Backchannel: the parts of one server, opened in order and closed in reverse."""
+"""`Backchannel`: the parts of one server, opened in order, drained, and closed in reverse."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from agents import ModelProvider
 from chatkit.server import ChatKitServer
 from fastapi import APIRouter
 
+from backchannel.application import ContextFactory, Lifespan
 from backchannel.authenticators.base import Authenticator
+from backchannel.errors import ConfigurationError, not_running_error
 from backchannel.event_logs.base import EventLog
+from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.retention import retention
-from backchannel.runs.rescuer import Replica
-from backchannel.runs.runs import RunOptions, Runs
+from backchannel.runs.rescuer import Rescuer
+from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
@@ -27,83 +30,174 @@ from backchannel.stores.sql.personal import owned_tables
 log = structlog.get_logger(__name__)
 
 HEALTH_SECONDS = 3
-"""How long a part may take to say that it is well."""
+"""How long a part may take to answer a health check."""
+
+CLOSE_SECONDS = 10
+"""How long one part may take to close. One that takes longer is left behind, and the next one is closed."""
 
 OFFLINE_DESCRIPTION = "A rule-based stand-in that needs no key. It is not a language model."
 
 
-@dataclass(slots=True)
-class Backchannel:
-    """One server. Made by `wiring.build`; use it as `async with server.running():`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of a server, made and not opened yet.
 
     Attributes:
-        settings: What the environment says.
-        database: Where rows are kept.
-        chores: The same database, by connections that only housekeeping uses.
+        database: Where Backchannel's rows are.
+        maintenance_database: The same database, by connections that only background tasks use.
         server: Answers the ops of the protocol.
-        run_stores: Where runs, and what they say, are kept.
-        authenticators: The chain that knows callers.
+        runs: Starts runs, and knows those of this process.
+        authenticators: The chain that identifies callers.
+        hooks: The listeners.
         migrations: Further tables, upgraded at start after Backchannel's own.
         routers: Further endpoints under `/api`.
         suggestions: First messages that the chat page offers.
+        context: Makes the application's own context of each request.
+        replace_context: Whether that replaces the `RequestContext` for the server and its store.
         models: Where agents get their models from, if the server has agents; closed at the end.
+        lifespan: The application's own.
     """
 
-    settings: Settings
     database: Database
-    chores: Database
+    maintenance_database: Database
     server: ChatKitServer[Any]
-    run_stores: RunStores
+    runs: Runs
     authenticators: Sequence[Authenticator]
+    hooks: HookDispatcher
     migrations: Sequence[Migrations] = ()
     routers: Sequence[APIRouter] = ()
     suggestions: Sequence[str] = ()
+    context: ContextFactory | None = None
+    replace_context: bool = False
     models: ModelProvider | None = None
-    runs: Runs = field(init=False)
+    lifespan: Lifespan | None = None
 
-    def __post_init__(self) -> None:
-        options = RunOptions(self.settings.while_running, self.settings.debug)
-        self.runs = Runs(self.server, self.run_stores, options)
+    @property
+    def run_stores(self) -> RunStores:
+        """Where runs and their event logs are stored."""
+        return self.runs.stores
 
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Open every part; on leaving, let answers finish and close everything in reverse order.
+
+class Backchannel:
+    """One server. Made by `wiring.build`; used as `async with server.running():`, once.
+
+    Args:
+        settings: The settings.
+        parts: The parts, or an async function that makes them when the server starts, where the application is made by
+            an async function.
+
+    Attributes:
+        settings: See above.
+        is_running: Whether every part is open.
+    """
+
+    def __init__(self, settings: Settings, parts: Parts | Callable[[], Awaitable[Parts]]) -> None:
+        self.settings = settings
+        self.is_running = False
+        self._parts = parts if isinstance(parts, Parts) else None
+        self._make_parts = None if isinstance(parts, Parts) else parts
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """The parts.
 
         Raises:
-            ConfigurationError: The database cannot be used by this version.
+            NotRunningError: They are made when the server starts, which it has not.
         """
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.database.close)
-            stack.push_async_callback(self.chores.close)
-            bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
-            await bring_up_to_date(self.database, *self.migrations)
-            if self.models is not None:
-                stack.push_async_callback(self.models.aclose)
-            stack.push_async_callback(self.events.aclose)
-            if self.run_stores.handovers is not None:
-                stack.push_async_callback(self.run_stores.handovers.aclose)
-            await stack.enter_async_context(
-                Replica(self.runs.live, lease=self.settings.lease_seconds).living()
-            )
-            stack.push_async_callback(self.runs.drain, self.settings.shutdown_seconds)
-            if self.settings.retention_days is not None:
-                tables = owned_tables(*self.migrations)
-                await stack.enter_async_context(
-                    retention(self.database, self.settings.retention_days, tables)
-                )
-            log.info("started", model=self.model_name, database=self.database.url.get_backend_name())
-            yield
-            log.info("stopping")
+        if self._parts is None:
+            raise not_running_error()
+        return self._parts
+
+    @property
+    def assembled(self) -> bool:
+        """Whether the parts are made."""
+        return self._parts is not None
+
+    @property
+    def server(self) -> ChatKitServer[Any]:
+        """Answers the ops of the protocol."""
+        return self.parts.server
+
+    @property
+    def runs(self) -> Runs:
+        """Starts runs, and knows those of this process."""
+        return self.parts.runs
 
     @property
     def events(self) -> EventLog:
-        """What runs have said."""
-        return self.run_stores.events
+        """The runs' event logs."""
+        return self.parts.run_stores.events
+
+    @property
+    def database(self) -> Database:
+        """Where Backchannel's rows are."""
+        return self.parts.database
+
+    @property
+    def hooks(self) -> HookDispatcher:
+        """The listeners."""
+        return self.parts.hooks
 
     @property
     def model_name(self) -> str:
         """The model of agents that name none."""
         return "offline" if self.settings.offline else self.settings.model or "openai-default"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Open every part; on leaving, drain and close everything in reverse order, each part for at most
+        `CLOSE_SECONDS`. A part that fails to close is logged, and the next one is closed.
+
+        The application's lifespan is entered after the database is ready and left when no run is in progress any more,
+        in the task that runs this context manager.
+
+        Raises:
+            ConfigurationError: The application or the database cannot be used.
+        """
+        async with AsyncExitStack() as stack:
+            if self._parts is None:
+                assert self._make_parts is not None
+                self._parts = await self._make_parts()
+            parts = self._parts
+            _close_later(stack, "database", parts.database.close)
+            _close_later(stack, "maintenance_database", parts.maintenance_database.close)
+            if parts.models is not None:
+                _close_later(stack, "models", parts.models.aclose)
+            _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
+            _close_later(stack, "event_log", self.events.aclose)
+            if parts.run_stores.handovers is not None:
+                _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
+            bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
+            await bring_up_to_date(parts.database, *parts.migrations)
+            if parts.lifespan is not None:
+                await self._enter_lifespan(stack, parts.lifespan)
+            rescuer = Rescuer(parts.runs.worker, lease=self.settings.lease_seconds)
+            await stack.enter_async_context(rescuer.running())
+            stack.push_async_callback(self.drain)
+            if self.settings.retention_days is not None:
+                tables = owned_tables(*parts.migrations)
+                days = self.settings.retention_days
+                await stack.enter_async_context(retention(parts.database, days, tables))
+            log.info("started", model=self.model_name, database=parts.database.url.get_backend_name())
+            self.is_running = True
+            try:
+                yield
+            finally:
+                self.is_running = False
+                log.info("stopping")
+
+    async def drain(self) -> None:
+        """Take no more runs, let those in progress finish for `SHUTDOWN_SECONDS`, hand the others over, and ask readers
+        to reconnect. Repeated and concurrent calls wait for the first one."""
+        if self._draining is None:
+            seconds = self.settings.shutdown_seconds
+            self._draining = asyncio.create_task(self.runs.drain(seconds), name="drain")
+        await asyncio.shield(self._draining)
+
+    def hurry(self) -> None:
+        """Cut the waiting of `drain` short: runs in progress are handed over now."""
+        self.runs.worker.hurry()
 
     async def health(self) -> dict[str, Any]:
         """The state of each part. `status` is `ok` only if every part is and the process is not about to end; nothing
@@ -121,8 +215,41 @@ class Backchannel:
             "version": version("backchannel"),
             "model": model,
             "checks": checks,
-            "runs": {"active": self.runs.active, "replica": self.runs.live.replica},
+            "runs": {"active": self.runs.active, "replica": self.runs.worker.replica},
         }
+
+    async def _enter_lifespan(self, stack: AsyncExitStack, lifespan: Lifespan) -> None:
+        try:
+            context = lifespan()
+            await context.__aenter__()
+        except (Exception, BaseExceptionGroup) as error:
+            reason = _reason_of(error)
+            raise ConfigurationError(f"The application's lifespan failed to start ({reason}).") from error
+
+        async def leave() -> None:
+            # Always as after a success: an error elsewhere is not the application's.
+            await context.__aexit__(None, None, None)
+
+        _close_later(stack, "lifespan", leave)
+
+
+def _close_later(stack: AsyncExitStack, name: str, close: Callable[[], Awaitable[None]]) -> None:
+    async def guarded() -> None:
+        # In this task, not in one of its own: what a lifespan opened must be closed by the task that opened it.
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await close()
+        except (Exception, BaseExceptionGroup):
+            log.exception("close_failed", part=name)
+
+    stack.push_async_callback(guarded)
+
+
+def _reason_of(error: BaseException) -> str:
+    """The error in one line; of a group, its first leaf."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 async def _check(asking: Any) -> dict[str, Any]:

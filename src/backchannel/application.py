@@ -1,27 +1,139 @@
-"""What an application hands over to be served: its agent and the things that belong to it."""
+"""`Application`: what somebody hands over to be served, and whatever of it differs from the settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
-from agents import Agent
+from agents import Agent, Model, ModelProvider
+from chatkit.agents import ThreadItemConverter
+from chatkit.server import ChatKitServer
+from chatkit.store import AttachmentStore
 from fastapi import APIRouter
+from starlette.requests import Request
 
+from backchannel.authenticators.base import Authenticator
+from backchannel.chat.agent.server import ActionHandler, SyncActionHandler
+from backchannel.context import RequestContext
+from backchannel.errors import ConfigurationError
+from backchannel.hooks import Hooks
 from backchannel.stores.sql.migrate import Migrations
 
+type ContextFactory = Callable[[RequestContext, Request | None], Any | Awaitable[Any]]
+"""Makes an application's own context of a request; may be `async def`. The request is `None` for a run that was queued
+or that another process began."""
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """An agent with its tables and its own endpoints. A target that needs neither returns the bare agent.
+type Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+"""Opens what the application needs while the server runs: a function decorated with `asynccontextmanager`."""
+
+_FORBIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Application:
+    """An agent, or a `ChatKitServer`, with everything that belongs to it. What is set here wins over the settings.
 
     Attributes:
-        agent: Answers the conversation's messages.
-        routers: Mounted under `/api`, behind the same authentication and error format.
-        migrations: Applied at start-up after Backchannel's own.
+        agent: Answers the conversations' messages. Either this or `server` is required.
+        server: A `ChatKitServer` that does, as an instance or as a class. A class is called with those of `store`,
+            `attachment_store`, `database` and `settings` that its parameters name.
+        routers: Further endpoints under `/api`, behind the same limits and error format. They authenticate by a
+            parameter of type `backchannel.http.CurrentContext`; one without it is public. A path that Backchannel
+            serves itself is refused at start.
+        migrations: Further tables, upgraded at start after Backchannel's own.
         suggestions: First messages that the chat page offers.
+        actions: Handlers of widget actions that stream events, by the action's type. Only with `agent`.
+        sync_actions: Handlers of widget actions that answer at once, by the action's type. Only with `agent`.
+        authenticators: The chain that identifies callers, in place of the one that the settings describe.
+        attachment_store: Takes uploads.
+        hooks: Listeners, called in this order.
+        model_provider: Finds the models of agents, in place of the one that the settings describe. Only with `agent`.
+        offline_model: Answers in place of the built-in offline model when no model is configured. Only with `agent`.
+        converter: Turns thread items into model input. Only with `agent`.
+        context: Makes an application's own context of each request, which a `ChatKitServer` and its store get in place
+            of the `RequestContext`. With an agent, tools find it as `ctx.context.request_context.app`. It never decides
+            whose rows are touched.
+        context_headers: Names of the request headers that are stored with a run, so that `context` finds them when the
+            run was queued or is resumed by another process. None by default: headers may carry credentials.
+        lifespan: Entered when the server starts, after the database is ready, and left when its runs have ended, both
+            in the same task. Once per process.
+
+    Raises:
+        ConfigurationError: The parts do not fit together; the message says which.
     """
 
-    agent: Agent[Any]
+    agent: Agent[Any] | None = None
+    server: ChatKitServer[Any] | type[ChatKitServer[Any]] | None = None
     routers: Sequence[APIRouter] = ()
     migrations: Sequence[Migrations] = ()
     suggestions: Sequence[str] = ()
+    actions: Mapping[str, ActionHandler] = field(default_factory=dict[str, ActionHandler])
+    sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
+    authenticators: Sequence[Authenticator] | None = None
+    attachment_store: AttachmentStore[Any] | None = None
+    hooks: Sequence[Hooks] = ()
+    model_provider: ModelProvider | None = None
+    offline_model: Model | None = None
+    converter: ThreadItemConverter | None = None
+    context: ContextFactory | None = None
+    context_headers: Collection[str] = ()
+    lifespan: Lifespan | None = None
+
+    def __post_init__(self) -> None:
+        if (self.agent is None) == (self.server is None):
+            raise ConfigurationError("An Application needs either an agent or a server.")
+        if self.server is not None:
+            self._check_only_with_agent()
+        for name, handler in self.actions.items():
+            if not inspect.isasyncgenfunction(_unwrapped(handler)):
+                raise ConfigurationError(
+                    f"The handler of action {name!r} must be an `async def` that yields thread events; "
+                    "one that returns a response belongs to sync_actions."
+                )
+        for name, handler in self.sync_actions.items():
+            if not inspect.iscoroutinefunction(_unwrapped(handler)):
+                raise ConfigurationError(
+                    f"The handler of sync action {name!r} must be an `async def` that returns a "
+                    "SyncCustomActionResponse or None; one that yields events belongs to actions."
+                )
+        self._check_lifespan()
+        for name in self.context_headers:
+            if name.lower() in _FORBIDDEN_HEADERS:
+                raise ConfigurationError(f"context_headers must not name {name!r}: it carries credentials.")
+
+    def _check_only_with_agent(self) -> None:
+        given = {
+            "actions": self.actions,
+            "sync_actions": self.sync_actions,
+            "model_provider": self.model_provider,
+            "offline_model": self.offline_model,
+            "converter": self.converter,
+        }
+        for name, value in given.items():
+            if value:
+                raise ConfigurationError(
+                    f"An Application with a server of its own cannot have {name}: the server does that itself."
+                )
+        if self.attachment_store is not None and isinstance(self.server, ChatKitServer):
+            raise ConfigurationError("attachment_store: give it to the server's constructor.")
+
+    def _check_lifespan(self) -> None:
+        lifespan = self.lifespan
+        if lifespan is None:
+            return
+        plain = _unwrapped(lifespan)
+        if inspect.isasyncgenfunction(plain) or inspect.iscoroutinefunction(plain) or not callable(lifespan):
+            raise ConfigurationError(
+                "lifespan must be an async context manager function: decorate it with "
+                "`@contextlib.asynccontextmanager`."
+            )
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        return type(function).__call__
+    return function

@@ -1,6 +1,7 @@
-"""Who is asking, and the request they ask with. Both are frozen: what they say cannot change underway."""
+"""The caller's identity and the request's context. Both are frozen: neither can change while a run uses it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -56,7 +57,7 @@ class Usage:
         self.output_tokens += output_tokens
 
 
-def _to_nobody(_event: Mapping[str, Any]) -> None:
+def _discard(_event: Mapping[str, Any]) -> None:
     pass
 
 
@@ -65,14 +66,17 @@ class RequestContext:
     """One request and its caller, handed to stores, agents and tools as the SDK's request context.
 
     Attributes:
-        identity: Who is calling.
+        identity: The authenticated caller.
         request_id: `req_…`, also in the response's `X-Request-Id`, log lines and errors.
         run_id: `run_…` while a run answers this request, else `None`.
         locale: The person's active locale (`Accept-Language`), such as `"en-GB"`, if the client sent one.
         metadata: The request's own `metadata` object, which the SDK parses and drops.
         base_url: The server's public address without a trailing slash, for absolute links.
-        usage: The run's meter, which whoever calls models adds to.
-        tell: Notes what only programs are told, by the plain API: which agent answers, which tool runs.
+        headers: The request's headers, by lower-case name. A run that was queued, or that another process began, has
+            only those that `Application.context_headers` names: no others are stored, as they may carry credentials.
+        app: What `Application.context` made of this request; `None` without such a function.
+        usage: The run's meter, to which every model call is added.
+        publish: Adds an event for readers of the plain API only: which agent answers, which tool runs.
     """
 
     identity: Identity
@@ -81,43 +85,70 @@ class RequestContext:
     locale: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     base_url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    app: Any = field(default=None, repr=False)
     usage: Usage = field(default_factory=Usage)
-    tell: Callable[[Mapping[str, Any]], None] = field(default=_to_nobody, repr=False, compare=False)
+    publish: Callable[[Mapping[str, Any]], None] = field(default=_discard, repr=False, compare=False)
+    replaced: bool = field(default=False, repr=False)
 
     @property
     def user_id(self) -> str:
         """The caller's user id, by the name that ChatKit samples use."""
         return self.identity.user
 
+    @property
+    def for_server(self) -> Any:
+        """What the `ChatKitServer` and its store get as their context: this object or, where the application serves a
+        `ChatKitServer` of its own and makes contexts itself, `app`."""
+        return self.app if self.replaced else self
+
     def for_run(
         self,
         run_id: str,
         metadata: Mapping[str, Any],
-        tell: Callable[[Mapping[str, Any]], None] = _to_nobody,
+        publish: Callable[[Mapping[str, Any]], None] = _discard,
     ) -> Self:
         """The same request, as the run `run_id` sees it."""
-        return replace(self, run_id=run_id, metadata=metadata, usage=Usage(), tell=tell)
+        return replace(self, run_id=run_id, metadata=metadata, usage=Usage(), publish=publish)
+
+
+type PrepareContext = Callable[[RequestContext], Awaitable[RequestContext]]
+"""Adds to a context what the application makes of it; see `RequestContext.app`."""
+
+
+async def unprepared(context: RequestContext) -> RequestContext:
+    """The context as it is: the application makes nothing of it."""
+    return context
+
+
+_current: ContextVar[Identity | None] = ContextVar("current_identity", default=None)
+
+
+def set_current_identity(identity: Identity) -> None:
+    """Remember the authenticated caller for the rest of this task and the tasks that it starts."""
+    _current.set(identity)
 
 
 def identity_of(context: object) -> Identity:
-    """The identity that a request context carries.
+    """The identity of the owner whose rows a store's method may touch.
 
-    Accepts a `RequestContext`, an `Identity`, or a host application's own context with a `user_id`
-    (and optionally a `tenant_id`), so that code written against the SDK's samples works unchanged.
+    Accepts a `RequestContext` or an `Identity`. Any other object is an application's own context: it stands for the
+    caller whom Backchannel authenticated for the present request or run. Outside of both, it may name its user by a
+    `user_id` (and a `tenant_id`), so that code written against the SDK's samples works unchanged.
 
     Raises:
-        TypeError: The context says nothing of who is asking.
+        TypeError: Nothing says who the owner is. There is no default.
     """
-    match context:
-        case RequestContext():
-            return context.identity
-        case Identity():
-            return context
-        case _:
-            user = getattr(context, "user_id", None)
-            if isinstance(user, str):
-                tenant = getattr(context, "tenant_id", None)
-                return Identity(user=user, tenant=tenant if isinstance(tenant, str) else DEFAULT_TENANT)
+    if isinstance(context, RequestContext):
+        return context.identity
+    if isinstance(context, Identity):
+        return context
+    if (current := _current.get()) is not None:
+        return current
+    user = getattr(context, "user_id", None)
+    if isinstance(user, str):
+        tenant = getattr(context, "tenant_id", None)
+        return Identity(user=user, tenant=tenant if isinstance(tenant, str) else DEFAULT_TENANT)
     raise TypeError(
         f"A request context must be a RequestContext, an Identity, or have a user_id; got {type(context)}."
     )

@@ -1,7 +1,7 @@
-"""One hierarchy of errors: a stable code, an HTTP status, and whether asking again can help.
+"""One hierarchy of errors: a stable code, an HTTP status, and whether a retry can help.
 
 Raised before a stream starts, an error becomes a JSON response (`http.errors`). Raised while a stream
-runs, it becomes one `error` event (`chat.turn`). The code and the message are for the caller; `details`
+runs, it becomes one `error` event (`chat.driver`). The code and the message are for the caller; `details`
 are machine-readable facts about the caller's own input. Nothing else about a failure leaves the server
 unless debug mode is on.
 """
@@ -51,7 +51,7 @@ class InvalidInputError(BackchannelError):
 
 
 class UnauthenticatedError(BackchannelError):
-    """Who is calling is not known: no credentials, or credentials that do not hold."""
+    """Missing or invalid credentials."""
 
     code = "unauthenticated"
     status = 401
@@ -59,7 +59,7 @@ class UnauthenticatedError(BackchannelError):
 
 
 class ForbiddenError(BackchannelError):
-    """Who is calling is known, but may not do this."""
+    """The caller is authenticated, but may not do this."""
 
     code = "forbidden"
     status = 403
@@ -67,7 +67,7 @@ class ForbiddenError(BackchannelError):
 
 
 class NotFoundError(BackchannelError):
-    """There is no such thing, or it belongs to somebody else: the answer is the same."""
+    """There is no such object, or it belongs to another owner: the answer is the same."""
 
     code = "not_found"
     status = 404
@@ -113,6 +113,14 @@ class UnavailableError(BackchannelError):
     status = 503
 
 
+class NotRunningError(BackchannelError):
+    """The server was mounted in a host application that does not run its lifespan."""
+
+    code = "not_running"
+    status = 503
+    allow_retry = False
+
+
 class ModelError(BackchannelError):
     """The model, or the way to it, failed."""
 
@@ -152,3 +160,12 @@ class ConfigurationError(BackchannelError):
 
     code = "configuration"
     allow_retry = False
+
+
+def not_running_error() -> NotRunningError:
+    """The error of every use of a server that is not running. A mounted ASGI application gets no lifespan events from
+    its host (https://asgi.readthedocs.io/en/latest/specs/lifespan.html)."""
+    return NotRunningError(
+        "Backchannel is not running. A host application that mounts it must run it in its own lifespan: "
+        "`async with backchannel.running(): yield`."
+    )

@@ -24,7 +24,7 @@ type AuthMethod = Literal["anonymous", "jwt"]
 
 
 class Settings(BaseSettings):
-    """What the environment says. Built once at start; a wrong value ends the start with one clear line."""
+    """The settings. Read once at start; a wrong value ends the start with one line that names it."""
 
     model_config = SettingsConfigDict(
         env_prefix="BACKCHANNEL_",
@@ -37,6 +37,11 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development", description="`development` needs no login; `production` refuses to start unsafe."
+    )
+    app: str = Field(
+        "backchannel.todo:assistant",
+        description="What is served, as `module:attribute`: an Agent, an Application, a ChatKitServer or its class, or "
+        "a function that returns one. `serve`, `db`, `export` and `erase` use it unless given another target.",
     )
     database_url: str = Field(
         f"sqlite:///{DATA_FOLDER}/backchannel.db",
@@ -238,6 +243,15 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_one_line(error)) from None
+
+    @classmethod
+    def load_for(cls, target: str | None) -> Self:
+        """Read the environment; a target that a command was given takes the place of `BACKCHANNEL_APP`.
+
+        Raises:
+            ConfigurationError: See `load`.
+        """
+        return cls.load(app=target) if target is not None else cls.load()
 
     @property
     def production(self) -> bool:

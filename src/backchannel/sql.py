@@ -15,7 +15,7 @@ from backchannel.stores.sql.ownership import (
     upsert_owned,
 )
 from backchannel.stores.sql.tables import owner_columns
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "insert_owned",
     "owned",
     "owner_columns",
-    "repeatable",
+    "retryable",
     "run_env",
     "select_owned",
     "update_owned",

@@ -33,7 +33,7 @@ type Encode = Callable[[str, Iterable[Frame]], bytes]
 """Writes frames of the run with that id as one piece of an event stream. Frames that are not for its readers are
 left out."""
 
-type Farewell = Callable[[int], Awaitable[bytes]]
+type Trailer = Callable[[int], Awaitable[bytes]]
 """What is still to be said when the run has ended, after the event of that number."""
 
 
@@ -54,7 +54,7 @@ async def stream(
     *,
     heartbeat: float,
     encode: Encode = encode,
-    farewell: Farewell | None = None,
+    trailer: Trailer | None = None,
 ) -> AsyncGenerator[bytes]:
     """Follow a run from the event after `after` until it ends, or until this process lets go of it.
 
@@ -63,12 +63,12 @@ async def stream(
     this reader may hear.
 
     Args:
-        farewell: Asked once, when the run has ended.
+        trailer: Asked once, when the run has ended.
 
     Raises:
         LookupError: The run is unknown or its events have expired.
         UnavailableError: The log cannot be reached.
-        Exception: Whatever `farewell` raises.
+        Exception: Whatever `trailer` raises.
     """
     while True:
         batch = await log.read(run_id, after, wait=heartbeat)
@@ -76,10 +76,10 @@ async def stream(
         if batch.frames:
             after = batch.frames[-1].seq
             said = encode(run_id, batch.frames)
-        if batch.ended and farewell is not None:
+        if batch.ended and trailer is not None:
             if said:
                 yield said
-            said = await farewell(after)
+            said = await trailer(after)
         last = END if batch.ended else RECONNECT if batch.released else b""
         yield said + last or HEARTBEAT
         if last:

@@ -3,89 +3,72 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from agents import Agent
 from chatkit.server import ChatKitServer
+from chatkit.store import AttachmentStore
 
-from backchannel.app import Backchannel
+from backchannel.app import Backchannel, Parts
+from backchannel.application import Application
 from backchannel.authenticators.anonymous import AnonymousAuthenticator
 from backchannel.authenticators.base import Authenticator
 from backchannel.authenticators.jwt import JwtAuthenticator
-from backchannel.application import Bundle
+from backchannel.chat.agent.history import HistoryConverter
 from backchannel.chat.agent.server import AnswerOptions, ChatServer
-from backchannel.errors import ConfigurationError
+from backchannel.context import PrepareContext, RequestContext
+from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.event_logs.base import EventLog
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.event_logs.redis import RedisEventLog
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.handovers.base import Handovers
 from backchannel.handovers.redis import RedisHandovers
+from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.models.provider import Models
+from backchannel.observability.run_logging import RunLogging
+from backchannel.runs.runs import RunOptions, Runs
 from backchannel.runs.stores import RunStores
 from backchannel.settings import AuthMethod, Settings
-from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 
-CHORES = PoolOptions(size=1, overflow=1, timeout=5, statement_timeout=5)
-"""Connections for housekeeping, in every process."""
+MAINTENANCE_POOL = PoolOptions(size=1, overflow=1, timeout=5, statement_timeout=5)
+"""Connections of background tasks, in every process."""
 
-type Target = Agent[Any] | Bundle | ChatKitServer[Any] | type[ChatKitServer[Any]] | Callable[..., Any]
-"""What can be served: an agent, a bundle, a ChatKit server or its class, or a function that returns one."""
+type Target = Agent[Any] | Application | ChatKitServer[Any] | type[ChatKitServer[Any]] | Callable[..., Any]
+"""What can be served: an agent, an `Application`, a ChatKit server or its class, or a function, also an async one, that
+returns one of these."""
 
 
 def build(settings: Settings, target: Target) -> Backchannel:
     """Make a server that answers with `target`. Nothing is connected before it runs.
 
+    A function is called once, with those of `settings`, `database` and `store` that its parameters name. An async one
+    is called when the server starts.
+
     Raises:
-        ConfigurationError: A setting is wrong, or the target is nothing that can be served.
+        ConfigurationError: A setting is wrong, or the target is nothing that can be served. For an async function it is
+            raised when the server starts.
     """
     database = open_database(settings)
-    chores = database if database.in_memory else Database(settings.database_url, CHORES)
     store = SqlStore(database)
-    provided = {"settings": settings, "database": database, "store": store}
-    served = _resolve(target, provided)
-    bundle = Bundle(cast("Agent[Any]", served)) if isinstance(served, Agent) else served
-    if isinstance(bundle, Bundle):
-        models = Models(settings)
-        options = AnswerOptions(
-            models,
-            settings.max_turns,
-            settings.history_tokens,
-            titles=settings.titles == "model" and not (settings.offline and settings.title_model is None),
-            title_model=settings.title_model,
-        )
-        server: ChatKitServer[Any] = ChatServer(bundle.agent, store, options)
-    elif isinstance(served, ChatKitServer):
-        server, bundle, models = cast("ChatKitServer[Any]", served), None, None
-    else:
-        raise _not_servable(cast("object", served))
-    return Backchannel(
-        settings=settings,
-        database=database,
-        server=server,
-        chores=chores,
-        run_stores=RunStores(
-            SqlRuns(database),
-            SqlRuns(chores),
-            SqlAttempts(database),
-            SqlReplicas(chores),
-            _event_log(settings, database),
-            _handovers(settings),
-        ),
-        authenticators=_authenticators(settings),
-        migrations=bundle.migrations if bundle else (),
-        routers=bundle.routers if bundle else (),
-        suggestions=bundle.suggestions if bundle else (),
-        models=models,
-    )
+    resolved = _call(target, {"settings": settings, "database": database, "store": store})
+    if not inspect.isawaitable(resolved):
+        return Backchannel(settings, _parts(settings, _application(resolved), database, store))
+
+    async def make_parts() -> Parts:
+        return _parts(settings, _application(await _awaited(target, resolved)), database, store)
+
+    return Backchannel(settings, make_parts)
 
 
 def open_database(settings: Settings) -> Database:
@@ -105,16 +88,16 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database_url, pool)
 
 
-def migrations_of(settings: Settings, target: Target, database: Database) -> Sequence[Migrations]:
-    """The tables that a target brings along, besides Backchannel's own. Nothing is connected.
+async def migrations_of(settings: Settings, target: Target, database: Database) -> Sequence[Migrations]:
+    """The tables that a target brings along, besides Backchannel's own. Nothing is connected, and no lifespan entered.
 
     Raises:
         ConfigurationError: The target is nothing that can be served.
     """
-    served = _resolve(target, {"settings": settings, "database": database, "store": SqlStore(database)})
-    if not isinstance(served, Agent | Bundle | ChatKitServer):
-        raise _not_servable(cast("object", served))
-    return served.migrations if isinstance(served, Bundle) else ()
+    resolved = _call(target, {"settings": settings, "database": database, "store": SqlStore(database)})
+    if inspect.isawaitable(resolved):
+        resolved = await _awaited(target, resolved)
+    return _application(resolved).migrations
 
 
 def load_target(spec: str) -> Target:
@@ -143,12 +126,34 @@ def load_target(spec: str) -> Target:
     return found
 
 
-def _resolve(target: Any, provided: dict[str, Any]) -> Any:
-    if isinstance(target, Agent | Bundle | ChatKitServer) or not callable(target):
+def _call(target: Any, provided: dict[str, Any]) -> Any:
+    """The target itself or, of a function, what it returns; of an async one, its coroutine."""
+    if isinstance(target, Agent | Application | ChatKitServer) or not callable(target):
         return cast("Any", target)
-    name = getattr(target, "__qualname__", repr(target))
+    if isinstance(target, type) and issubclass(target, ChatKitServer):
+        return Application(server=cast("type[ChatKitServer[Any]]", target))
+    arguments = _arguments(target, provided)
+    try:
+        return target(**arguments)
+    except Exception as error:
+        raise _failed(target, error) from error
+
+
+async def _awaited(target: Any, resolved: Awaitable[Any]) -> Any:
+    try:
+        return await resolved
+    except Exception as error:
+        raise _failed(target, error) from error
+
+
+def _arguments(function: Any, provided: dict[str, Any]) -> dict[str, Any]:
+    """Those of `provided` that a function's parameters name.
+
+    Raises:
+        ConfigurationError: It requires something else.
+    """
     given: dict[str, Any] = {}
-    for parameter in inspect.signature(target).parameters.values():
+    for parameter in inspect.signature(function).parameters.values():
         if parameter.name in provided:
             given[parameter.name] = provided[parameter.name]
         elif parameter.default is inspect.Parameter.empty and parameter.kind not in {
@@ -156,24 +161,146 @@ def _resolve(target: Any, provided: dict[str, Any]) -> Any:
             inspect.Parameter.VAR_KEYWORD,
         }:
             raise ConfigurationError(
-                f"{name} wants {parameter.name!r}; a target can be given only {', '.join(provided)}."
+                f"{_name(function)} wants {parameter.name!r}; a target can be given only {', '.join(provided)}."
             )
-    if inspect.iscoroutinefunction(target):
-        raise ConfigurationError(f"{name} is async; a target must be a plain function.")
+    return given
+
+
+def _failed(target: Any, error: Exception) -> ConfigurationError:
+    if isinstance(error, ConfigurationError):
+        return error
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ConfigurationError(f"{_name(target)} failed ({reason}).")
+
+
+def _name(target: Any) -> str:
+    return getattr(target, "__qualname__", repr(target))
+
+
+def _application(resolved: Any) -> Application:
+    match resolved:
+        case Application():
+            return resolved
+        case Agent():
+            return Application(agent=cast("Agent[Any]", resolved))
+        case ChatKitServer():
+            return Application(server=cast("ChatKitServer[Any]", resolved))
+        case _:
+            if isinstance(resolved, type) and issubclass(resolved, ChatKitServer):
+                return Application(server=cast("type[ChatKitServer[Any]]", resolved))
+            kind = type(cast("object", resolved)).__name__
+            raise ConfigurationError(
+                f"The target is a {kind}; serve an Agent, an Application, a ChatKitServer, "
+                "or a function that returns one."
+            )
+
+
+def _parts(settings: Settings, application: Application, database: Database, store: SqlStore) -> Parts:
+    hooks = HookDispatcher([RunLogging(), *application.hooks])
+    if application.agent is not None:
+        models = application.model_provider or Models(settings)
+        server: ChatKitServer[Any] = _chat_server(
+            settings, application, application.agent, models, store, hooks
+        )
+    else:
+        models = None
+        server = _own_server(settings, application, database, store)
+    database = _shared_database(server, database)
+    maintenance = database if database.in_memory else Database(settings.database_url, MAINTENANCE_POOL)
+    stores = RunStores(
+        SqlRuns(database),
+        SqlRuns(maintenance),
+        SqlIdempotencyStore(database),
+        SqlReplicas(maintenance),
+        _event_log(settings, database),
+        _handovers(settings),
+    )
+    replace_context = application.server is not None
+    options = RunOptions(
+        settings.while_running,
+        settings.debug,
+        _prepare_context(application, replace_context=replace_context),
+        frozenset(name.lower() for name in application.context_headers),
+    )
+    return Parts(
+        database=database,
+        maintenance_database=maintenance,
+        server=server,
+        runs=Runs(server, stores, options, hooks),
+        authenticators=_authenticators(settings, application),
+        hooks=hooks,
+        migrations=application.migrations,
+        routers=application.routers,
+        suggestions=application.suggestions,
+        context=application.context,
+        replace_context=replace_context,
+        models=models,
+        lifespan=application.lifespan,
+    )
+
+
+def _chat_server(
+    settings: Settings,
+    application: Application,
+    agent: Agent[Any],
+    models: Any,
+    store: SqlStore,
+    hooks: HookDispatcher,
+) -> ChatServer:
+    offline_titles = settings.offline and settings.title_model is None and application.model_provider is None
+    options = AnswerOptions(
+        models,
+        settings.max_turns,
+        settings.history_tokens,
+        converter=application.converter or HistoryConverter(),
+        titles=settings.titles == "model" and not offline_titles,
+        title_model=settings.title_model,
+        default_model="offline" if settings.offline else settings.model or "openai-default",
+        actions=application.actions,
+        sync_actions=application.sync_actions,
+        hooks=hooks,
+    )
+    return ChatServer(agent, store, options, application.attachment_store)
+
+
+def _own_server(
+    settings: Settings, application: Application, database: Database, store: SqlStore
+) -> ChatKitServer[Any]:
+    served = application.server
+    assert served is not None
+    if isinstance(served, ChatKitServer):
+        return served
+    attachments: AttachmentStore[Any] | None = application.attachment_store
+    provided = {"store": store, "attachment_store": attachments, "database": database, "settings": settings}
+    arguments = _arguments(served, provided)
     try:
-        return target(**given)
-    except ConfigurationError:
+        return served(**arguments)
+    except BackchannelError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigurationError(f"{name} failed ({reason}).") from error
+        raise _failed(served, error) from error
 
 
-def _not_servable(served: object) -> ConfigurationError:
-    return ConfigurationError(
-        f"The target is a {type(served).__name__}; serve an Agent, a Bundle, a ChatKitServer, "
-        "or a function that returns one."
-    )
+def _shared_database(server: ChatKitServer[Any], database: Database) -> Database:
+    """The `Database` object for Backchannel's own rows: the one of the server's store, if it is on the same database,
+    so that both write in one transaction. Two objects for one SQLite file would wait for each other's locks."""
+    theirs = getattr(server.store, "database", None)
+    if isinstance(theirs, Database) and theirs is not database and theirs.is_same_as(database):
+        return theirs
+    return database
+
+
+def _prepare_context(application: Application, *, replace_context: bool) -> PrepareContext:
+    factory = application.context
+
+    async def prepare(context: RequestContext) -> RequestContext:
+        if factory is None:
+            return context
+        made = factory(context, None)
+        made = await made if inspect.isawaitable(made) else made
+        return replace(context, app=made, replaced=replace_context)
+
+    return prepare
 
 
 def _event_log(settings: Settings, database: Database) -> EventLog:
@@ -190,8 +317,10 @@ def _handovers(settings: Settings) -> Handovers | None:
     return RedisHandovers(settings.redis_url.get_secret_value()) if settings.redis_url is not None else None
 
 
-def _authenticators(settings: Settings) -> list[Authenticator]:
-    # A visitor's cookie comes last: it would make somebody of everybody before a token is looked at.
+def _authenticators(settings: Settings, application: Application) -> Sequence[Authenticator]:
+    if application.authenticators is not None:
+        return application.authenticators
+    # A visitor's cookie comes last: it accepts every request, so a later token would not be looked at.
     order: list[AuthMethod] = sorted(settings.auth, key=lambda method: method == "anonymous")
     return [_authenticator(method, settings) for method in order]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from backchannel.event_logs.base import Batch, Event, Frame
 from backchannel.event_logs.durable import DurableEventLog
-from backchannel.event_logs.storage import Begun, Page
-from backchannel.event_logs.event_buffer import Strip
+from backchannel.event_logs.event_buffer import Segment
+from backchannel.event_logs.storage import Page, WriterPosition
 from backchannel.stores.text import storable
 from contracts.event_log_storage import Kept, Server, SharedStorage
 
@@ -66,10 +66,10 @@ class ForgetsWhatIsPlain(Retold):
 @breaks("events_come_back_as_they_were_appended")
 class CutsNul(SharedStorage):
     def written(self, portion):
-        strips = [
-            replace(strip, text=strip.text and strip.text.replace("\0", "")) for strip in portion.strips
+        segments = [
+            replace(strip, text=strip.text and strip.text.replace("\0", "")) for strip in portion.segments
         ]
-        return super().written(replace(portion, strips=strips))
+        return super().written(replace(portion, segments=segments))
 
 
 @breaks("half_characters_come_back_as_the_same_bytes", "a_character_cut_in_two_is_two_deltas")
@@ -77,11 +77,11 @@ class MakesTextValid(SharedStorage):
     """Replaces half characters, and two halves by what they are together."""
 
     def written(self, portion):
-        strips = [
+        segments = [
             strip if strip.text is None else replace(strip, text=storable(strip.text))
-            for strip in portion.strips
+            for strip in portion.segments
         ]
-        return super().written(replace(portion, strips=strips))
+        return super().written(replace(portion, segments=segments))
 
 
 @breaks("a_reader_starts_anywhere", "a_reader_waits_no_longer_than_it_is_willing_to")
@@ -95,14 +95,16 @@ class SkipsJoinedDeltas(SharedStorage):
     """Takes the number of a row for that of everything in it."""
 
     def after(self, log: Kept, seq: int) -> Page:
-        return Page([strip for strip in log.strips if strip.first > seq], log.last, log.ended)
+        return Page([strip for strip in log.segments if strip.first > seq], log.last, log.ended)
 
 
 @breaks("only_text_of_the_same_part_is_joined")
 class JoinsEverything(SharedStorage):
     def after(self, log: Kept, seq: int) -> Page:
         page = super().after(log, seq)
-        return Page([replace(strip, head=log.strips[0].head) for strip in page.strips], page.last, page.ended)
+        return Page(
+            [replace(strip, head=log.segments[0].head) for strip in page.segments], page.last, page.ended
+        )
 
 
 @breaks("runs_do_not_mix")
@@ -135,13 +137,13 @@ class ShowsTextLater(DurableEventLog):
 class ReadsOnePage(SharedStorage):
     def after(self, log: Kept, seq: int) -> Page:
         page = super().after(log, seq)
-        return Page(page.strips[:500], page.last, page.ended)
+        return Page(page.segments[:500], page.last, page.ended)
 
 
 @breaks("what_was_said_together_is_kept_in_order", "a_long_run_is_read_in_full")
 class WritesFromTheEnd(SharedStorage):
     def written(self, portion):
-        return super().written(replace(portion, strips=portion.strips[::-1]))
+        return super().written(replace(portion, segments=portion.segments[::-1]))
 
 
 # Waiting
@@ -181,7 +183,7 @@ class FollowsFromTheFirstReader(SharedStorage):
 
     async def page(self, run_id: str, after: int) -> Page:
         page = await super().page(run_id, after)
-        return page if page.strips else Page((), after, page.ended)
+        return page if page.segments else Page((), after, page.ended)
 
 
 @breaks("a_reader_that_goes_away_disturbs_nobody")
@@ -209,7 +211,7 @@ class LeavesReadersWaiting(DurableEventLog):
 @breaks("dismissed_readers_go_elsewhere")
 class SendsEverybodyAway(Retold):
     def retold(self, batch, after):
-        return replace(batch, released=self._dismissed)
+        return replace(batch, released=self._disconnecting)
 
 
 @breaks("closing_the_log_keeps_what_was_said")
@@ -314,7 +316,7 @@ class NeverForgives(DurableEventLog):
 
 @breaks("a_smaller_fence_is_refused", "of_writers_that_begin_together_one_writes")
 class LetsTheLastOneWrite(SharedStorage):
-    def begun(self, run_id: str, fence: int, after_crash: bool) -> Begun:
+    def begun(self, run_id: str, fence: int, after_crash: bool) -> WriterPosition:
         self.server.logs.setdefault(run_id, Kept(fence)).fence = 0
         return super().begun(run_id, fence, after_crash)
 
@@ -341,7 +343,7 @@ class NeverLetsGo(DurableEventLog):
     "readers_follow_a_run_across_a_crash",
 )
 class NeverJumps(SharedStorage):
-    def begun(self, run_id: str, fence: int, after_crash: bool) -> Begun:
+    def begun(self, run_id: str, fence: int, after_crash: bool) -> WriterPosition:
         return super().begun(run_id, fence, after_crash=False)
 
 
@@ -359,7 +361,7 @@ class TellsOnlyWhatItWrote(DurableEventLog):
 class TellsTheNewestOnly(SharedStorage):
     def found(self, after):
         return {
-            run_id: page and Page(page.strips[-1:], page.last, page.ended)
+            run_id: page and Page(page.segments[-1:], page.last, page.ended)
             for run_id, page in super().found(after).items()
         }
 
@@ -374,7 +376,7 @@ class FlushesNothing(DurableEventLog):
 class ShowsEverythingAtOnce(DurableEventLog):
     async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
         last = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
-        self._written[run_id].revealed = True
+        self._written[run_id].shown_early = True
         return last
 
 
@@ -388,9 +390,9 @@ class LetsEverybodyWrite(SharedStorage):
     def written(self, portion):
         log = self.server.logs[portion.run_id]
         mine = replace(portion, fence=log.fence, base=portion.start)
-        strips: list[Strip] = list(portion.strips)
+        segments: list[Segment] = list(portion.segments)
         log.last = min(log.last, portion.base)
-        return super().written(replace(mine, strips=strips))
+        return super().written(replace(mine, segments=segments))
 
 
 # Replay and live

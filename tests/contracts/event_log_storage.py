@@ -14,15 +14,15 @@ from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import DurableEventLog
-from backchannel.event_logs.storage import Begun, Page, Portion, Storage
-from backchannel.event_logs.event_buffer import Strip
+from backchannel.event_logs.event_buffer import Segment
+from backchannel.event_logs.storage import Page, Storage, WriteBatch, WriterPosition
 
 
 @dataclass
 class Kept:
     fence: int
     last: int = 0
-    strips: list[Strip] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     ended: bool = False
     ended_at: float = 0.0
 
@@ -43,7 +43,7 @@ class Server:
         self.slow = 3
         self.hangs = asyncio.Event()
         self.hangs.set()
-        self.writes: list[Sequence[Portion]] = []
+        self.writes: list[Sequence[WriteBatch]] = []
 
 
 class SharedStorage(Storage):
@@ -60,20 +60,22 @@ class SharedStorage(Storage):
         if self.server.out_of_reach:
             raise UnavailableError("out of reach", retry_after=1)
 
-    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool) -> Begun:
+    async def begin(
+        self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
+    ) -> WriterPosition:
         await self.reach()
         return self.begun(run_id, fence, after_crash)
 
-    def begun(self, run_id: str, fence: int, after_crash: bool) -> Begun:
+    def begun(self, run_id: str, fence: int, after_crash: bool) -> WriterPosition:
         log = self.server.logs.setdefault(run_id, Kept(fence))
         if log.fence > fence:
             raise FencedError(run_id)
         log.fence = fence
         if after_crash:
             log.last = (log.last // JUMP + 1) * JUMP
-        return Begun(log.strips[-1].last if log.strips else 0, log.last, log.ended)
+        return WriterPosition(log.segments[-1].last if log.segments else 0, log.last, log.ended)
 
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
+    async def keep(self, portions: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         # Writing takes longer than reading, as everywhere.
         for _ in range(3):
             await self.reach()
@@ -83,13 +85,13 @@ class SharedStorage(Storage):
             self.server.news.notify_all()
         return kept
 
-    def written(self, portion: Portion) -> int | None:
+    def written(self, portion: WriteBatch) -> int | None:
         log = self.server.logs.get(portion.run_id)
         if log is None or log.fence != portion.fence:
             return None
         if log.last < portion.base and portion.base > portion.start:
             return log.last
-        log.strips += [strip for strip in portion.strips if strip.first > log.last]
+        log.segments += [strip for strip in portion.segments if strip.first > log.last]
         log.last = max(log.last, portion.last)
         if portion.ends and not log.ended:
             log.ended, log.ended_at = True, asyncio.get_running_loop().time()
@@ -126,7 +128,7 @@ class SharedStorage(Storage):
         return found
 
     def after(self, log: Kept, seq: int) -> Page:
-        return Page([strip for strip in log.strips if strip.last > seq], log.last, log.ended)
+        return Page([strip for strip in log.segments if strip.last > seq], log.last, log.ended)
 
     def expired(self, log: Kept) -> bool:
         return log.ended and asyncio.get_running_loop().time() - log.ended_at > self.retention

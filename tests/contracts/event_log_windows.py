@@ -24,7 +24,7 @@ class PageWindow(Window):
 
     async def _paged(self, run_id: str, after: int) -> Page:
         page = await self._page(run_id, after)
-        if not any(strip.last > after for strip in page.strips) and run_id in self._publish:
+        if not any(strip.last > after for strip in page.segments) and run_id in self._publish:
             self._publish.pop(run_id)()
             self.hits += 1
         return page

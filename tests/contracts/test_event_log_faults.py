@@ -24,7 +24,7 @@ from backchannel.event_logs.base import Batch, EventLog, FencedError
 from backchannel.event_logs.redis import RedisEventLog
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.stores.sql.dialects import PoolOptions
-from backchannel.stores.sql.engine import Database, TransactionLostError
+from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.testing.contracts.event_log_base import (
     ADA,
     begun,
@@ -54,7 +54,7 @@ async def within[R](work: Awaitable[R]) -> R:
         return await work
 
 
-async def patiently[R](work: Callable[[], Awaitable[R]]) -> R:
+async def retry_until_available[R](work: Callable[[], Awaitable[R]]) -> R:
     """As callers do it: what cannot be reached now is asked again."""
     async with asyncio.timeout(BOUND):
         while True:
@@ -73,7 +73,7 @@ async def follow_patiently(log: EventLog, run_id: str) -> list[int]:
     found: list[int] = []
     while True:
         after = len(found)
-        batch = await patiently(lambda after=after: log.read(run_id, after, wait=1))
+        batch = await retry_until_available(lambda after=after: log.read(run_id, after, wait=1))
         found += in_place(batch.frames)
         assert found == list(range(1, len(found) + 1))
         if batch.ended:
@@ -89,10 +89,10 @@ async def speak(log: EventLog, run_id: str, trouble: Callable[[], Awaitable[None
             await trouble()
             # Every other time it is waited for, so that trouble comes at all stages.
             if number % 50 == 0:
-                await patiently(lambda: log.flush(run_id))
+                await retry_until_available(lambda: log.flush(run_id))
             else:
                 await asyncio.sleep(0.003)
-    await patiently(lambda: log.end(run_id))
+    await retry_until_available(lambda: log.end(run_id))
 
 
 # Databases
@@ -161,7 +161,7 @@ class Unsure(Database):
         await super()._commit(connection)
         self.commits += 1
         if self.commits % 2:
-            lost = TransactionLostError("lost", retry_after=1)
+            lost = TransactionAbortedError("lost", retry_after=1)
             lost.unclear = True
             raise lost
 
@@ -197,10 +197,10 @@ async def test_connections_that_go_silent_are_replaced(server_url: str) -> None:
         run_id = await begun(log)
         reading = asyncio.create_task(follow(another, run_id))
         for number in range(1, 4):
-            await patiently(lambda number=number: say(log, run_id, [number]))
+            await retry_until_available(lambda number=number: say(log, run_id, [number]))
             # Nobody is told that they are gone.
             network.lose()
-        await patiently(lambda: log.end(run_id))
+        await retry_until_available(lambda: log.end(run_id))
         assert in_place(await within(reading)) == [1, 2, 3]
         await close(log, another, here, there)
 
@@ -291,7 +291,7 @@ async def test_a_redis_that_forgets_everything_is_told_again(redis: RedisServer,
     for run_id in runs:
         log.append(run_id, whole(300))
     for run_id in runs:
-        await patiently(lambda run_id=run_id: log.flush(run_id))
+        await retry_until_available(lambda run_id=run_id: log.flush(run_id))
     for reader in readers:
         assert in_place((await told(reader)).frames) == [300]
     fresh = logs()
@@ -327,7 +327,7 @@ async def test_a_stale_writer_that_finds_redis_empty_does_not_stay(redis: RedisS
     reader = await following(another, run_id, 1_000_003)
     await redis.restart()
     # It has not heard of the other one, and nobody can tell it now.
-    await patiently(lambda: say(stale, run_id, [99]))
+    await retry_until_available(lambda: say(stale, run_id, [99]))
     await say(log, run_id, [13])
     assert numbers((await told(reader)).frames) == [13]
     with pytest.raises(FencedError):
@@ -366,7 +366,7 @@ async def test_a_redis_that_is_away_is_told_in_a_bounded_time(
     assert not reader.done()
     await redis.start()
     assert in_place((await told(reader)).frames) == [2]
-    await patiently(lambda: log.end(run_id))
+    await retry_until_available(lambda: log.end(run_id))
     assert in_place(await follow(logs(), run_id)) == [1, 2]
     await log.check()
 

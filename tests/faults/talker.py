@@ -189,7 +189,7 @@ class Answer:
         return self
 
     async def drop(self) -> None:
-        """Lose the connection. Following goes on with another one."""
+        """Lose the connection. LogTailer goes on with another one."""
         if self._following is not None:
             await self._following.aclose()
             self._following = None

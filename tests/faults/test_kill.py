@@ -118,6 +118,6 @@ async def test_kill_9_during_hundreds_of_writes_leaves_no_half_written_turn(data
     # And the store goes on as if nothing had been.
     store, identity = SqlStore(database), Identity("ada")
     thread = await store.load_thread(writer.accepted[0], identity)
-    assert await SqlRuns(database).of_thread(thread.id, identity, status=ACTIVE, limit=10) == []
+    assert await SqlRuns(database).list_by_thread(thread.id, identity, status=ACTIVE, limit=10) == []
     assert (await store.search_threads("question", 5, identity)).has_more
     await database.close()

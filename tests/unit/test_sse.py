@@ -79,7 +79,7 @@ class ScriptedLog(EventLog):
 
     async def release(self, run_id: str) -> None: ...
 
-    def dismiss(self) -> None: ...
+    def disconnect_readers(self) -> None: ...
 
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
         self.reads.append((after, wait))
@@ -168,7 +168,7 @@ async def test_a_stream_that_this_process_lets_go_of_says_that_it_is_not_the_end
     assert await anext(following) == encode(RUN, numbered([whole("a")]))
     waiting = asyncio.ensure_future(anext(following))
     await asyncio.sleep(0)
-    log.dismiss()
+    log.disconnect_readers()
     assert await asyncio.wait_for(waiting, 5) == RECONNECT
     assert [chunk async for chunk in following] == []
 
@@ -197,7 +197,7 @@ async def test_an_encoder_of_ones_own_and_its_last_words():
     def told(run_id: str, frames: Iterable[Frame]) -> bytes:
         return b"".join(f"{run_id} {frame.seq}\n".encode() for frame in frames)
 
-    async def farewell(seq: int) -> bytes:
+    async def trailer(seq: int) -> bytes:
         asked.append(seq)
         return b"that was all\n"
 
@@ -212,7 +212,7 @@ async def test_an_encoder_of_ones_own_and_its_last_words():
         ([Batch([], ended=True)], 7, [b"that was all\n" + END]),
         ([Batch([], ended=False, released=True)], 0, [RECONNECT]),
     ):
-        chunks = stream(ScriptedLog(*batches), RUN, after, heartbeat=1, encode=told, farewell=farewell)
+        chunks = stream(ScriptedLog(*batches), RUN, after, heartbeat=1, encode=told, trailer=trailer)
         assert [chunk async for chunk in chunks] == sent
     assert asked == [2, 2, 7]
 

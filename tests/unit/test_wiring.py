@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from agents import Agent
 
-from backchannel.application import Bundle
+from backchannel.application import Application
 from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings, unknown_settings
@@ -26,7 +26,7 @@ def of_settings(settings: Settings) -> Agent[Any]:
     return Agent(name=settings.env)
 
 
-@pytest.mark.parametrize("target", [AGENT, lambda: AGENT, lambda: Bundle(AGENT), lambda database: AGENT])
+@pytest.mark.parametrize("target", [AGENT, lambda: AGENT, lambda: Application(AGENT), lambda database: AGENT])
 def test_an_agent_comes_in_several_ways(target: Any) -> None:
     server = build(Settings.load(), target).server
     assert isinstance(server, ChatServer)

@@ -122,7 +122,7 @@ async def bring_to_first(database: Database, migrations: Migrations) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, FIRST)
 
-    async with database.alone(migrations.name) as connection:
+    async with database.exclusive(migrations.name) as connection:
         await connection.run_sync(step)
 
 

@@ -17,7 +17,7 @@ from backchannel.testing import Call, Fail, Say, ScriptedModel, parse_events, us
 from programs import (
     PATH,
     TEXT,
-    Told,
+    ReaderState,
     ask,
     events_of,
     held,
@@ -192,7 +192,7 @@ async def test_a_connection_that_breaks_in_the_middle_loses_and_repeats_nothing(
     agent, model, gate = held("one ", "two ", "three")
     served = await serve(agent)
     http = served.person.http
-    seen: Told = []
+    seen: ReaderState = []
     async with http.stream("POST", PATH, json=message()) as response:
         run_id = response.headers["x-run-id"]
         async for event in parse_events(response.aiter_bytes()):
@@ -213,7 +213,7 @@ async def test_a_connection_that_breaks_in_the_middle_loses_and_repeats_nothing(
     assert len((await served.person.request("threads.list", {}))["data"]) == 1
 
 
-async def _with_run(run_id: str, events: Any) -> tuple[str, Told]:
+async def _with_run(run_id: str, events: Any) -> tuple[str, ReaderState]:
     return run_id, await events
 
 
@@ -278,7 +278,7 @@ async def test_a_failure_is_one_error_and_the_end(serve):
 async def test_an_answer_that_is_stopped_says_so(serve, deleted, status):
     agent, _model, _never = held("Hello ", "world")
     served = await serve(agent)
-    seen: Told = []
+    seen: ReaderState = []
     async with served.person.http.stream("POST", PATH, json=message()) as response:
         run_id = response.headers["x-run-id"]
         async for event in parse_events(response.aiter_bytes()):

@@ -1,17 +1,16 @@
 """Drives one accepted turn: runs the server's answer to its end and commits each item as it completes.
 
 Only the public methods of `ChatKitServer` and `Store` are used, so any server written against the SDK can be driven.
-After a crash between accepting and driving, the person's message is stored and unanswered; nothing is stored twice.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from time import perf_counter
+from typing import Any
 
 import structlog
 from chatkit.errors import BaseStreamError
-from chatkit.server import ChatKitServer, agents_sdk_user_agent_override
+from chatkit.server import agents_sdk_user_agent_override
 from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
@@ -25,19 +24,20 @@ from chatkit.types import (
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
     ThreadItemUpdatedEvent,
-    ThreadMetadata,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
-    UserMessageItem,
 )
 
-from backchannel.chat.recovery import journal
 from backchannel.chat.protocol.failures import explain, failure_event
-from backchannel.chat.recovery.partial import PartialItems
 from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.chat.recovery import journal
+from backchannel.chat.recovery.partial import PartialItems
+from backchannel.chat.turn import Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import BackchannelError
 from backchannel.faultpoints import reached
+from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.hooks import FirstToken, ItemCommitted, run_fields
 from backchannel.stores.base import PatchesThreads
 from backchannel.stores.run_store import RunFencedError
 
@@ -51,25 +51,25 @@ type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class TurnFailedError(Exception):
-    """The answer ended with an error, which the stream has told; `cause` is what is kept of it."""
+    """The answer ended with an error, whose event has been emitted; `cause` is what is stored of it."""
 
     def __init__(self, cause: BackchannelError) -> None:
         super().__init__(cause.message)
         self.cause = cause
 
 
-class Driver:
+class TurnDriver:
     """Runs one accepted turn to its end.
 
     Args:
         emit: Takes every event that clients may see, in order. Must not block.
-        commit: Does every write.
+        commit: Performs every write.
         can_stop: Whether the client can stop the answer, and may offer that.
-        partial: What another process had begun to say.
+        partial: The unfinished items of the process that had the run before.
         debug: Whether the error event says what was raised.
 
     Attributes:
-        asks: Whether the answer asked the person for something: a client tool's result, or structured input.
+        awaits_input: Whether the answer asked the person for something: a client tool's result, or structured input.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Driver:
         context: RequestContext,
         emit: Emit,
         commit: Commit,
+        hooks: HookDispatcher,
         *,
         can_stop: bool = True,
         partial: PartialItems | None = None,
@@ -89,31 +90,34 @@ class Driver:
         self._context = context
         self._emit = emit
         self._commit = commit
+        self._hooks = hooks
         self._can_stop = can_stop
         self._debug = debug
-        self.asks = False
+        self.awaits_input = False
         self._partial = partial or PartialItems()
         self._known = turn.thread.model_copy(deep=True)
+        self._began = perf_counter()
+        self._await_first_token = hooks.listens(FirstToken)
 
     async def drive(self) -> None:
         """Emit and commit everything up to the end of the answer.
 
         Raises:
-            TurnFailedError: The answer failed; the `error` event is emitted and what was said is kept.
-            RunFencedError: Another process makes the answer now.
-            asyncio.CancelledError: The run was cancelled; the caller goes on with `keep_what_was_said`.
+            TurnFailedError: The answer failed; the `error` event is emitted and what had been shown is stored.
+            RunFencedError: Another process executes the run now.
+            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`.
         """
-        thread, context = self._turn.thread, self._context
+        context = self._context
         for event in self._turn.opening:
             self._emit(event)
         try:
             if self._turn.options:
-                options = self._server.get_stream_options(thread, context)
+                options = self._server.get_stream_options(self._turn.thread, context.for_server)
                 allowed = options.allow_cancel and self._can_stop
                 self._emit(StreamOptionsEvent(stream_options=StreamOptions(allow_cancel=allowed)))
             reached("answer.began")
             with agents_sdk_user_agent_override():
-                await self._consume(self._turn.respond(context))
+                await self._consume(self._turn.respond(context.for_server))
             await self._save_thread_changes()
         except RunFencedError:
             raise
@@ -123,9 +127,32 @@ class Driver:
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__)
             else:
                 log.exception("turn_failed", code=cause.code)
-            await self.keep_what_was_said(stopped=False)
+            await self.save_partial_items(stopped=False)
             self._emit(failure_event(error, context, debug=self._debug))
             raise TurnFailedError(cause) from error
+
+    async def save_partial_items(self, *, stopped: bool) -> None:
+        """Store the unfinished items and emit them as done, or as removed where there is nothing worth storing.
+
+        Args:
+            stopped: The person stopped the answer, which the server may note for the model.
+        """
+        unfinished = self._partial.items()
+        server, thread, context = self._server, self._turn.thread, self._context.for_server
+        try:
+            if stopped:
+                await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
+            for item in unfinished:
+                if _is_worth_storing(item):
+                    if not stopped:
+                        await self._commit_item(item)
+                    self._emit(ThreadItemDoneEvent(item=item))
+                else:
+                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+        except RunFencedError:
+            raise
+        except Exception:
+            log.exception("partial_answer_lost", items=len(unfinished))
 
     async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         if not hasattr(events, "aclose"):
@@ -138,23 +165,25 @@ class Driver:
                 await self._handle(event)  # pyright: ignore[reportUnknownArgumentType]
 
     async def _handle(self, event: ThreadStreamEvent) -> None:
-        store, thread_id = self._server.store, self._turn.thread.id
+        store, thread_id, context = self._server.store, self._turn.thread.id, self._context.for_server
         match event:
             case ThreadItemUpdatedEvent():
                 self._partial.update(event)
                 if isinstance(event.update, AssistantMessageContentPartTextDelta):
+                    if self._await_first_token:
+                        self._report_first_token()
                     self._emit(event)
                     return
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
             case ThreadItemDoneEvent():
-                await self._keep(event.item)
+                await self._commit_item(event.item)
                 self._partial.end(event.item.id)
             case ThreadItemRemovedEvent():
-                await self._commit(lambda: store.delete_thread_item(thread_id, event.item_id, self._context))
+                await self._commit(lambda: store.delete_thread_item(thread_id, event.item_id, context))
                 self._partial.end(event.item_id)
             case ThreadItemReplacedEvent():
-                await self._commit(lambda: store.save_item(thread_id, event.item, self._context))
+                await self._commit(lambda: store.save_item(thread_id, event.item, context))
                 self._partial.end(event.item.id)
             case _:
                 pass
@@ -163,15 +192,23 @@ class Driver:
             self._emit(event)
         await self._save_thread_changes()
 
-    async def _keep(self, item: ThreadItem) -> None:
+    async def _commit_item(self, item: ThreadItem) -> None:
+        thread_id, context = self._turn.thread.id, self._context.for_server
         call = journal.tool_call(item)
-        reached("tool.done" if call is not None and call.finished else "item.said")
-        await self._commit(
-            lambda: self._server.store.add_thread_item(self._turn.thread.id, item, self._context)
-        )
-        reached("tool.noted" if call is not None and not call.finished else "item.kept")
+        reached("tool.returned" if call is not None and call.finished else "item.completed")
+        await self._commit(lambda: self._server.store.add_thread_item(thread_id, item, context))
+        reached("tool.journaled" if call is not None and not call.finished else "item.stored")
         if isinstance(item, ClientToolCallItem | StructuredInputItem):
-            self.asks = item.status == "pending"
+            self.awaits_input = item.status == "pending"
+        if self._await_first_token and isinstance(item, AssistantMessageItem):
+            self._report_first_token()
+        if self._hooks.listens(ItemCommitted):
+            self._hooks.emit(ItemCommitted(**run_fields(self._context, thread_id), item=item))
+
+    def _report_first_token(self) -> None:
+        self._await_first_token = False
+        seconds = perf_counter() - self._began
+        self._hooks.emit(FirstToken(**run_fields(self._context, self._turn.thread.id), seconds=seconds))
 
     async def _save_thread_changes(self) -> None:
         thread = self._turn.thread
@@ -182,45 +219,22 @@ class Driver:
             for name in _CHANGEABLE
             if getattr(thread, name) != getattr(self._known, name)
         }
-        store = self._server.store
+        store, context = self._server.store, self._context.for_server
         if isinstance(store, PatchesThreads):
-            # A person may name the thread while the answer is made: their name stays.
+            # A title that a person gives while the answer is in progress stays.
             known = self._known.title
             current = await self._commit(
-                lambda: store.update_thread(thread.id, changes, self._context, unless_renamed_from=known)
+                lambda: store.update_thread(thread.id, changes, context, unless_renamed_from=known)
             )
             thread.title = current.title
         else:
-            await self._commit(lambda: store.save_thread(thread, self._context))
+            await self._commit(lambda: store.save_thread(thread, context))
             current = thread
         self._known = thread.model_copy(deep=True)
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
 
-    async def keep_what_was_said(self, *, stopped: bool) -> None:
-        """Save the unfinished items and emit them as done, or as removed where there is nothing to keep.
 
-        Args:
-            stopped: The person stopped the answer, which the server may note for the model.
-        """
-        unfinished = self._partial.items()
-        server, turn, context = self._server, self._turn, self._context
-        try:
-            if stopped:
-                await self._commit(lambda: server.handle_stream_cancelled(turn.thread, unfinished, context))
-            for item in unfinished:
-                if _is_worth_keeping(item):
-                    if not stopped:
-                        await self._keep(item)
-                    self._emit(ThreadItemDoneEvent(item=item))
-                else:
-                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
-        except RunFencedError:
-            raise
-        except Exception:
-            log.exception("partial_answer_lost", items=len(unfinished))
-
-
-def _is_worth_keeping(item: ThreadItem) -> bool:
+def _is_worth_storing(item: ThreadItem) -> bool:
     if isinstance(item, AssistantMessageItem):
         return any(part.text.strip() for part in item.content)
     return item.type == "workflow"

@@ -1,22 +1,21 @@
 """A turn that was accepted: what to send at once, and how to get the server's answer."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from chatkit.server import ChatKitServer
 from chatkit.types import ThreadMetadata, ThreadStreamEvent, UserMessageItem
 
-from backchannel.context import RequestContext
-
 type Server = ChatKitServer[Any]
-type Respond = Callable[[RequestContext], AsyncIterator[ThreadStreamEvent]]
+type Respond = Callable[[Any], AsyncIterator[ThreadStreamEvent]]
+"""Starts the answer; gets the server's own context, `RequestContext.for_server`."""
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A server that can go on with an answer whose process died. Of any other server's answer what was said is kept,
-    and it ends there."""
+    """A server that can go on with an answer whose process died. An answer of any other server is ended: what had been
+    shown of it is stored."""
 
     def resume(
         self,
@@ -28,15 +27,28 @@ class Resumable(Protocol):
         """Go on where the answer stopped, as `respond` would have.
 
         Args:
-            began_after: The newest item of the thread when the answer began: those after it are its own. Items that
-                had begun and were not kept are gone, here as well as for everybody who reads.
+            began_after: The newest item of the thread when the answer began: later items are the answer's. Items that
+                had begun and were not stored are gone, in the store and for every reader.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsActions(Protocol):
+    """A server that knows which widget actions it handles, so that any other is refused before anything happens."""
+
+    def action_types(self, *, sync: bool) -> Collection[str]:
+        """The types of the actions that have a handler.
+
+        Args:
+            sync: Of those that answer at once, else of those that stream events.
         """
         ...
 
 
 @dataclass(slots=True)
 class Turn:
-    """A request that was accepted: what to send at once, and how to go on.
+    """A request that was accepted.
 
     Attributes:
         thread: The thread as it was loaded; `respond` may change it, and changed fields are saved.

@@ -23,13 +23,10 @@ type Work[R] = Callable[[Database, Sequence[Migrations]], Awaitable[R]]
 _VERSION = "_version"
 
 
-def on_database[R](
-    settings: Settings, target: str, work: Work[R], *, newest: bool = True, create: bool = False
-) -> R:
+def on_database[R](settings: Settings, work: Work[R], *, newest: bool = True, create: bool = False) -> R:
     """Do `work` on the database of the settings, in an event loop of its own.
 
     Args:
-        target: What is served there, as module:attribute: it knows its tables.
         newest: Whether the tables must be of this version of the code.
         create: Whether a database file that is not there is made.
 
@@ -37,9 +34,9 @@ def on_database[R](
         ConfigurationError: The target or the database cannot be used, or is lost on the way.
     """
     style = settings.log_format or ("json" if settings.production else "console")
-    # What a command has to say, it prints.
+    # A command prints its results; the log is for problems only.
     configure_logging(style, "error" if settings.log_level == "error" else "warning")
-    loaded = load_target(target)
+    loaded = load_target(settings.app)
     if not create:
         _check_is_there(settings.database_url)
     return asyncio.run(_do(settings, loaded, work, newest=newest))
@@ -48,7 +45,7 @@ def on_database[R](
 async def _do[R](settings: Settings, target: Target, work: Work[R], *, newest: bool) -> R:
     database = open_database(settings)
     try:
-        sets = migrations_of(settings, target, database)
+        sets = await migrations_of(settings, target, database)
         if newest:
             await _check_is_newest(database, sets)
         return await work(database, sets)

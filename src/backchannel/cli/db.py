@@ -6,49 +6,51 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from backchannel.cli.serve import DEFAULT_TARGET
 from backchannel.settings import Settings
 
 app = App(name="db", help="See and change the version of the database's tables.")
 
 
 @app.command
-def current(*, target: str = DEFAULT_TARGET) -> None:
+def current(*, target: str | None = None) -> None:
     """Show at which version the tables are, and what an upgrade would do.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: its tables are shown too. Default: the todo assistant.
+        What is served, as module:attribute: its tables are shown too.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
-    settings = Settings.load()
-    _schema().current(settings, target)
+    settings = Settings.load_for(target)
+    _schema().current(settings)
 
 
 @app.command
-def history(*, target: str = DEFAULT_TARGET) -> None:
+def history(*, target: str | None = None) -> None:
     """Show every step that this version of the code knows, the oldest first, and which are applied.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: the steps of its tables are shown too. Default: the todo assistant.
+        What is served, as module:attribute: the steps of its tables are shown too.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
-    settings = Settings.load()
-    _schema().history(settings, target)
+    settings = Settings.load_for(target)
+    _schema().history(settings)
 
 
 @app.command
-def upgrade(*, target: str = DEFAULT_TARGET) -> None:
+def upgrade(*, target: str | None = None) -> None:
     """Bring the tables to the newest version. Nothing is lost; it can be repeated.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: its tables are upgraded too. Default: the todo assistant.
+        What is served, as module:attribute: its tables are upgraded too.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
-    settings = Settings.load()
-    _schema().upgrade(settings, target)
+    settings = Settings.load_for(target)
+    _schema().upgrade(settings)
 
 
 @app.command
@@ -58,7 +60,7 @@ def downgrade(
     *,
     tables: str = "backchannel",
     yes: Annotated[bool, Parameter(negative="")] = False,
-    target: str = DEFAULT_TARGET,
+    target: str | None = None,
 ) -> None:
     """Take tables back to an earlier version. What the undone steps added is lost, with all that is in it.
 
@@ -73,12 +75,13 @@ def downgrade(
     yes
         Do not ask.
     target
-        What is served, as module:attribute: it knows its tables. Default: the todo assistant.
+        What is served, as module:attribute: it knows its tables.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
-    settings = Settings.load()
-    _schema().downgrade(settings, target, tables, version, yes=yes)
+    settings = Settings.load_for(target)
+    _schema().downgrade(settings, tables, version, yes=yes)
 
 
 def _schema() -> ModuleType:
-    # Loaded only now: a wrong setting is told at once, before the seconds that the SDKs take to load.
+    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
     return importlib.import_module("backchannel.cli.schema")

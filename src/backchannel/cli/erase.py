@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from backchannel.cli.person import person
-from backchannel.cli.serve import DEFAULT_TARGET
 from backchannel.context import DEFAULT_TENANT
 from backchannel.settings import Settings
 
@@ -19,7 +18,7 @@ def erase(
     tenant: str = DEFAULT_TENANT,
     yes: Annotated[bool, Parameter(negative="")] = False,
     receipt: Path | None = None,
-    target: str = DEFAULT_TARGET,
+    target: str | None = None,
 ) -> None:
     """Delete everything that is kept of a person. It cannot be undone.
 
@@ -36,10 +35,11 @@ def erase(
     receipt
         Write what was deleted to this file, as JSON. It must not be there yet.
     target
-        What is served, as module:attribute: what its tables hold is deleted too. Default: the todo assistant.
+        What is served, as module:attribute: what its tables hold is deleted too.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
     identity = person(user, tenant)
-    settings = Settings.load()
-    # Loaded only now: a wrong setting is told at once, before the seconds that the SDKs take to load.
+    settings = Settings.load_for(target)
+    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
     erasing = importlib.import_module("backchannel.cli.erasing")
-    erasing.run(settings, identity, target, receipt, yes=yes)
+    erasing.run(settings, identity, receipt, yes=yes)

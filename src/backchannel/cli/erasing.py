@@ -21,21 +21,21 @@ from backchannel.stores.times import utc_now, utc_text
 UNFINISHED = "Perhaps not everything was deleted: run the command again."
 
 
-def run(settings: Settings, identity: Identity, target: str, receipt: Path | None, *, yes: bool) -> None:
+def run(settings: Settings, identity: Identity, receipt: Path | None, *, yes: bool) -> None:
     """Say what there is, ask, delete it, and say what was deleted.
 
     Raises:
         ConfigurationError: The receipt cannot be written, there is nobody to ask, or the database or the target
             cannot be used.
     """
-    # Begun before anything is deleted: nobody should find out afterwards that there can be no receipt.
+    # WriterPosition before anything is deleted: nobody should find out afterwards that there can be no receipt.
     with new_file(receipt) if receipt is not None else nullcontext() as draft:
-        counts = _count(settings, identity, target)
+        counts = _count(settings, identity)
         if any(counts.values()):
             print(f"Kept of {shown(identity)}:")
             _print_counts(counts)
             confirm("Delete all of it? It cannot be undone.", yes=yes)
-            counts = _erase(settings, identity, target)
+            counts = _erase(settings, identity)
             print("Deleted:")
             _print_counts(counts)
         else:
@@ -44,20 +44,20 @@ def run(settings: Settings, identity: Identity, target: str, receipt: Path | Non
             _write_receipt(draft, identity, counts)
 
 
-def _count(settings: Settings, identity: Identity, target: str) -> Mapping[str, int]:
+def _count(settings: Settings, identity: Identity) -> Mapping[str, int]:
     async def count(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
         await warn_of_others(database, sets)
         return await PersonalData(database, identity, owned_tables(*sets)).count()
 
-    return on_database(settings, target, count)
+    return on_database(settings, count)
 
 
-def _erase(settings: Settings, identity: Identity, target: str) -> Mapping[str, int]:
+def _erase(settings: Settings, identity: Identity) -> Mapping[str, int]:
     async def erase(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
         return await PersonalData(database, identity, owned_tables(*sets)).erase()
 
     try:
-        return on_database(settings, target, erase)
+        return on_database(settings, erase)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error.message} {UNFINISHED}") from error
     except KeyboardInterrupt:

@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from backchannel.cli.person import person
-from backchannel.cli.serve import DEFAULT_TARGET
 from backchannel.context import DEFAULT_TENANT
 from backchannel.settings import Settings
 
@@ -19,7 +18,7 @@ def export(
     tenant: str = DEFAULT_TENANT,
     output: Path | None = None,
     force: Annotated[bool, Parameter(negative="")] = False,
-    target: str = DEFAULT_TARGET,
+    target: str | None = None,
 ) -> None:
     """Write everything that is kept of a person into a zip file.
 
@@ -37,10 +36,11 @@ def export(
     force
         Write over a file that is there.
     target
-        What is served, as module:attribute: what its tables hold is exported too. Default: the todo assistant.
+        What is served, as module:attribute: what its tables hold is exported too.
+        Default: BACKCHANNEL_APP, else the todo assistant.
     """
     identity = person(user, tenant)
-    settings = Settings.load()
-    # Loaded only now: a wrong setting is told at once, before the seconds that the SDKs take to load.
+    settings = Settings.load_for(target)
+    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
     exporting = importlib.import_module("backchannel.cli.exporting")
-    exporting.run(settings, identity, target, output, force=force)
+    exporting.run(settings, identity, output, force=force)

@@ -21,7 +21,7 @@ from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.stores.times import utc_now, utc_text
 
 
-def run(settings: Settings, identity: Identity, target: str, output: Path | None, *, force: bool) -> None:
+def run(settings: Settings, identity: Identity, output: Path | None, *, force: bool) -> None:
     """Write the file and say what is in it; with nothing to write, end with exit code 1.
 
     Raises:
@@ -35,7 +35,7 @@ def run(settings: Settings, identity: Identity, target: str, output: Path | None
             person = PersonalData(database, identity, owned_tables(*sets))
             return await write_archive(draft.file, identity, person)
 
-        counts = on_database(settings, target, write)
+        counts = on_database(settings, write)
         draft.wanted = any(counts.values())
     if not draft.wanted:
         print(f"Nothing is kept of {shown(identity)}. No file was written.", file=sys.stderr)

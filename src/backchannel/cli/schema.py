@@ -17,9 +17,9 @@ type Sets = Mapping[str, tuple[Migrations, Version]]
 """Each set of migrations and where it stands, by its name."""
 
 
-def current(settings: Settings, target: str) -> None:
+def current(settings: Settings) -> None:
     """Print where each set stands and what an upgrade would do."""
-    found = on_database(settings, target, _look, newest=False)
+    found = on_database(settings, _look, newest=False)
     rows = [(name, version.current or "-", version.newest or "-") for name, (_, version) in found.items()]
     print_table(("TABLES", "VERSION", "NEWEST"), *rows)
     pending = [(name, step) for name, (_, version) in found.items() for step in version.pending]
@@ -29,9 +29,9 @@ def current(settings: Settings, target: str) -> None:
             print(f"  {name} {step}")
 
 
-def history(settings: Settings, target: str) -> None:
+def history(settings: Settings) -> None:
     """Print every step of each set, the oldest first, and whether it is applied."""
-    found = on_database(settings, target, _look, newest=False)
+    found = on_database(settings, _look, newest=False)
     rows: list[tuple[str, str, str, str]] = []
     for name, (migrations, version) in found.items():
         applied = {step for step, _ in _steps(migrations, version.current)}
@@ -42,21 +42,21 @@ def history(settings: Settings, target: str) -> None:
     print_table(("TABLES", "VERSION", "APPLIED", "WHAT IT DOES"), *rows)
 
 
-def upgrade(settings: Settings, target: str) -> None:
+def upgrade(settings: Settings) -> None:
     """Apply what is pending, and print it."""
-    for name, version in on_database(settings, target, _upgrade, newest=False, create=True).items():
+    for name, version in on_database(settings, _upgrade, newest=False, create=True).items():
         print(f"{name}: {'nothing to do' if not version.pending else 'applied'}, at version {version.newest}")
         for step in version.pending:
             print(f"  {step}")
 
 
-def downgrade(settings: Settings, target: str, tables: str, version: str, *, yes: bool) -> None:
+def downgrade(settings: Settings, tables: str, version: str, *, yes: bool) -> None:
     """Undo steps of one set, the newest first, after saying what is lost and asking.
 
     Raises:
         ConfigurationError: There is no such set or no such version below the present one, or nobody to ask.
     """
-    found = on_database(settings, target, _look, newest=False)
+    found = on_database(settings, _look, newest=False)
     if tables not in found:
         raise ConfigurationError(f"There are no {tables!r} tables; --tables is one of {', '.join(found)}.")
     migrations, stands = found[tables]
@@ -74,7 +74,7 @@ def downgrade(settings: Settings, target: str, tables: str, version: str, *, yes
     async def take_back(database: Database, _sets: Sequence[Migrations]) -> None:
         await migrate.downgrade(database, migrations, version)
 
-    on_database(settings, target, take_back, newest=False)
+    on_database(settings, take_back, newest=False)
     print(f"{tables}: at version {version if version != BASE else 'none'}")
 
 

@@ -8,11 +8,9 @@ from cyclopts.validators import Number
 
 from backchannel.settings import Settings
 
-DEFAULT_TARGET = "backchannel.todo:assistant"
-
 
 def serve(
-    target: str = DEFAULT_TARGET,
+    target: str | None = None,
     /,
     *,
     host: str = "127.0.0.1",
@@ -25,8 +23,8 @@ def serve(
     Parameters
     ----------
     target
-        What to serve, as module:attribute: an Agent, a ChatKitServer or its class, or a function that
-        returns one. Without it, the todo assistant.
+        What to serve, as module:attribute: an Agent, an Application, a ChatKitServer or its class, or a function that
+        returns one. Default: BACKCHANNEL_APP, else the todo assistant.
     host
         The address to listen on.
     port
@@ -36,7 +34,7 @@ def serve(
     reload
         Start again when a source file changes.
     """
-    settings = Settings.load()
-    # Loaded only now: a wrong setting is told at once, before the seconds that the SDKs take to load.
-    server = importlib.import_module("backchannel.cli.server")
-    server.run(settings, target, host=host, port=port, workers=workers, reload=reload)
+    settings = Settings.load_for(target)
+    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
+    server = importlib.import_module("backchannel.hosting.uvicorn")
+    server.run(settings, host=host, port=port, workers=workers, reload=reload)

@@ -134,7 +134,7 @@ class EventLog(ABC):
         """
 
     @abstractmethod
-    def dismiss(self) -> None:
+    def disconnect_readers(self) -> None:
         """This process shuts down: every reader that waits, or comes to wait, gets a batch that is `released`."""
 
     @abstractmethod

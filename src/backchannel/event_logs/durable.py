@@ -9,11 +9,11 @@ import structlog
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import Batch, Event, EventLog, FencedError
+from backchannel.event_logs.event_buffer import EventBuffer
 from backchannel.event_logs.flusher import Flusher
-from backchannel.event_logs.tailer import Following
-from backchannel.event_logs.run_log import Live, Written
+from backchannel.event_logs.run_log import RunLog, WritableRunLog
 from backchannel.event_logs.storage import Page, Storage
-from backchannel.event_logs.event_buffer import Tape
+from backchannel.event_logs.tailer import LogTailer
 
 LINGER = 5.0
 """Seconds that a run stays in memory after its end, or after its last reader if it is written elsewhere."""
@@ -44,13 +44,13 @@ class DurableEventLog(EventLog):
     def __init__(self, storage: Storage, *, linger: float = LINGER) -> None:
         self._storage = storage
         self._linger = linger
-        self._lives: dict[str, Live] = {}
-        self._written: dict[str, Written] = {}
+        self._run_logs: dict[str, RunLog] = {}
+        self._writing: dict[str, WritableRunLog] = {}
         self._fenced: dict[str, None] = {}
-        self._flusher = Flusher(storage, fenced=self._lost_to_another, ended=self._has_ended)
-        self._following = Following(storage, unknown=self._drop)
+        self._flusher = Flusher(storage, fenced=self._on_fenced, ended=self._on_ended)
+        self._tailer = LogTailer(storage, unknown=self._drop)
         self._sweeping: asyncio.Task[None] | None = None
-        self._dismissed = False
+        self._disconnecting = False
         self._closed = False
 
     @override
@@ -61,54 +61,56 @@ class DurableEventLog(EventLog):
         begun = await self._storage.begin(
             run_id, identity, fence=fence, after_crash=after_crash and not goes_on
         )
-        mine = self._written.get(run_id)
+        mine = self._writing.get(run_id)
         if mine is not None and mine.fence > fence:
             raise FencedError(run_id)
         if mine is not None and self._goes_on(run_id, fence):
-            return mine.tape.last
+            return mine.buffer.last
         if mine is not None:
             self._stop_writing(mine)
             self._drop(mine)
         self._fenced.pop(run_id, None)
         if not begun.ended:
-            written = Written(run_id, Tape(begun.start), identity=identity, fence=fence, kept=begun.start)
-            self._written[run_id] = written
+            written = WritableRunLog(
+                run_id, EventBuffer(begun.start), identity=identity, fence=fence, persisted=begun.start
+            )
+            self._writing[run_id] = written
             self._replace(written)
         return begun.last
 
     @override
     def append(self, run_id: str, event: Event) -> None:
-        live = self._written.get(run_id)
-        if live is None or live.ending:
+        run_log = self._writing.get(run_id)
+        if run_log is None or run_log.ending:
             return
-        live.append(event)
+        run_log.append(event)
         if event.text is None:
-            self._flusher.mark(live, urgent=True)
-        elif not live.dirty:
-            self._flusher.mark(live, urgent=False)
+            self._flusher.mark(run_log, urgent=True)
+        elif not run_log.dirty:
+            self._flusher.mark(run_log, urgent=False)
 
     @override
     async def flush(self, run_id: str) -> None:
         if run_id in self._fenced:
             raise FencedError(run_id)
-        if (live := self._written.get(run_id)) is not None:
-            await self._flusher.settle(live)
+        if (run_log := self._writing.get(run_id)) is not None:
+            await self._flusher.settle(run_log)
 
     @override
     async def end(self, run_id: str) -> None:
         if run_id in self._fenced:
             del self._fenced[run_id]
             raise FencedError(run_id)
-        live = self._written.get(run_id)
-        if live is None:
+        run_log = self._writing.get(run_id)
+        if run_log is None:
             return
-        live.ending = True
+        run_log.ending = True
         try:
-            await self._flusher.settle(live, end=True)
+            await self._flusher.settle(run_log, end=True)
         except UnavailableError:
-            live.reveal()
-            if live.lost:
-                self._has_ended(live)
+            run_log.show_unpersisted()
+            if run_log.lost:
+                self._on_ended(run_log)
             raise
         except FencedError:
             self._fenced.pop(run_id, None)
@@ -116,30 +118,30 @@ class DurableEventLog(EventLog):
 
     @override
     async def release(self, run_id: str) -> bool:
-        live = self._written.get(run_id)
-        if live is None:
+        run_log = self._writing.get(run_id)
+        if run_log is None:
             fenced = run_id in self._fenced
             self._fenced.pop(run_id, None)
             return not fenced
         try:
-            await self._flusher.settle(live, end=live.ending)
+            await self._flusher.settle(run_log, end=run_log.ending)
         except (UnavailableError, FencedError):
             self._fenced.pop(run_id, None)
-        if self._written.get(run_id) is not live or live.ending:
+        if self._writing.get(run_id) is not run_log or run_log.ending:
             # Fenced, or ended: an end that is not kept yet is still being tried.
-            return live.end_kept
-        kept = live.settled
-        self._stop_writing(live)
-        if kept:
-            self._replace(Live(run_id, live.tape))
+            return run_log.end_persisted
+        persisted = run_log.settled
+        self._stop_writing(run_log)
+        if persisted:
+            self._replace(RunLog(run_id, run_log.buffer))
         else:
             # Readers here may have seen text that nobody will ever keep: they go on from what is kept.
-            self._drop(live)
-        return kept
+            self._drop(run_log)
+        return persisted
 
     @override
-    def dismiss(self) -> None:
-        self._dismissed = True
+    def disconnect_readers(self) -> None:
+        self._disconnecting = True
         self._wake_all()
 
     @override
@@ -147,33 +149,33 @@ class DurableEventLog(EventLog):
         self._start()
         loop = asyncio.get_running_loop()
         after, deadline = max(after, 0), loop.time() + wait
-        live = looked = None
+        run_log = looked = None
         while not self._closed:
-            live = self._lives.get(run_id)
-            if live is None or (after < live.tape.start and live is not looked):
-                page = await self._past(run_id, after, live)
-                tape = Tape(after)
-                for strip in page.strips:
-                    tape.extend(strip)
-                frames = tape.frames(after)
+            run_log = self._run_logs.get(run_id)
+            if run_log is None or (after < run_log.buffer.start and run_log is not looked):
+                page = await self._past(run_id, after, run_log)
+                buffer = EventBuffer(after)
+                for segment in page.segments:
+                    buffer.extend(segment)
+                frames = buffer.frames(after)
                 if frames or page.ended:
                     return Batch(frames, page.ended)
-                if self._lives.get(run_id) is not live:
+                if self._run_logs.get(run_id) is not run_log:
                     # It began here meanwhile, or went elsewhere: what was said before that may not be in the page.
                     continue
-                if live is None:
-                    live = Live(run_id, Tape(page.last))
-                    self._replace(live)
-                looked = live
-            live.touch()
-            frames = live.frames(after)
-            if frames or live.ended:
-                return Batch(frames, live.ended)
-            if self._dismissed:
+                if run_log is None:
+                    run_log = RunLog(run_id, EventBuffer(page.last))
+                    self._replace(run_log)
+                looked = run_log
+            run_log.touch()
+            frames = run_log.frames(after)
+            if frames or run_log.ended:
+                return Batch(frames, run_log.ended)
+            if self._disconnecting:
                 return Batch((), False, released=True)
-            if not await self._more(live, deadline - loop.time()):
+            if not await self._more(run_log, deadline - loop.time()):
                 return Batch((), ended=False)
-        return Batch(live.frames(after) if live is not None else (), ended=True)
+        return Batch(run_log.frames(after) if run_log is not None else (), ended=True)
 
     @override
     async def check(self) -> None:
@@ -186,99 +188,103 @@ class DurableEventLog(EventLog):
         await self._flusher.aclose(CLOSE_SECONDS)
         self._closed = True
         self._wake_all()
-        await self._following.aclose()
+        await self._tailer.aclose()
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
-        for live in self._lives.values():
-            if live.timer is not None:
-                live.timer.cancel()
-        self._lives.clear()
-        self._written.clear()
+        for run_log in self._run_logs.values():
+            if run_log.timer is not None:
+                run_log.timer.cancel()
+        self._run_logs.clear()
+        self._writing.clear()
         await self._storage.aclose()
 
     def _goes_on(self, run_id: str, fence: int) -> bool:
         """Whether a run's writer here has this fence and has said something with it."""
-        mine = self._written.get(run_id)
-        return mine is not None and mine.fence == fence and mine.tape.last > mine.tape.start
+        mine = self._writing.get(run_id)
+        return mine is not None and mine.fence == fence and mine.buffer.last > mine.buffer.start
 
-    async def _past(self, run_id: str, after: int, live: Live | None) -> Page:
+    async def _past(self, run_id: str, after: int, run_log: RunLog | None) -> Page:
         try:
             return await self._storage.page(run_id, after)
         except LookupError:
-            if not isinstance(live, Written):
+            if not isinstance(run_log, WritableRunLog):
                 raise
             # The storage has lost it. What comes from now on is here.
-            return Page((), live.tape.start, ended=False)
+            return Page((), run_log.buffer.start, ended=False)
 
-    async def _more(self, live: Live, seconds: float) -> bool:
+    async def _more(self, run_log: RunLog, seconds: float) -> bool:
         """Wait until a run may have something new for a reader; whether it may."""
-        if not isinstance(live, Written):
-            self._following.add(live)
-        live.readers += 1
+        if not isinstance(run_log, WritableRunLog):
+            self._tailer.add(run_log)
+        run_log.readers += 1
         try:
-            return await live.wait(seconds)
+            return await run_log.wait(seconds)
         finally:
-            live.readers -= 1
-            live.touch()
-            self._watch(live)
+            run_log.readers -= 1
+            run_log.touch()
+            self._watch(run_log)
 
-    def _replace(self, live: Live) -> None:
+    def _replace(self, run_log: RunLog) -> None:
         """From now on a run's readers here are fed from `live`."""
-        before = self._lives.get(live.run_id)
-        self._lives[live.run_id] = live
+        before = self._run_logs.get(run_log.run_id)
+        self._run_logs[run_log.run_id] = run_log
         if before is not None:
             self._leave(before)
-        self._watch(live)
+        self._watch(run_log)
 
-    def _drop(self, live: Live) -> None:
+    def _drop(self, run_log: RunLog) -> None:
         """Readers of a run go on from the storage."""
-        if self._lives.get(live.run_id) is live:
-            del self._lives[live.run_id]
-        self._leave(live)
+        if self._run_logs.get(run_log.run_id) is run_log:
+            del self._run_logs[run_log.run_id]
+        self._leave(run_log)
 
-    def _leave(self, live: Live) -> None:
-        self._following.remove(live)
-        if live.timer is not None:
-            live.timer.cancel()
-            live.timer = None
-        live.wake()
+    def _leave(self, run_log: RunLog) -> None:
+        self._tailer.remove(run_log)
+        if run_log.timer is not None:
+            run_log.timer.cancel()
+            run_log.timer = None
+        run_log.wake()
 
-    def _watch(self, live: Live) -> None:
+    def _watch(self, run_log: RunLog) -> None:
         """Forget a run when nobody reads it any more; but never one that is written here."""
-        if live.timer is None and self._lives.get(live.run_id) is live and live.run_id not in self._written:
-            live.timer = asyncio.get_running_loop().call_later(self._linger, self._look, live)
+        if (
+            run_log.timer is None
+            and self._run_logs.get(run_log.run_id) is run_log
+            and run_log.run_id not in self._writing
+        ):
+            run_log.timer = asyncio.get_running_loop().call_later(self._linger, self._check, run_log)
 
-    def _look(self, live: Live) -> None:
-        live.timer = None
-        if live.readers:
+    def _check(self, run_log: RunLog) -> None:
+        run_log.timer = None
+        if run_log.readers:
             # The last one to leave comes back here.
             return
-        if asyncio.get_running_loop().time() - live.touched < self._linger:
-            self._watch(live)
+        if asyncio.get_running_loop().time() - run_log.touched < self._linger:
+            self._watch(run_log)
         else:
-            self._drop(live)
+            self._drop(run_log)
 
-    def _has_ended(self, live: Written) -> None:
-        if self._written.get(live.run_id) is live:
-            del self._written[live.run_id]
-        self._watch(live)
+    def _on_ended(self, run_log: WritableRunLog) -> None:
+        if self._writing.get(run_log.run_id) is run_log:
+            del self._writing[run_log.run_id]
+        self._watch(run_log)
 
-    def _lost_to_another(self, live: Written) -> None:
-        log.warning("run_fenced", run_id=live.run_id, fence=live.fence)
-        self._fenced[live.run_id] = None
+    def _on_fenced(self, run_log: WritableRunLog) -> None:
+        log.warning("run_fenced", run_id=run_log.run_id, fence=run_log.fence)
+        self._fenced[run_log.run_id] = None
         if len(self._fenced) > MAX_FENCED:
             del self._fenced[next(iter(self._fenced))]
-        self._stop_writing(live)
-        self._drop(live)
+        self._stop_writing(run_log)
+        self._drop(run_log)
 
-    def _stop_writing(self, live: Written) -> None:
-        del self._written[live.run_id]
-        self._flusher.forget(live, FencedError(live.run_id))
+    def _stop_writing(self, run_log: WritableRunLog) -> None:
+        del self._writing[run_log.run_id]
+        self._flusher.forget(run_log, FencedError(run_log.run_id))
 
     def _wake_all(self) -> None:
-        for live in list(self._lives.values()):
-            live.wake()
+        for run_log in list(self._run_logs.values()):
+            run_log.wake()
 
     def _start(self) -> None:
         if self._closed:

@@ -12,7 +12,7 @@ PIECE = 256
 
 
 @dataclass(slots=True)
-class Strip:
+class Segment:
     """Neighbouring events: one that is whole, or text deltas of the same message part.
 
     Attributes:
@@ -37,7 +37,7 @@ class Strip:
         return self.text if seq < self.first else self.text[self.ends[seq - self.first] :]
 
 
-class Tape:
+class EventBuffer:
     """What one run has said, or what is known of it here.
 
     Args:
@@ -48,7 +48,7 @@ class Tape:
     """
 
     def __init__(self, start: int = 0) -> None:
-        self._strips: list[Strip] = []
+        self._segments: list[Segment] = []
         self._firsts: list[int] = []
         self._open: list[str] = []
         self._ends: array[int] = array("Q")
@@ -63,7 +63,7 @@ class Tape:
         """The number of the last event; `start` if there is none."""
         if self._open:
             return self.last
-        return self._strips[-1].last if self._strips else self.start
+        return self._segments[-1].last if self._segments else self.start
 
     def jump(self, last: int) -> None:
         """Go on numbering after `last`."""
@@ -75,7 +75,7 @@ class Tape:
         self.last += 1
         if event.text is None:
             self._seal()
-            self._add(Strip(self.last, event.head, event.plain))
+            self._add(Segment(self.last, event.head, event.plain))
             return self.last
         if self._open and (
             event.head != self._head or event.plain is not self._plain or len(self._open) == PIECE
@@ -87,23 +87,23 @@ class Tape:
         self._ends.append((self._ends[-1] if self._ends else 0) + len(event.text))
         return self.last
 
-    def extend(self, strip: Strip) -> None:
+    def extend(self, segment: Segment) -> None:
         """Add what comes next, as another tape has it. What is here already is left alone."""
-        if strip.last <= self.last:
+        if segment.last <= self.last:
             return
         self._seal()
-        if strip.first <= self.last:
-            strip = _cut(strip, self.last)
-        self._join(strip)
-        self.last = strip.last
+        if segment.first <= self.last:
+            segment = _cut(segment, self.last)
+        self._join(segment)
+        self.last = segment.last
 
-    def strips(self, after: int) -> list[Strip]:
+    def segments(self, after: int) -> list[Segment]:
         """Everything after number `after`, in pieces that never begin at or before it."""
         self._seal()
         index = self._index(after)
-        if index < len(self._strips) and self._strips[index].last <= after:
+        if index < len(self._segments) and self._segments[index].last <= after:
             index += 1
-        found = self._strips[index:]
+        found = self._segments[index:]
         if found and found[0].first <= after:
             found[0] = _cut(found[0], after)
         return found
@@ -118,29 +118,29 @@ class Tape:
 
     def _joined(self, after: int, upto: int) -> Iterator[Frame]:
         head, plain, texts, last = b"", False, list[str](), 0
-        for strip in self._between(after, upto):
-            if texts and (strip.text is None or strip.head != head or strip.plain is not plain):
+        for segment in self._between(after, upto):
+            if texts and (segment.text is None or segment.head != head or segment.plain is not plain):
                 yield Frame(last, Event(head, "".join(texts), plain))
                 texts = []
-            if strip.text is None:
-                yield Frame(strip.first, Event(strip.head, None, strip.plain))
+            if segment.text is None:
+                yield Frame(segment.first, Event(segment.head, None, segment.plain))
                 continue
-            head, plain, last = strip.head, strip.plain, strip.last
-            texts.append(strip.after(after))
+            head, plain, last = segment.head, segment.plain, segment.last
+            texts.append(segment.after(after))
         if texts:
             yield Frame(last, Event(head, "".join(texts), plain))
 
-    def _between(self, after: int, upto: int) -> Iterator[Strip]:
-        for index in range(self._index(after), len(self._strips)):
-            strip = self._strips[index]
-            if strip.first > upto:
+    def _between(self, after: int, upto: int) -> Iterator[Segment]:
+        for index in range(self._index(after), len(self._segments)):
+            segment = self._segments[index]
+            if segment.first > upto:
                 return
-            if strip.last > after:
-                yield strip
+            if segment.last > after:
+                yield segment
         if self._open and self._first <= upto and self.last > after:
             # Only what is new of the open strip: a reader that keeps up gets one delta, not a copy of all before it.
             start = max(after + 1 - self._first, 0)
-            yield Strip(
+            yield Segment(
                 self._first + start, self._head, self._plain, "".join(self._open[start:]), self._ends[start:]
             )
 
@@ -148,26 +148,26 @@ class Tape:
         """Of the first strip that may have something after number `after`."""
         return max(bisect_right(self._firsts, after + 1) - 1, 0)
 
-    def _add(self, strip: Strip) -> None:
-        self._strips.append(strip)
-        self._firsts.append(strip.first)
+    def _add(self, segment: Segment) -> None:
+        self._segments.append(segment)
+        self._firsts.append(segment.first)
 
     def _seal(self) -> None:
         if not self._open:
             return
-        strip = Strip(self._first, self._head, self._plain, "".join(self._open), self._ends)
+        segment = Segment(self._first, self._head, self._plain, "".join(self._open), self._ends)
         self._open, self._ends = [], array("Q")
-        self._join(strip)
+        self._join(segment)
 
-    def _join(self, strip: Strip) -> None:
-        if self._strips and (longer := _together(self._strips[-1], strip)) is not None:
-            self._strips[-1] = longer
+    def _join(self, segment: Segment) -> None:
+        if self._segments and (longer := _together(self._segments[-1], segment)) is not None:
+            self._segments[-1] = longer
         else:
-            self._add(strip)
+            self._add(segment)
 
 
-def _together(one: Strip, next_: Strip) -> Strip | None:
-    """Two short strips of the same text as one, or `None` where that cannot be."""
+def _together(one: Segment, next_: Segment) -> Segment | None:
+    """Two short segments of the same text as one, or `None` where that cannot be."""
     if one.text is None or next_.text is None or one.last + 1 != next_.first:
         return None
     if one.head != next_.head or one.plain is not next_.plain:
@@ -175,14 +175,18 @@ def _together(one: Strip, next_: Strip) -> Strip | None:
     if len(one.ends) + len(next_.ends) > PIECE:
         return None
     ends = array("Q", [*one.ends, *(len(one.text) + end for end in next_.ends)])
-    return Strip(one.first, one.head, one.plain, one.text + next_.text, ends)
+    return Segment(one.first, one.head, one.plain, one.text + next_.text, ends)
 
 
-def _cut(strip: Strip, after: int) -> Strip:
+def _cut(segment: Segment, after: int) -> Segment:
     """The part of a strip of text after number `after`, which is inside it."""
-    assert strip.text is not None
-    start = after + 1 - strip.first
-    gone = strip.ends[start - 1]
-    return Strip(
-        after + 1, strip.head, strip.plain, strip.text[gone:], [end - gone for end in strip.ends[start:]]
+    assert segment.text is not None
+    start = after + 1 - segment.first
+    gone = segment.ends[start - 1]
+    return Segment(
+        after + 1,
+        segment.head,
+        segment.plain,
+        segment.text[gone:],
+        [end - gone for end in segment.ends[start:]],
     )

@@ -6,13 +6,13 @@ from typing import override
 
 from backchannel.context import Identity
 from backchannel.event_logs.base import JUMP, Batch, Event, EventLog, FencedError
-from backchannel.event_logs.event_buffer import Tape
+from backchannel.event_logs.event_buffer import EventBuffer
 
 
 @dataclass(slots=True)
 class _Log:
     fence: int
-    tape: Tape = field(default_factory=Tape)
+    buffer: EventBuffer = field(default_factory=EventBuffer)
     written: bool = True
     ended: bool = False
     waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
@@ -35,7 +35,7 @@ class MemoryEventLog(EventLog):
         self._retention = retention
         self._logs: dict[str, _Log] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}
-        self._dismissed = False
+        self._disconnecting = False
 
     @override
     async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
@@ -45,9 +45,9 @@ class MemoryEventLog(EventLog):
         if fence < log.fence:
             raise FencedError(run_id)
         log.fence, log.written = fence, True
-        newest = log.tape.newest
+        newest = log.buffer.newest
         if after_crash:
-            log.tape.jump((log.tape.last // JUMP + 1) * JUMP)
+            log.buffer.jump((log.buffer.last // JUMP + 1) * JUMP)
         return newest
 
     @override
@@ -55,7 +55,7 @@ class MemoryEventLog(EventLog):
         log = self._logs.get(run_id)
         if log is None or log.ended or not log.written:
             return
-        log.tape.append(event)
+        log.buffer.append(event)
         if log.waiting:
             log.wake()
 
@@ -80,8 +80,8 @@ class MemoryEventLog(EventLog):
         return True
 
     @override
-    def dismiss(self) -> None:
-        self._dismissed = True
+    def disconnect_readers(self) -> None:
+        self._disconnecting = True
         for log in self._logs.values():
             log.wake()
 
@@ -91,8 +91,8 @@ class MemoryEventLog(EventLog):
         if log is None:
             raise LookupError(run_id)
         after = max(after, 0)
-        frames = log.tape.frames(after)
-        if not frames and not log.ended and not self._dismissed:
+        frames = log.buffer.frames(after)
+        if not frames and not log.ended and not self._disconnecting:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             log.waiting.add(waiter)
             try:
@@ -102,8 +102,8 @@ class MemoryEventLog(EventLog):
                 pass
             finally:
                 log.waiting.discard(waiter)
-            frames = log.tape.frames(after)
-        return Batch(frames, log.ended, released=self._dismissed and not frames and not log.ended)
+            frames = log.buffer.frames(after)
+        return Batch(frames, log.ended, released=self._disconnecting and not frames and not log.ended)
 
     @override
     async def check(self) -> None:

@@ -16,9 +16,9 @@ from redis.exceptions import RedisError
 from backchannel.context import Identity
 from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import LINGER, DurableEventLog
-from backchannel.event_logs.redis_scripts import BEGIN, KEEP, PAGE
-from backchannel.event_logs.storage import Begun, Page, Portion, Storage, read_ends, written_ends
-from backchannel.event_logs.event_buffer import Strip
+from backchannel.event_logs.event_buffer import Segment
+from backchannel.event_logs.redis_scripts import APPEND, BEGIN, PAGE
+from backchannel.event_logs.storage import Page, Storage, WriteBatch, WriterPosition, read_ends, written_ends
 from backchannel.redis_client import SOCKET_SECONDS, open_client, reaching
 
 ABANDONED_SECONDS = 7 * 86_400
@@ -73,27 +73,29 @@ class RedisStorage(Storage):
         self._rung = self._heard = 0
 
     @override
-    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool) -> Begun:
+    async def begin(
+        self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
+    ) -> WriterPosition:
         jump = JUMP if after_crash else 0
         last, start, ended = await self._eval(BEGIN, run_id, fence, jump, self._lasts[0])
         if last < 0:
             raise FencedError(run_id)
-        return Begun(last, start, bool(ended))
+        return WriterPosition(last, start, bool(ended))
 
     @override
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         with reaching(THE_LOG):
             pipeline = self._redis.pipeline(transaction=False)
-            for portion in portions:
-                pipeline.eval(KEEP, 2, *self._keys(portion.run_id), *self._arguments(portion))
+            for batch in batches:
+                pipeline.eval(APPEND, 2, *self._keys(batch.run_id), *self._arguments(batch))
             answers = await pipeline.execute(raise_on_error=False)
-        kept: dict[str, int | None] = {}
-        for portion, answer in zip(portions, answers, strict=True):
+        stored: dict[str, int | None] = {}
+        for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, int):
-                kept[portion.run_id] = answer if answer >= 0 else None
+                stored[batch.run_id] = answer if answer >= 0 else None
             else:
-                log.warning("redis_refused", run_id=portion.run_id, error=str(answer)[:200])
-        return kept
+                log.warning("redis_refused", run_id=batch.run_id, error=str(answer)[:200])
+        return stored
 
     @override
     async def page(self, run_id: str, after: int) -> Page:
@@ -106,7 +108,7 @@ class RedisStorage(Storage):
             return page
         # Where some of the stream is lost, its writer will tell it again: then this is not all up to `last`.
         known = last if there else min(last, after)
-        return Page(page.strips, max(page.last, known), bool(ended))
+        return Page(page.segments, max(page.last, known), bool(ended))
 
     @override
     async def news(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
@@ -171,32 +173,32 @@ class RedisStorage(Storage):
     def _keys(self, run_id: str) -> tuple[str, str]:
         return f"{self._prefix}:run:{run_id}", f"{self._prefix}:run:{run_id}:events"
 
-    def _arguments(self, portion: Portion) -> list[Any]:
-        arguments: list[Any] = [portion.fence, portion.start, portion.base, portion.last, int(portion.ends)]
+    def _arguments(self, batch: WriteBatch) -> list[Any]:
+        arguments: list[Any] = [batch.fence, batch.start, batch.base, batch.last, int(batch.ends)]
         arguments += self._lasts
-        for strip in portion.strips:
+        for segment in batch.segments:
             # Half surrogates have no UTF-8. They become what clients get instead, which is as long.
-            text = b"" if strip.text is None else strip.text.encode(errors="replace")
-            ends = "" if strip.text is None else written_ends(strip)
-            arguments += [strip.last, strip.head, text, ends, int(strip.plain)]
+            text = b"" if segment.text is None else segment.text.encode(errors="replace")
+            ends = "" if segment.text is None else written_ends(segment)
+            arguments += [segment.last, segment.head, text, ends, int(segment.plain)]
         return arguments
 
 
 def _page(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Page:
-    strips: list[Strip] = []
+    segments: list[Segment] = []
     last, ended = 0, False
     for name, fields in entries:
         last = int(name.partition(b"-")[0])
         if b"end" in fields:
             ended = True
         else:
-            strips.append(_strip(last, fields))
-    return Page(strips, last, ended)
+            segments.append(_segment(last, fields))
+    return Page(segments, last, ended)
 
 
-def _strip(last: int, fields: Mapping[bytes, bytes]) -> Strip:
+def _segment(last: int, fields: Mapping[bytes, bytes]) -> Segment:
     plain = fields[b"p"] == b"1"
     if b"t" not in fields:
-        return Strip(last, fields[b"h"], plain)
+        return Segment(last, fields[b"h"], plain)
     ends = read_ends(fields[b"e"].decode())
-    return Strip(last + 1 - len(ends), fields[b"h"], plain, fields[b"t"].decode(), ends)
+    return Segment(last + 1 - len(ends), fields[b"h"], plain, fields[b"t"].decode(), ends)

@@ -40,7 +40,7 @@ return {tonumber(log[2]), there and 1 or 0, log[4] and 1 or 0, entries}
 everything is kept, whether the stream is all there, whether the run has ended, and the entries after the number;
 nothing if there is no such log."""
 
-KEEP = """
+APPEND = """
 local fence, start, base = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local log = redis.call('HMGET', KEYS[1], 'fence', 'last', 'rows', 'ended')
 local known = tonumber(log[1] or '-1')

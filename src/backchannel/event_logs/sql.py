@@ -12,8 +12,8 @@ from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import JUMP, FencedError
 from backchannel.event_logs.durable import LINGER, DurableEventLog
-from backchannel.event_logs.storage import Begun, Page, Portion, Storage, read_ends, written_ends
-from backchannel.event_logs.event_buffer import Strip
+from backchannel.event_logs.event_buffer import Segment
+from backchannel.event_logs.storage import Page, Storage, WriteBatch, WriterPosition, read_ends, written_ends
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.run_events import LOGS, ROWS, Addition, EventRow, LogState, SqlRunEvents
 from backchannel.stores.times import utc_now
@@ -33,7 +33,7 @@ class SqlEventLog(DurableEventLog):
     """Keeps events in the tables `run_logs` and `run_events`.
 
     Args:
-        database: Where they are; closed by whoever opened it, after the log. Inside of `Database.together`, `begin`
+        database: Where they are; closed by whoever opened it, after the log. Inside of `Database.transaction`, `begin`
             is part of that transaction, and nothing may be appended before it is committed.
         retention: Seconds that a run's events outlive it.
         poll: Seconds between looks at runs that are read here and written in another process. Nobody looks while
@@ -59,24 +59,26 @@ class SqlStorage(Storage):
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
     @override
-    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool) -> Begun:
+    async def begin(
+        self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
+    ) -> WriterPosition:
         begun = await self._rows.begin(run_id, identity, fence, JUMP if after_crash else None)
         if begun is None:
             raise FencedError(run_id)
         state, last = begun
-        return Begun(last, state.last_seq, state.ended_at is not None)
+        return WriterPosition(last, state.last_seq, state.ended_at is not None)
 
     @override
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
-        states = await self._rows.add([_addition(portion) for portion in portions])
-        kept: dict[str, int | None] = {}
-        for portion in portions:
-            state = states.get(portion.run_id)
-            if state is not None and state.fence == portion.fence:
-                kept[portion.run_id] = state.last_seq
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+        states = await self._rows.add([_addition(batch) for batch in batches])
+        stored: dict[str, int | None] = {}
+        for batch in batches:
+            state = states.get(batch.run_id)
+            if state is not None and state.fence == batch.fence:
+                stored[batch.run_id] = state.last_seq
             else:
-                kept[portion.run_id] = None
-        return kept
+                stored[batch.run_id] = None
+        return stored
 
     @override
     async def page(self, run_id: str, after: int) -> Page:
@@ -151,38 +153,38 @@ class SqlStorage(Storage):
 
 
 def _page(state: LogState, rows: Sequence[EventRow], *, whole: bool) -> Page:
-    strips = [_strip(row) for row in rows]
-    last = strips[-1].last if strips else 0
-    return Page(strips, max(last, state.last_seq) if whole else last, whole and state.ended_at is not None)
+    segments = [_segment(row) for row in rows]
+    last = segments[-1].last if segments else 0
+    return Page(segments, max(last, state.last_seq) if whole else last, whole and state.ended_at is not None)
 
 
-def _addition(portion: Portion) -> Addition:
+def _addition(batch: WriteBatch) -> Addition:
     return Addition(
-        portion.run_id,
-        portion.identity,
-        portion.fence,
+        batch.run_id,
+        batch.identity,
+        batch.fence,
         # A writer that begins after what the log knows has nothing more to tell of what is missing.
-        0 if portion.base == portion.start else portion.base,
-        portion.last,
-        [_row(portion.run_id, strip) for strip in portion.strips],
-        portion.ends,
+        0 if batch.base == batch.start else batch.base,
+        batch.last,
+        [_row(batch.run_id, segment) for segment in batch.segments],
+        batch.ends,
     )
 
 
-def _row(run_id: str, strip: Strip) -> EventRow:
-    head = strip.head.decode(errors="replace")
-    if strip.text is None:
-        return EventRow(run_id, strip.first, head, None, None, strip.plain)
+def _row(run_id: str, segment: Segment) -> EventRow:
+    head = segment.head.decode(errors="replace")
+    if segment.text is None:
+        return EventRow(run_id, segment.first, head, None, None, segment.plain)
     # As JSON, because PostgreSQL takes no NUL. Half surrogates become what clients get instead of them: as many
     # characters as before, so that `ends` holds.
-    text = json.dumps(strip.text, ensure_ascii=False)
+    text = json.dumps(segment.text, ensure_ascii=False)
     if not text.isascii():
         text = text.encode(errors="replace").decode()
-    return EventRow(run_id, strip.first, head, text, written_ends(strip), strip.plain)
+    return EventRow(run_id, segment.first, head, text, written_ends(segment), segment.plain)
 
 
-def _strip(row: EventRow) -> Strip:
+def _segment(row: EventRow) -> Segment:
     head = row.head.encode()
     if row.text is None or row.ends is None:
-        return Strip(row.seq, head, bool(row.plain))
-    return Strip(row.seq, head, bool(row.plain), json.loads(row.text), read_ends(row.ends))
+        return Segment(row.seq, head, bool(row.plain))
+    return Segment(row.seq, head, bool(row.plain), json.loads(row.text), read_ends(row.ends))

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backchannel.context import Identity
-from backchannel.event_logs.event_buffer import Strip
+from backchannel.event_logs.event_buffer import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class WriterPosition:
     """Where a new writer of a run begins.
 
     Attributes:
@@ -26,14 +26,14 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
+class WriteBatch:
     """What a writer has for the storage: a piece of one run. Tried again, it is the same piece.
 
     Attributes:
         fence: The writer's.
-        start: Where the writer began; see `Begun`.
+        start: Where the writer began; see `WriterPosition`.
         base: The number up to which everything of this writer's was kept before.
-        strips: What comes after `base`, in order.
+        segments: What comes after `base`, in order.
         last: The number of the last event in it.
         ends: Whether the run ends with it.
     """
@@ -43,7 +43,7 @@ class Portion:
     fence: int
     start: int
     base: int
-    strips: Sequence[Strip]
+    segments: Sequence[Segment]
     last: int
     ends: bool
 
@@ -53,19 +53,19 @@ class Page:
     """What the storage knows of a run after some number.
 
     Attributes:
-        strips: In order. The first one may begin at or before that number.
+        segments: In order. The first one may begin at or before that number.
         last: The number up to which this is everything.
         ended: Whether nothing will ever come after `last`.
     """
 
-    strips: Sequence[Strip]
+    segments: Sequence[Segment]
     last: int
     ended: bool
 
 
-def written_ends(strip: Strip) -> str:
+def written_ends(segment: Segment) -> str:
     """Where the deltas of a strip of text end, as it is kept: decimal numbers with commas."""
-    return ",".join(map(str, strip.ends))
+    return ",".join(map(str, segment.ends))
 
 
 def read_ends(text: str) -> array[int]:
@@ -78,7 +78,9 @@ class Storage(ABC):
     `UnavailableError`, takes a bounded time, and leaves the same when it is done twice."""
 
     @abstractmethod
-    async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool) -> Begun:
+    async def begin(
+        self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
+    ) -> WriterPosition:
         """Make `fence` the one that may write, and the log if there is none. Done twice, numbering may jump twice.
 
         Args:
@@ -89,7 +91,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         """Keep what several runs have said, each portion whole or not at all, and none twice.
 
         Gives for each run the number up to which everything of its writer is kept now: less than the portion's

@@ -56,7 +56,7 @@ def chatkit_router(services: Services) -> APIRouter:
                 await services.runs.stop_in_thread(parsed.params.thread_id, context.identity)
             return await answer(services.server, parsed, context, services.runs.partial_items)
 
-        made = await services.runs.once(parsed, context, idempotency_key(request), make)
+        made = await services.runs.answer_once(parsed, context, idempotency_key(request), make)
         return Response(made, media_type="application/json")
 
     return router

@@ -1,4 +1,4 @@
-"""The caller of a REST endpoint, as a parameter: `async def endpoint(caller: Caller)`."""
+"""The authenticated caller of an endpoint, as a parameter: `async def endpoint(context: CurrentContext)`."""
 
 from typing import Annotated
 
@@ -7,9 +7,10 @@ from fastapi import Depends, Request
 from backchannel.context import RequestContext
 
 
-async def _caller(request: Request) -> RequestContext:
+async def _current_context(request: Request) -> RequestContext:
     return await request.state.authenticate(request)
 
 
-Caller = Annotated[RequestContext, Depends(_caller)]
-"""Who is calling, authenticated by the server's chain; answers 401 where nobody is known."""
+CurrentContext = Annotated[RequestContext, Depends(_current_context)]
+"""The caller's `RequestContext`, authenticated by the server's chain. A request without valid credentials is answered
+with 401 before the endpoint is called."""

@@ -42,7 +42,7 @@ _CODES = {
 def error_response(
     error: BackchannelError, request_id: str, cause: BaseException | None = None
 ) -> JSONResponse:
-    """The response that tells of an error; with `cause`, in debug mode, also of what was raised."""
+    """The response to an error; with `cause`, in debug mode, it names what was raised."""
     body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
     if error.details is not None:
         body["details"] = error.details
@@ -57,16 +57,17 @@ def error_response(
 
 
 def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONResponse:
-    """The response to what nobody expected. The log has the cause; the caller has the request's id."""
-    told = explain(error)
-    if told.status >= 500:
+    """The response to an unexpected error. The log has the cause; the caller has the request's id."""
+    explained = explain(error)
+    if explained.status >= 500:
         log.error("request_failed", exc_info=error)
-    return error_response(told, request_id, error if debug else None)
+    return error_response(explained, request_id, error if debug else None)
 
 
 async def on_backchannel_error(request: Request, error: Exception) -> JSONResponse:
     """Handler of the errors that endpoints raise on purpose."""
     assert isinstance(error, BackchannelError)
+    request.state.error_code = error.code
     return error_response(error, request.state.request_id)
 
 
@@ -75,20 +76,19 @@ async def on_validation_error(request: Request, error: Exception) -> JSONRespons
     assert isinstance(error, RequestValidationError)
     details = [_problem(problem) for problem in error.errors()[:20]]
     first = details[0]
-    told = InvalidInputError(f"{first['field']}: {first['message']}.", details=details)
+    explained: BackchannelError = InvalidInputError(f"{first['field']}: {first['message']}.", details=details)
     if error.errors()[0]["type"] == "json_invalid":
-        return error_response(
-            InvalidRequestError("The request body is not valid JSON."), request.state.request_id
-        )
-    return error_response(told, request.state.request_id)
+        explained = InvalidRequestError("The request body is not valid JSON.")
+    return await on_backchannel_error(request, explained)
 
 
 async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     """Handler of what the router itself answers, such as unknown paths and methods."""
     assert isinstance(error, HTTPException)
     message = error.detail if error.status_code != 404 else f"There is nothing at {request.url.path}."
+    code = request.state.error_code = _CODES.get(error.status_code, "http_error")
     body = {
-        "code": _CODES.get(error.status_code, "http_error"),
+        "code": code,
         "message": message,
         "request_id": request.state.request_id,
     }

@@ -4,21 +4,25 @@ Plain ASGI, so it is the same in every framework that mounts Backchannel, and it
 """
 
 import asyncio
+import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backchannel.authenticators.base import Authenticator, authenticate
-from backchannel.context import RequestContext
-from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError
+from backchannel.authenticators.base import authenticate
+from backchannel.context import Identity, RequestContext, set_current_identity
+from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError, not_running_error
+from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
+from backchannel.http.services import Services
 from backchannel.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -45,28 +49,14 @@ class Gateway:
 
     Endpoints find `request.state.request_id` and `request.state.authenticate(request)`, which gives the
     `RequestContext` of the caller.
-
-    Args:
-        authenticators: The chain that knows callers.
-        public_url: The server's public address, or `None` to take it from each request.
-        max_body_bytes: Larger bodies are refused with 413.
-        debug: Whether responses to unexpected errors say what was raised.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        authenticators: Sequence[Authenticator],
-        public_url: str | None,
-        max_body_bytes: int,
-        debug: bool,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, services: Services) -> None:
         self._app = app
-        self._authenticators = authenticators
-        self._public_url = public_url
-        self._max_body_bytes = max_body_bytes
-        self._debug = debug
+        self._services = services
+        self._public_url = services.settings.public_url
+        self._max_body_bytes = services.settings.max_body_bytes
+        self._debug = services.settings.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,30 +70,45 @@ class Gateway:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
+            if not self._services.is_running:
+                error = not_running_error()
+                log.error("not_running", hint=error.message)
+                raise error
             body = await self._read_body(scope, receive)
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
-            await exchange.respond(error_response(error, request_id), receive)
+            await exchange.respond(error_response(error, request_id), error.code, receive)
         except Exception as error:
             if exchange.started:
                 # Part of an answer is on its way: only a broken connection tells that it is not all.
                 log.exception("response_broken")
                 raise
-            await exchange.respond(unexpected_error(error, request_id, debug=self._debug), receive)
+            response = unexpected_error(error, request_id, debug=self._debug)
+            await exchange.respond(response, "internal_error", receive)
         finally:
             exchange.log()
+            self._report_refusal(exchange)
 
-    async def _authenticate(self, exchange: "_Exchange", connection: HTTPConnection) -> RequestContext:
-        found = await authenticate(self._authenticators, connection)
+    async def _authenticate(self, exchange: "_Exchange", request: Request) -> RequestContext:
+        parts = self._services.parts
+        found = await authenticate(parts.authenticators, request)
         exchange.set_cookie = found.set_cookie
+        exchange.identity = found.identity
+        set_current_identity(found.identity)
         structlog.contextvars.bind_contextvars(user_id=found.identity.user)
-        return RequestContext(
+        context = RequestContext(
             identity=found.identity,
             request_id=exchange.request_id,
-            locale=connection.headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
+            locale=request.headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
             or None,
-            base_url=self._public_url or str(connection.base_url).rstrip("/"),
+            base_url=self._public_url or str(request.base_url).rstrip("/"),
+            headers=_plain(request.headers),
         )
+        if parts.context is None:
+            return context
+        made = parts.context(context, request)
+        made = await made if inspect.isawaitable(made) else made
+        return replace(context, app=made, replaced=parts.replace_context)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
@@ -135,6 +140,13 @@ class Gateway:
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"The request body is larger than {self._max_body_bytes} bytes.")
 
+    def _report_refusal(self, exchange: "_Exchange") -> None:
+        if exchange.status < 400 or not self._services.is_running:
+            return
+        hooks = self._services.parts.hooks
+        if hooks.listens(RequestRefused):
+            hooks.emit(exchange.refusal())
+
 
 class _Exchange:
     """One request and its response, as the gateway sees them."""
@@ -145,6 +157,7 @@ class _Exchange:
         self._began = time.perf_counter()
         self.request_id = request_id
         self.set_cookie: str | None = None
+        self.identity: Identity | None = None
         self.status = 0
 
     @property
@@ -162,8 +175,19 @@ class _Exchange:
                 headers.append("Set-Cookie", self.set_cookie)
         await self._send(message)
 
-    async def respond(self, response: Response, receive: Receive) -> None:
+    async def respond(self, response: Response, code: str, receive: Receive) -> None:
+        self._scope["state"]["error_code"] = code
         await response(self._scope, receive, self.send)
+
+    def refusal(self) -> RequestRefused:
+        return RequestRefused(
+            request_id=self.request_id,
+            method=self._scope["method"],
+            path=self._scope["path"],
+            status=self.status,
+            code=self._scope["state"].get("error_code", "http_error"),
+            identity=self.identity,
+        )
 
     def log(self) -> None:
         path = quote(self._scope["path"], safe="/:")
@@ -175,6 +199,14 @@ class _Exchange:
             status=self.status,
             ms=round((time.perf_counter() - self._began) * 1000, 1),
         )
+
+
+def _plain(headers: Headers) -> Mapping[str, str]:
+    """The headers by lower-case name; of several with one name the values joined (RFC 9110, section 5.3)."""
+    joined: dict[str, str] = {}
+    for name, value in headers.items():
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -3,7 +3,6 @@
 import html
 import json
 import os
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import override
@@ -13,6 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from backchannel.http.services import Services
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -37,16 +38,15 @@ class _PageFiles(StaticFiles):
         return response
 
 
-def page_routes(suggestions: Sequence[str]) -> list[BaseRoute]:
+def page_routes(services: Services) -> list[BaseRoute]:
     """The page, with first messages to offer, and the files that it loads."""
     folder = Path(str(files("backchannel") / "page"))
-    content = html.escape(json.dumps(list(suggestions), ensure_ascii=False))
     source = (folder / "index.html").read_text(encoding="utf-8")
-    document = source.replace(_SUGGESTIONS, _SUGGESTIONS.replace('""', f'"{content}"'))
 
     async def page(_request: Request) -> Response:
+        content = html.escape(json.dumps(list(services.parts.suggestions), ensure_ascii=False))
         return HTMLResponse(
-            document,
+            source.replace(_SUGGESTIONS, _SUGGESTIONS.replace('""', f'"{content}"')),
             headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"},
         )
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.requests import check
-from backchannel.http.current_context import Caller
+from backchannel.http.current_context import CurrentContext
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
@@ -146,7 +146,7 @@ def plain_router(services: Services) -> APIRouter:
         openapi_extra={"parameters": RUN_HEADERS},
     )
     async def stream_answer(  # pyright: ignore[reportUnusedFunction]
-        request: Request, message: StreamRequest, caller: Caller
+        request: Request, message: StreamRequest, context: CurrentContext
     ) -> Response:
         """Say something, in a new conversation or in one of one's own, and follow the answer.
 
@@ -155,6 +155,6 @@ def plain_router(services: Services) -> APIRouter:
         """
         asked = message.for_chatkit()
         check(asked, max_message_chars=services.settings.max_message_chars)
-        return await run_response(services, request, asked, caller, plain=True)
+        return await run_response(services, request, asked, context, plain=True)
 
     return router

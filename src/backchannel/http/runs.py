@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from backchannel.errors import InvalidInputError
-from backchannel.http.current_context import Caller
+from backchannel.http.current_context import CurrentContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response
 from backchannel.runs.stored_request import waiting_text
@@ -88,31 +88,31 @@ def runs_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/chatkit/runs", tags=["runs"])
 
     @router.get("/{run_id}")
-    async def get_run(run_id: str, caller: Caller) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
+    async def get_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
         """How a run goes, or went."""
-        return RunResponse.of(await services.runs.load(run_id, caller.identity))
+        return RunResponse.of(await services.runs.load(run_id, context.identity))
 
     @router.get("/{run_id}/events", response_class=StreamingResponse, responses=_EVENTS)
     async def get_events(  # pyright: ignore[reportUnusedFunction]
         run_id: str,
-        caller: Caller,
+        context: CurrentContext,
         after: Annotated[int, Query(ge=0)] = 0,
         format: Literal["chatkit", "plain"] = "chatkit",
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Follow a run from the event after `after`, or after the `Last-Event-ID`; as ChatKit's thread events, or as
         those of the plain API, whichever way it was started. Both have the same numbers."""
-        await services.runs.load(run_id, caller.identity)
+        await services.runs.load(run_id, context.identity)
         if last_event_id:
             place = parse_last_event_id(last_event_id)
             if place is None or place[0] != run_id:
                 raise InvalidInputError("Last-Event-ID is not an event of this run.")
             after = place[1]
-        return await events_response(services, run_id, after, caller, plain=format == "plain")
+        return await events_response(services, run_id, after, context, plain=format == "plain")
 
     @router.post("/{run_id}/cancel")
-    async def cancel_run(run_id: str, caller: Caller) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
+    async def cancel_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
         """Stop a run and its model call. What was said is kept. Stopping twice is the same as once."""
-        return RunResponse.of(await services.runs.stop(run_id, caller.identity))
+        return RunResponse.of(await services.runs.stop(run_id, context.identity))
 
     return router

@@ -104,7 +104,7 @@ async def events_response(
         UnavailableError: Its events cannot be read now.
     """
 
-    async def farewell(seq: int) -> bytes:
+    async def trailer(seq: int) -> bytes:
         return done(run_id, seq, await _status(services, run_id, context.identity))
 
     encode = encode_plain if plain else sse.encode
@@ -119,7 +119,7 @@ async def events_response(
             ) from None
         frames = await snapshot(services.server, record, after, context)
         last = frames[-1].seq if frames else after
-        told = encode(run_id, frames) + (await farewell(last) if plain else b"")
+        told = encode(run_id, frames) + (await trailer(last) if plain else b"")
         return StreamingResponse(_once(told + sse.END), headers=headers)
     stream = sse.stream(
         services.events,
@@ -127,7 +127,7 @@ async def events_response(
         after,
         heartbeat=services.settings.heartbeat_seconds,
         encode=encode,
-        farewell=farewell if plain else None,
+        trailer=trailer if plain else None,
     )
     if not batch.frames and not batch.ended:
         # The headers go out at once, so that the client knows the run's id while the model thinks.
@@ -175,7 +175,7 @@ async def _stopping(
         async for chunk in stream:
             yield chunk
     except (asyncio.CancelledError, GeneratorExit):
-        services.runs.abandoned(run_id, context.identity)
+        services.runs.client_disconnected(run_id, context.identity)
         raise
 
 

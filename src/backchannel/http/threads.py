@@ -10,7 +10,7 @@ from backchannel.chat.protocol import queries
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.requests import check
 from backchannel.chat.protocol.wire import encode, thread_response
-from backchannel.http.current_context import Caller
+from backchannel.http.current_context import CurrentContext
 from backchannel.http.runs import RunPage, RunResponse
 from backchannel.http.services import Services
 from backchannel.stores.base import Feedback, SearchResult
@@ -118,13 +118,13 @@ def search_router(services: Services) -> APIRouter:
 
     @router.get("/search", response_model=SearchPage)
     async def search_threads(  # pyright: ignore[reportUnusedFunction]
-        q: str, caller: Caller, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
+        q: str, context: CurrentContext, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
     ) -> Response:
         """The caller's threads with a message or title in which each word of `q` begins a word, the best first.
 
         `q` is data: quotes, operators and wildcards mean nothing; case and accents do not count.
         """
-        return _json(SearchPage.of(await queries.search(services.server, q, limit, caller)))
+        return _json(SearchPage.of(await queries.search(services.server, q, limit, context)))
 
     return router
 
@@ -135,56 +135,60 @@ def threads_router(services: Services) -> APIRouter:
 
     @router.get("", response_model=Page[Thread])
     async def list_threads(  # pyright: ignore[reportUnusedFunction]
-        caller: Caller, limit: Limit = 20, after: str | None = None, order: Order = "desc"
+        context: CurrentContext, limit: Limit = 20, after: str | None = None, order: Order = "desc"
     ) -> Response:
         """The caller's threads, newest first."""
-        return _json(await queries.list_threads(services.server, limit, after, order, caller))
+        return _json(await queries.list_threads(services.server, limit, after, order, context))
 
     @router.get("/{thread_id}", response_model=Thread)
-    async def get_thread(thread_id: str, caller: Caller) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def get_thread(thread_id: str, context: CurrentContext) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A thread with its first items."""
         return _json(
-            await queries.get_thread(services.server, thread_id, caller, services.runs.partial_items)
+            await queries.get_thread(services.server, thread_id, context, services.runs.partial_items)
         )
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, change: Rename, caller: Caller
+        thread_id: str, change: Rename, context: CurrentContext
     ) -> Response:
         """Rename a thread."""
         request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id=thread_id, title=change.title))
         check(request, max_message_chars=0)
-        return _json(await queries.rename(services.server, thread_id, request.params.title, caller))
+        return _json(await queries.rename(services.server, thread_id, request.params.title, context))
 
     @router.delete("/{thread_id}", status_code=204)
-    async def delete_thread(thread_id: str, caller: Caller) -> None:  # pyright: ignore[reportUnusedFunction]
+    async def delete_thread(thread_id: str, context: CurrentContext) -> None:  # pyright: ignore[reportUnusedFunction]
         """Delete a thread with everything in it. An answer in progress is stopped first."""
-        await services.runs.stop_in_thread(thread_id, caller.identity)
-        await queries.delete_thread(services.server, thread_id, caller)
+        await services.runs.stop_in_thread(thread_id, context.identity)
+        await queries.delete_thread(services.server, thread_id, context)
 
     @router.get("/{thread_id}/items", response_model=Page[ThreadItem])
     async def list_items(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, caller: Caller, limit: Limit = 20, after: str | None = None, order: Order = "desc"
+        thread_id: str,
+        context: CurrentContext,
+        limit: Limit = 20,
+        after: str | None = None,
+        order: Order = "desc",
     ) -> Response:
         """A thread's items, newest first."""
-        await load_thread(services.server, thread_id, caller)
+        await load_thread(services.server, thread_id, context)
         place = (limit, after, order)
         begun = services.runs.partial_items
-        return _json(await queries.list_items(services.server, thread_id, *place, caller, begun))
+        return _json(await queries.list_items(services.server, thread_id, *place, context, begun))
 
     @router.get("/{thread_id}/runs")
     async def list_runs(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
-        caller: Caller,
+        context: CurrentContext,
         status: Literal["active", "queued", "running", "waiting"] | None = None,
         limit: Limit = 20,
     ) -> RunPage:
         """A thread's newest runs; with `status=active` those that go on or wait for their turn."""
-        await load_thread(services.server, thread_id, caller)
+        await load_thread(services.server, thread_id, context)
         wanted: frozenset[RunStatus] | None = (
             None if status is None else ACTIVE if status == "active" else frozenset({status})
         )
-        runs = await services.runs.of_thread(thread_id, caller.identity, status=wanted, limit=limit)
+        runs = await services.runs.list_by_thread(thread_id, context.identity, status=wanted, limit=limit)
         return RunPage(data=[RunResponse.of(run) for run in runs])
 
     return router
@@ -195,9 +199,9 @@ def feedback_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
 
     @router.get("/{thread_id}/feedback")
-    async def list_feedback(thread_id: str, caller: Caller) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
+    async def list_feedback(thread_id: str, context: CurrentContext) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
         """What the caller thought of the thread's answers."""
-        given = await queries.feedback(services.server, thread_id, caller)
+        given = await queries.feedback(services.server, thread_id, context)
         return FeedbackPage(data=[FeedbackResponse.of(each) for each in given])
 
     return router

@@ -1,4 +1,7 @@
-"""Requests that name themselves, so that sending one twice does it once (`Idempotency-Key`)."""
+"""`Idempotency-Key`: a request that is sent twice with the same key is carried out once.
+
+See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -8,65 +11,72 @@ from pydantic import BaseModel
 
 from backchannel.context import Identity
 from backchannel.errors import ConflictError
-from backchannel.stores.run_store import Attempt, AttemptStore, AttemptTakenError, attempt_id
+from backchannel.stores.run_store import (
+    IdempotencyKeyInUseError,
+    IdempotencyRecord,
+    IdempotencyStore,
+    idempotency_id,
+)
 from backchannel.stores.times import utc_now
 
 ANSWER_SECONDS = 60
-"""After so long without an answer, whoever was making it is taken for dead, and the request can be sent again."""
+"""A key without a response after so long belongs to a process that died: the request can be sent again."""
 
 
-def new_attempt(request: BaseModel, identity: Identity, key: str) -> Attempt:
-    """The first use of a caller's key, as far as is known."""
+def new_idempotency_record(request: BaseModel, identity: Identity, key: str) -> IdempotencyRecord:
+    """The record of a key's first use, not stored yet."""
     digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-    return Attempt(attempt_id(identity, key), digest, utc_now())
+    return IdempotencyRecord(idempotency_id(identity, key), digest, utc_now())
 
 
-def check_attempt(attempt: Attempt, earlier: Attempt | None) -> Attempt | None:
+def check_same_request(
+    record: IdempotencyRecord, earlier: IdempotencyRecord | None
+) -> IdempotencyRecord | None:
     """The earlier use of the same key, if there was one.
 
     Raises:
         ConflictError: It was used for a different request.
     """
-    if earlier is not None and earlier.request != attempt.request:
+    if earlier is not None and earlier.request != record.request:
         raise ConflictError("This Idempotency-Key was used for a different request. Make a new one.")
     return earlier
 
 
-async def once(
-    attempts: AttemptStore,
-    attempt: Attempt,
+async def answer_once(
+    keys: IdempotencyStore,
+    record: IdempotencyRecord,
     key: str,
     identity: Identity,
     answer: Callable[[], Awaitable[bytes]],
 ) -> bytes:
-    """Make an answer once per key, and give it again when asked again.
+    """Call `answer` once per key and return its stored result when asked again.
 
-    After a crash in the middle, nobody knows whether it was made: for `ANSWER_SECONDS` it counts as being made, then it
-    can be made again.
+    After a crash in the middle it is unknown whether the request was carried out: for `ANSWER_SECONDS` it counts as in
+    progress, then it can be sent again.
 
     Raises:
-        ConflictError: The key was used for a different request, or its answer is being made.
+        ConflictError: The key was used for a different request, or its request is in progress.
     """
-    earlier = check_attempt(attempt, await attempts.load(identity, key))
+    earlier = check_same_request(record, await keys.load(identity, key))
     if earlier is not None and earlier.response is not None:
         return earlier.response.encode()
     if earlier is not None and utc_now() - earlier.created_at > timedelta(seconds=ANSWER_SECONDS):
-        await attempts.answer(earlier.id, None, identity)
+        await keys.save_response(earlier.id, None, identity)
         earlier = None
     if earlier is not None:
-        raise _being_answered()
+        raise _in_progress()
     try:
-        await attempts.add(attempt, identity)
-    except AttemptTakenError:
-        raise _being_answered() from None
+        await keys.add(record, identity)
+    except IdempotencyKeyInUseError:
+        raise _in_progress() from None
     try:
-        made = await answer()
+        response = await answer()
     except BaseException:
-        await attempts.answer(attempt.id, None, identity)
+        await keys.save_response(record.id, None, identity)
         raise
-    await attempts.answer(attempt.id, made.decode(), identity)
-    return made
+    await keys.save_response(record.id, response.decode(), identity)
+    return response
 
 
-def _being_answered() -> ConflictError:
+def _in_progress() -> ConflictError:
     return ConflictError("This request is being answered already. Try again in a moment.", retry_after=1)

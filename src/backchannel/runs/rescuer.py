@@ -1,20 +1,17 @@
-"""This process among those that share the runs: it gives signs of life, notices who gives none, and takes over.
+"""The rescuer: renews the lease of this process, and takes over the runs of processes that are dead.
 
-A replica that lives counts its beat up. Whoever sees another one's beat stand still for the length of a lease, by his
-own clock, removes it and takes its runs over; the removed one, should it wake up, finds itself removed and touches none
-of them any more, and the fence of each run refuses what it writes until it does. No clock of one machine is ever
-compared with another's. On the same machine, a process that is gone is noticed within a second.
+A live replica counts its heartbeat up. A replica that sees another one's heartbeat stand still for the length of a
+lease, by its own clock, removes it and takes its runs over. The removed one, should it still be alive, finds itself
+removed and stops touching its runs; until it does, the fence of each run refuses what it writes. Clocks of two machines
+are never compared. On the same machine, a process that is gone is noticed within a second.
 """
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,239 +19,227 @@ import structlog
 from backchannel.errors import UnavailableError
 from backchannel.handovers.base import Delivery, Handover
 from backchannel.ids import new_id
-from backchannel.runs.worker import STOP_SECONDS, LiveRuns
+from backchannel.runs.processes import host_id, is_dead
+from backchannel.runs.worker import STOP_SECONDS, Worker
 from backchannel.stores.run_store import KEY_SECONDS, ReplicaRecord
 from backchannel.stores.times import utc_now
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 0.25
-"""How often a replica looks whether one of its runs was stopped on another one."""
+STOP_REQUESTS_SECONDS = 0.25
+"""Between looks for runs of this process whose stop was requested on another replica."""
 
-SWEEP_SECONDS = 1.0
-"""How often it looks for runs that nobody cares for."""
+RESCUE_SECONDS = 1.0
+"""Between looks for orphaned runs."""
 
-STRAYS_SECONDS = 3.0
-"""How often it looks for runs of its own that it does not know of. Twice that passes before one is made."""
+UNTRACKED_SECONDS = 3.0
+"""Between looks for runs that are assigned to this process and that it does not execute. One is taken when it was seen
+twice in a row."""
 
-BETWEEN_DELIVERIES = 0.25
-"""Seconds between one lot of runs that are delivered to it and the next, for others to get some too."""
+HANDOVER_PAUSE_SECONDS = 0.25
+"""Between two batches of handed-over runs, so that other replicas get some too."""
 
-FORGET_SECONDS = 600.0
-AT_ONCE = 100
-"""How many runs one sweep takes over, at most."""
+EXPIRED_KEYS_SECONDS = 600.0
+"""Between deletions of old idempotency keys."""
 
-_living: set[str] = set()
+BATCH = 100
+"""How many runs one look takes over, at most."""
+
+_local_replicas: set[str] = set()
 """The replicas of this process: more than one, if it serves more than one application."""
 
 
-class Replica:
-    """Keeps house for the runs of one process.
+class Rescuer:
+    """The background tasks that keep the runs of all replicas going.
 
     Args:
-        lease: Seconds after which a replica on another machine that gives no sign of life counts as dead.
+        lease: Seconds without a heartbeat after which a replica on another machine counts as dead.
     """
 
-    def __init__(self, live: LiveRuns, *, lease: float) -> None:
-        self._live = live
-        self._stores = live.stores
+    def __init__(self, worker: Worker, *, lease: float) -> None:
+        self._worker = worker
+        self._stores = worker.stores
         self._lease = lease
-        # Of every other replica: its last beat, and when it was first seen, by this process's clock.
-        self._seen: dict[str, tuple[int, float]] = {}
-        self._strays: set[str] = set()
-        self._look_for_strays_at = 0.0
-        self._over = asyncio.Event()
+        # By replica: its last heartbeat, and when that was first seen, by this process's clock.
+        self._heartbeats: dict[str, tuple[int, float]] = {}
+        self._untracked: set[str] = set()
+        self._look_for_untracked_at = 0.0
+        self._closed = asyncio.Event()
 
     @asynccontextmanager
-    async def living(self) -> AsyncGenerator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Be one of the replicas while the block runs.
 
         Raises:
             UnavailableError: The database cannot be reached.
         """
         await self._join()
-        # Without the request's variables: what these tasks log is about everybody's runs.
-        chores = [
-            asyncio.create_task(self._again(chore, seconds), context=Context())
-            for chore, seconds in (
-                (self._beat, self._lease / 3),
-                (self._look_for_stops, TICK_SECONDS),
-                (self._sweep, SWEEP_SECONDS),
-                (self._receive, BETWEEN_DELIVERIES),
-                (self._forget, FORGET_SECONDS),
+        # Without the request's variables: these tasks log about runs of all owners.
+        tasks = [
+            asyncio.create_task(self._repeat(task, seconds), context=Context())
+            for task, seconds in (
+                (self._heartbeat, self._lease / 3),
+                (self._check_stop_requests, STOP_REQUESTS_SECONDS),
+                (self._rescue, RESCUE_SECONDS),
+                (self._receive_handovers, HANDOVER_PAUSE_SECONDS),
+                (self._delete_expired_keys, EXPIRED_KEYS_SECONDS),
             )
         ]
         try:
             yield
         finally:
-            # Not cancelled at once: what is cancelled in the middle of a statement loses its connection.
-            self._over.set()
-            _, late = await asyncio.wait(chores, timeout=STOP_SECONDS)
-            for chore in late:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            # Not cancelled at once: a statement that is cancelled in the middle loses its connection.
+            self._closed.set()
+            _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._leave()
 
     async def _join(self) -> None:
-        _living.add(self._live.replica)
-        await self._stores.replicas.join(ReplicaRecord(self._live.replica, here(), os.getpid(), 0))
+        _local_replicas.add(self._worker.replica)
+        await self._stores.replicas.join(ReplicaRecord(self._worker.replica, host_id(), os.getpid(), 0))
 
     async def _leave(self) -> None:
-        _living.discard(self._live.replica)
+        _local_replicas.discard(self._worker.replica)
         try:
-            await self._let_ended_go()
-            await self._stores.replicas.remove(self._live.replica)
+            await self._clear_ended()
+            await self._stores.replicas.remove(self._worker.replica)
             if self._stores.handovers is not None:
-                await self._stores.handovers.leave(self._live.replica)
+                await self._stores.handovers.leave(self._worker.replica)
         except UnavailableError:
             log.warning("replica_not_removed")
 
-    async def _again(self, chore: Callable[[], Awaitable[None]], seconds: float) -> None:
-        while not self._over.is_set():
+    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while not self._closed.is_set():
             try:
-                await chore()
+                await task()
             except UnavailableError as error:
-                log.warning("housekeeping_waits", error=error.message)
+                log.warning("rescuer_waits", error=error.message)
             except Exception:
-                log.exception("housekeeping_failed")
+                log.exception("rescuer_failed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._over.wait()
+                    await self._closed.wait()
 
-    async def _beat(self) -> None:
-        if await self._stores.replicas.beat(self._live.replica):
+    async def _heartbeat(self) -> None:
+        if await self._stores.replicas.beat(self._worker.replica):
             return
-        log.warning("replica_was_removed", replica=self._live.replica)
-        await self._live.leave_all()
-        _living.discard(self._live.replica)
-        self._live.replica = new_id("replica")
+        log.warning("replica_was_removed", replica=self._worker.replica)
+        await self._worker.release_all()
+        _local_replicas.discard(self._worker.replica)
+        self._worker.replica = new_id("replica")
         await self._join()
 
-    async def _look_for_stops(self) -> None:
-        if not len(self._live):
+    async def _check_stop_requests(self) -> None:
+        if not len(self._worker):
             return
-        for run_id, status in await self._stores.chores.asked_to_stop(self._live.replica):
-            self._live.stop_here(run_id, status)
+        for run_id, status in await self._stores.maintenance.stop_requests(self._worker.replica):
+            self._worker.stop_local(run_id, status)
 
-    async def _sweep(self) -> None:
-        await self._let_ended_go()
-        if self._live.draining:
+    async def _rescue(self) -> None:
+        await self._clear_ended()
+        if self._worker.draining:
             return
         removed = set[str]()
-        for replica in await self._dead(removed):
-            left = await self._stores.chores.of_replica(replica)
-            # Delivered once, by whoever noticed first, so that the living share them.
-            if replica in removed and await self._live.hand_over([Handover(each, replica) for each in left]):
+        for replica in await self._dead_replicas(removed):
+            orphans = await self._stores.maintenance.list_by_replica(replica)
+            # Offered once, by the replica that removed the dead one, so that all share its runs.
+            offers = [Handover(each, replica) for each in orphans]
+            if replica in removed and await self._worker.hand_over(offers):
                 continue
-            await self._live.take_over(left[:AT_ONCE], replica)
+            await self._worker.take_over(orphans[:BATCH], replica)
         await self._take_orphans()
-        if (now := asyncio.get_running_loop().time()) >= self._look_for_strays_at:
-            self._look_for_strays_at = now + STRAYS_SECONDS
-            await self._take_strays()
+        if (now := asyncio.get_running_loop().time()) >= self._look_for_untracked_at:
+            self._look_for_untracked_at = now + UNTRACKED_SECONDS
+            await self._take_untracked()
 
-    async def _receive(self) -> None:
-        """Take over what is delivered to this replica."""
+    async def _receive_handovers(self) -> None:
         handovers = self._stores.handovers
-        if handovers is None or self._live.draining:
+        if handovers is None or self._worker.draining:
             return
-        deliveries = await self._unless_over(handovers.receive(self._live.replica))
-        if self._live.draining:
-            # Left for the others.
+        deliveries = await self._unless_closed(handovers.receive(self._worker.replica))
+        if self._worker.draining:
+            # They are delivered to another replica later.
             return
         by_former: dict[str | None, list[Delivery]] = {}
         for delivery in deliveries:
             by_former.setdefault(delivery.handover.former, []).append(delivery)
         for former, some in by_former.items():
-            await self._live.take_over([each.handover.run_id for each in some], former)
+            await self._worker.take_over([each.handover.run_id for each in some], former)
             await handovers.done(some)
 
-    async def _unless_over(self, receiving: Coroutine[Any, Any, Sequence[Delivery]]) -> Sequence[Delivery]:
+    async def _unless_closed(self, receiving: Coroutine[Any, Any, Sequence[Delivery]]) -> Sequence[Delivery]:
         task = asyncio.create_task(receiving)
-        over = asyncio.create_task(self._over.wait())
+        closed = asyncio.create_task(self._closed.wait())
         try:
-            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, closed}, return_when=asyncio.FIRST_COMPLETED)
             return await task if task.done() else ()
         finally:
             task.cancel()
-            over.cancel()
-            await asyncio.wait({task, over})
+            closed.cancel()
+            await asyncio.wait({task, closed})
 
-    async def _dead(self, removed: set[str]) -> list[str]:
-        """Replicas that are no more. Those that give no sign of life are removed here, and noted as such."""
+    async def _dead_replicas(self, removed: set[str]) -> list[str]:
+        """Replicas whose runs are to be taken over. Those whose lease expired are removed here, and added to
+        `removed`."""
         now = asyncio.get_running_loop().time()
-        living = await self._stores.replicas.all()
-        if self._live.replica not in {each.id for each in living}:
-            # Others took us for dead: before anything else, leave our runs to them.
-            await self._beat()
+        members = await self._stores.replicas.all()
+        if self._worker.replica not in {each.id for each in members}:
+            # Others removed this replica: before anything else, leave its runs to them.
+            await self._heartbeat()
             return []
-        others = [each for each in living if each.id != self._live.replica]
-        self._seen = {each.id: self._first_seen(each, now) for each in others}
+        others = [each for each in members if each.id != self._worker.replica]
+        self._heartbeats = {each.id: self._last_heartbeat(each, now) for each in others}
         for other in others:
             gone = _is_gone(other)
-            if not gone and now - self._seen[other.id][1] < self._lease:
+            if not gone and now - self._heartbeats[other.id][1] < self._lease:
                 continue
             if await self._stores.replicas.remove(other.id, None if gone else other.beat):
                 log.warning("replica_is_dead", replica=other.id)
                 removed.add(other.id)
-        # Those that were removed just now are among them, and those whose remover died before it took over.
-        return list(await self._stores.replicas.lost(AT_ONCE))
+        # Includes those that were removed just now, and those whose remover died before it took their runs over.
+        return list(await self._stores.replicas.lost(BATCH))
 
-    def _first_seen(self, other: ReplicaRecord, now: float) -> tuple[int, float]:
-        beat, since = self._seen.get(other.id, (-1, now))
+    def _last_heartbeat(self, other: ReplicaRecord, now: float) -> tuple[int, float]:
+        beat, since = self._heartbeats.get(other.id, (-1, now))
         return (beat, since) if beat == other.beat else (other.beat, now)
 
     async def _take_orphans(self) -> None:
-        orphans = await self._stores.chores.orphans(AT_ONCE)
-        await self._live.take_over([each.id for each in orphans if each.status == "running"], None)
-        queued = [each.queue for each in orphans if each.status == "queued" and each.queue is not None]
-        for queue in dict.fromkeys(queued):
-            await self._live.advance(queue)
+        orphans = await self._stores.maintenance.orphans(BATCH)
+        await self._worker.take_over([each.id for each in orphans if each.status == "running"], None)
+        queues = [each.queue for each in orphans if each.status == "queued" and each.queue is not None]
+        for queue in dict.fromkeys(queues):
+            await self._worker.start_next(queue)
 
-    async def _take_strays(self) -> None:
-        """Runs that are noted as ours and that nobody makes, or ends the log of: a commit took place of which we did
-        not know, or the attempt failed."""
-        mine, before = self._live.replica, self._strays
-        noted = await self._stores.chores.of_replica(mine)
-        self._strays = {run_id for run_id in noted if run_id not in self._live}
-        # Seen twice, because one that is being claimed in this moment looks like that too.
-        await self._live.take_over(sorted(self._strays & before), mine)
+    async def _take_untracked(self) -> None:
+        """Take runs that are assigned to this replica and that it does not execute, or whose log it has not ended: a
+        commit took place that had looked like a failure, or the execution failed."""
+        replica, before = self._worker.replica, self._untracked
+        assigned = await self._stores.maintenance.list_by_replica(replica)
+        self._untracked = {run_id for run_id in assigned if run_id not in self._worker}
+        # Seen twice, because a run that is being claimed at this moment looks the same.
+        await self._worker.take_over(sorted(self._untracked & before), replica)
 
-    async def _let_ended_go(self) -> None:
-        ended, self._live.ended = self._live.ended, []
+    async def _clear_ended(self) -> None:
+        ended, self._worker.ended = self._worker.ended, []
         if not ended:
             return
         try:
-            await self._stores.chores.forget_replica(ended, self._live.replica)
+            await self._stores.maintenance.clear_replica(ended, self._worker.replica)
         except UnavailableError:
-            self._live.ended += ended
+            self._worker.ended += ended
             raise
 
-    async def _forget(self) -> None:
-        await self._stores.attempts.forget_older(utc_now() - timedelta(seconds=KEY_SECONDS))
-
-
-@cache
-def here() -> str:
-    """Names the machine since its start and, of its spaces of process ids, ours: where a process id says something."""
-    places = [socket.gethostname()]
-    for path in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
-        try:
-            places.append(str(path.readlink()) if path.is_symlink() else path.read_text().strip())
-        except OSError:
-            # Not Linux. Nothing tells two machines of one name apart, so nobody is at home here.
-            return f"{socket.gethostname()} {new_id('replica')}"
-    return " ".join(places)[:255]
+    async def _delete_expired_keys(self) -> None:
+        await self._stores.idempotency_keys.delete_older_than(utc_now() - timedelta(seconds=KEY_SECONDS))
 
 
 def _is_gone(other: ReplicaRecord) -> bool:
-    """Whether a process of this machine is not there any more."""
-    if other.host != here():
+    """Whether the replica's process is known to be gone, because it was one of this machine."""
+    if other.host != host_id():
         return False
     if other.pid == os.getpid():
-        # If it is none of ours, the process that had our number before is gone.
-        return other.id not in _living
-    try:
-        state = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return True
-    return state in {"Z", "X"}
+        # If it is not a replica of this process, an earlier process had the same id.
+        return other.id not in _local_replicas
+    return is_dead(other.pid)

@@ -1,4 +1,4 @@
-"""A run that this process makes: one answer, with a life of its own that no connection ends."""
+"""A run that this process executes: one answer, with a life of its own that no connection ends."""
 
 import asyncio
 from dataclasses import replace
@@ -10,21 +10,21 @@ from backchannel.context import Identity, RequestContext
 from backchannel.stores.run_states import RunStatus, check_step
 from backchannel.stores.run_store import RunRecord
 
-type Leaving = Literal["released", "fenced"]
-"""Why this process makes a run no more, though it goes on: it was handed over, or another one has taken it."""
+type Departure = Literal["released", "fenced"]
+"""Why this process stops executing a run that has not ended: it was released for others, or another process took it."""
 
 
 class Run:
-    """A run of this process, from the moment it is asked for or taken over until it has ended or has left.
+    """A run of this process, from its request or its take-over until it has ended or was released.
 
     Attributes:
-        record: The run as it is kept, as far as this process knows.
+        record: The stored run, as far as this process knows.
         request: The op that it answers.
-        context: Who asked, with the run's id.
+        context: The caller and the request, with the run's id.
         can_stop: Whether the client can stop the answer, and may offer that.
-        stopping: How it shall end, or leave, when its task is cancelled, once somebody asked for that.
-        ending: Whether its end is being recorded.
-        settled: The id of the run that answers the request, once that was accepted or has to wait; or its refusal.
+        stop_as: How the run shall end, or depart, now that its task is cancelled; `None` if nothing asked for that.
+        ending: Whether its end is being stored. From then on it cannot be stopped.
+        admitted: The id of the run that answers the request, once that was accepted or queued; or its refusal.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Run:
         self.request = request
         self.context = context
         self.can_stop = can_stop
-        self.stopping: RunStatus | Leaving | None = None
+        self.stop_as: RunStatus | Departure | None = None
         self.ending = False
-        self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        # Nobody may be left to hear of a refusal; that is no error of the program.
-        self.settled.add_done_callback(lambda settled: settled.cancelled() or settled.exception())
+        self.admitted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # The request may be gone before its refusal is known; an exception that is never read is no error here.
+        self.admitted.add_done_callback(lambda admitted: admitted.cancelled() or admitted.exception())
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -48,37 +48,37 @@ class Run:
 
     @property
     def fence(self) -> int:
-        """The number that this process was given for the run."""
+        """The fence that this process was given for the run."""
         return self.record.fence
 
     @property
     def identity(self) -> Identity:
-        """Whose run it is."""
+        """The owner of the run."""
         return self.context.identity
 
-    def settle(self, answer: str | BaseException | None = None) -> None:
-        """Tell whoever asked for the run how it began: which run answers (this one, if none is named), or why none
-        does. Only the first call counts."""
-        if self.settled.done():
+    def resolve_admission(self, result: str | BaseException | None = None) -> None:
+        """Tell the waiting request which run answers it (this one, if none is named), or why none does. Only the first
+        call counts."""
+        if self.admitted.done():
             return
-        if isinstance(answer, BaseException):
-            self.settled.set_exception(answer)
+        if isinstance(result, BaseException):
+            self.admitted.set_exception(result)
         else:
-            self.settled.set_result(answer or self.id)
+            self.admitted.set_result(result or self.id)
 
-    def stop(self, how: RunStatus | Leaving) -> None:
-        """Cancel the run's task so that it ends, or leaves, like that. One that does already, or has ended, is left
-        alone: its end must still be recorded."""
-        free = self.stopping is None and not self.ending
+    def stop(self, how: RunStatus | Departure) -> None:
+        """Cancel the run's task so that the run ends, or departs, in this way. Does nothing if it is ending or stopping
+        already: its end must still be stored."""
+        free = self.stop_as is None and not self.ending
         if self.task is not None and free and self.record.status == "running":
-            self.stopping = how
+            self.stop_as = how
             self.task.cancel()
 
     def end(self, status: RunStatus) -> None:
-        """The run has come to `status`.
+        """Note that the run has ended with `status`.
 
         Raises:
-            IllegalTransitionError: It cannot.
+            IllegalTransitionError: A run in its present status cannot.
         """
         check_step(self.record.status, status)
         self.record = replace(self.record, status=status)

@@ -1,29 +1,29 @@
-"""The stores that runs are kept in."""
+"""The stores of runs."""
 
 from dataclasses import dataclass
 
 from backchannel.event_logs.base import EventLog
 from backchannel.handovers.base import Handovers
-from backchannel.stores.run_store import AttemptStore, ReplicaStore, RunStore
+from backchannel.stores.run_store import IdempotencyStore, ReplicaStore, RunStore
 
 
 @dataclass(frozen=True, slots=True)
 class RunStores:
-    """Where everything about runs is kept, shared by all replicas.
+    """Everything that is stored about runs, shared by all replicas.
 
     Attributes:
         runs: The runs.
-        chores: The runs again, for the replica's housekeeping: by a connection that no request can take from it, or a
-            replica under load would look dead.
-        attempts: Keys of requests.
-        replicas: The processes that make runs; by a connection of its own too.
-        events: What runs have said.
-        handovers: Delivers orphaned runs at once; without it, housekeeping finds them, each second.
+        maintenance: The same runs, by a connection that only the rescuer uses: a replica whose requests use up the pool
+            must still renew its lease.
+        idempotency_keys: Keys of requests.
+        replicas: The processes that execute runs; by the rescuer's connection too.
+        events: The runs' event logs.
+        handovers: Delivers orphaned runs at once; without it, rescuers find them within a second.
     """
 
     runs: RunStore
-    chores: RunStore
-    attempts: AttemptStore
+    maintenance: RunStore
+    idempotency_keys: IdempotencyStore
     replicas: ReplicaStore
     events: EventLog
     handovers: Handovers | None = None

@@ -1,8 +1,9 @@
-"""Runs as they are kept, and the contract of the store that keeps them.
+"""Stored runs, and the contract of the store that has them.
 
-Two things here hold the replicas together. A run that goes on *holds* its thread: of all runs of a thread, on all
-replicas, only one can. And a run has a *fence*, a number that grows each time another process takes it over: what a
-process does for a run demands the fence it was given, so that one that was thought dead and wakes up changes nothing.
+Two things here keep the replicas from getting in each other's way. A running run *holds* its thread: of all runs of a
+thread, on all replicas, only one can. And a run has a *fence*, a number that grows each time another process takes the
+run over: every write for a run demands the fence that its process was given, so that a process that was thought dead
+and wakes up changes nothing.
 """
 
 import hashlib
@@ -18,27 +19,30 @@ MAX_QUEUED = 20
 """How many messages may wait in one thread."""
 
 KEY_SECONDS = 86_400
-"""How long an `Idempotency-Key` is remembered: a day, as long as clients are known to go on trying."""
+"""How long an `Idempotency-Key` is remembered: a day, as long as clients are known to retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as it is kept: which thread it answers in, who makes it, and how that goes.
+    """A stored run.
 
     Attributes:
-        identity: Whose run it is, as far as rows know: tenant and user.
+        id: `run_…`.
+        identity: Its owner, as far as rows say: tenant and user.
+        thread_id: The thread that it answers in.
         operation: The ChatKit op that started it, such as `threads.add_user_message`.
-        error_code: Of the error that failed it, else `None`.
+        status: See `run_states`.
         created_at: When it was asked for, in UTC.
         started_at: When its turn came, in UTC; `None` while it is queued.
         ended_at: When it ended, in UTC; `None` before.
-        replica: The process that makes it, or none.
-        fence: How many processes have made it so far, each counted once.
-        attempt: How many times its answer was begun, not counting what was handed over in good order.
-        request: The op as JSON, to answer it again; `None` where there is nothing to answer any more.
-        caller: What else of the request the answer needs, as JSON.
-        began_after: The newest item of the thread when the answer began; `None` until the request was taken in.
-        stop: How it shall end, if somebody asked for that.
+        error_code: Of the error that failed it, else `None`.
+        replica: The process that executes it, or none.
+        fence: How many processes have executed it so far, each counted once.
+        attempt: How many times its answer was begun, not counting processes that took it after an orderly release.
+        request: The op as JSON, to answer it again; `None` where nothing is left to answer.
+        context: The rest of the request that the answer needs, as JSON.
+        began_after: The newest item of the thread when the answer began; `None` until the request was accepted.
+        stop: How it shall end, if a stop was requested.
         usage: What it used of models; only where asked for.
     """
 
@@ -55,7 +59,7 @@ class RunRecord:
     fence: int = 0
     attempt: int = 0
     request: str | None = None
-    caller: str | None = None
+    context: str | None = None
     began_after: str | None = None
     stop: RunStatus | None = None
     usage: Usage | None = None
@@ -68,10 +72,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A run that nobody cares for.
+    """A run that no live replica executes.
 
     Attributes:
-        queue: The queue of its thread; `None` for a running one of a version that noted none.
+        queue: The queue of its thread; `None` for a running one of a version that stored none.
     """
 
     id: str
@@ -80,14 +84,14 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A request that names itself, so that sending it twice does it once.
+class IdempotencyRecord:
+    """The use of an `Idempotency-Key`.
 
     Attributes:
-        id: A digest of the caller and their key.
+        id: A digest of the caller and the key.
         request: A digest of the request.
-        run_id: The run that it started, if it starts one.
-        response: The answer that was given, if it starts none; `None` while it is being made.
+        run_id: The run that the request started, if it starts one.
+        response: The response, if the request starts no run; `None` while it is in progress.
     """
 
     id: str
@@ -102,15 +106,15 @@ class ThreadBusyError(Exception):
 
 
 class QueueFullError(Exception):
-    """As many runs wait in the thread as may."""
+    """The most runs that may wait in the thread wait there already."""
 
 
-class AttemptTakenError(Exception):
+class IdempotencyKeyInUseError(Exception):
     """The key of the request was used before."""
 
 
 class RunFencedError(Exception):
-    """Another process makes the run now, or it has ended."""
+    """Another process executes the run now, or the run has ended."""
 
 
 def queue_of(identity: Identity, thread_id: str) -> str:
@@ -118,8 +122,8 @@ def queue_of(identity: Identity, thread_id: str) -> str:
     return _digest(identity.tenant, identity.user, thread_id)
 
 
-def attempt_id(identity: Identity, key: str) -> str:
-    """The name of a caller's `Idempotency-Key`."""
+def idempotency_id(identity: Identity, key: str) -> str:
+    """The id of a caller's `Idempotency-Key`."""
     return _digest(identity.tenant, identity.user, key)
 
 
@@ -129,41 +133,42 @@ def _digest(*parts: str) -> str:
 
 
 class RunStore(ABC):
-    """Runs and what they used, shared by all replicas. Every method is one transaction, or part of the caller's
-    where the store of conversations keeps both, and leaves the same when it is done twice."""
+    """Stores runs and their usage, shared by all replicas. Every method is one transaction, or part of the caller's
+    where the server's store is on the same database, and may be called twice with the same result."""
 
     @abstractmethod
-    async def hold(self, run: RunRecord) -> None:
-        """Keep a new run that goes on at once, and hold its thread. What waited there for the person is completed.
+    async def insert_running(self, run: RunRecord) -> None:
+        """Store a new run that starts at once, holding its thread. A run that waited there for the person is completed.
 
         Raises:
-            ThreadBusyError: Another one goes on or waits there. Nothing is kept, nor is anything else of the same
-                transaction.
+            ThreadBusyError: Another run holds the thread or waits for it. Nothing is stored, nor is anything else of
+                the same transaction.
         """
 
     @abstractmethod
     async def enqueue(self, run: RunRecord) -> None:
-        """Keep a new run that waits for its turn.
+        """Store a new run that waits for its turn.
 
         Raises:
             QueueFullError: `MAX_QUEUED` wait there already.
         """
 
     @abstractmethod
-    async def withdraw(self, run_id: str, identity: Identity) -> None:
-        """Forget a run whose request was refused after all."""
+    async def delete(self, run_id: str, identity: Identity) -> None:
+        """Delete a run whose request was refused after all, where that could not be part of one transaction."""
 
     @abstractmethod
-    async def began(self, run_id: str, fence: int, began_after: str) -> None:
-        """Note that the request was taken in. Part of the transaction that takes it in.
+    async def mark_accepted(self, run_id: str, fence: int, began_after: str) -> None:
+        """Note that the request was accepted. Part of the transaction that accepts it, if there is one.
 
         Raises:
             RunFencedError: See there.
         """
 
     @abstractmethod
-    async def guard(self, run_id: str, fence: int) -> None:
-        """Make sure that nobody has taken the run over and, inside a transaction, that nobody does until it ends.
+    async def check_fence(self, run_id: str, fence: int) -> None:
+        """Make sure that no other process has taken the run over and, inside a transaction, that none does until it
+        ends.
 
         Raises:
             RunFencedError: See there.
@@ -171,18 +176,18 @@ class RunStore(ABC):
 
     @abstractmethod
     async def claim_next(self, queue: str, replica: str) -> RunRecord | None:
-        """Start the run that has waited longest in a queue, for `replica`; `None` if none waits or one goes on."""
+        """Start the run that has waited longest in a queue, for `replica`; `None` if none waits or one is running."""
 
     @abstractmethod
     async def take_over(
         self, run_ids: Sequence[str], former: str | None, replica: str
     ) -> Sequence[RunRecord]:
-        """Go on with runs of a replica that is dead or, with `None`, has let go of them. Left out are those where
-        somebody else was faster, that have ended, or to which something is being written just now."""
+        """Assign runs of a replica that is dead or, with `None`, has released them. Left out are those that another
+        replica took first, that have ended, or to which something is being written at this moment."""
 
     @abstractmethod
-    async def let_go(self, run_id: str, fence: int) -> None:
-        """Leave a running run to whoever takes it over.
+    async def release_run(self, run_id: str, fence: int) -> None:
+        """Leave a running run for another replica to take over.
 
         Raises:
             RunFencedError: See there.
@@ -192,28 +197,28 @@ class RunStore(ABC):
     async def finish(
         self, run_id: str, fence: int, status: RunStatus, error_code: str | None, usage: Usage
     ) -> None:
-        """Record the end of a run, book its usage and free its thread: all of it or nothing. The replica stays noted
-        until `forget_replica`, so that a crash right after this leaves no log without its end.
+        """Store the end of a run, book its usage and free its thread: all of it or nothing. The run stays assigned to
+        its replica until `clear_replica`, so that a crash right after this leaves no log without its end.
 
         Raises:
             RunFencedError: See there.
         """
 
     @abstractmethod
-    async def forget_replica(self, run_ids: Sequence[str], replica: str) -> None:
-        """Runs that have ended, and whose logs have, are nobody's any more."""
+    async def clear_replica(self, run_ids: Sequence[str], replica: str) -> None:
+        """Runs that have ended, and whose logs have, are assigned to no replica any more."""
 
     @abstractmethod
     async def cancel(self, run_id: str, identity: Identity) -> bool:
-        """End a run that is queued or waits for the person; whether it was."""
+        """End a run that is queued or waits for the person; gives whether it was."""
 
     @abstractmethod
-    async def ask_to_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
-        """Ask whoever makes a running run to end it with `status`."""
+    async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
+        """Ask the replica that executes a run to end it with `status`."""
 
     @abstractmethod
-    async def asked_to_stop(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
-        """Which of a replica's running runs shall end, and how."""
+    async def stop_requests(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
+        """The running runs of a replica that shall end, and how."""
 
     @abstractmethod
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
@@ -224,53 +229,53 @@ class RunStore(ABC):
         """
 
     @abstractmethod
-    async def of_thread(
+    async def list_by_thread(
         self, thread_id: str, identity: Identity, *, status: frozenset[RunStatus] | None, limit: int
     ) -> Sequence[RunRecord]:
         """The newest `limit` runs of a thread, newest first; only those in one of `status`, if given."""
 
     @abstractmethod
-    async def of_replica(self, replica: str) -> Sequence[str]:
-        """The ids of the runs for which a replica is responsible, whoever owns them: those that go on, and those that
-        have just ended."""
+    async def list_by_replica(self, replica: str) -> Sequence[str]:
+        """The ids of the runs that are assigned to a replica, of all owners: running ones, and those that have just
+        ended."""
 
     @abstractmethod
     async def orphans(self, limit: int) -> Sequence[Orphan]:
-        """Some runs that nobody cares for, whoever owns them, at most `limit` of each kind, the oldest first: running
-        without a replica, or in the queue of a thread that nobody holds."""
+        """Some orphaned runs, of all owners, at most `limit` of each kind, the oldest first: running without a replica,
+        or in the queue of a thread that no run holds."""
 
 
-class AttemptStore(ABC):
-    """Keys of requests. Each method is one transaction, or part of the caller's."""
-
-    @abstractmethod
-    async def load(self, identity: Identity, key: str) -> Attempt | None:
-        """What became of an `Idempotency-Key` of the caller's; `None` if it is unused or forgotten."""
+class IdempotencyStore(ABC):
+    """Stores the keys of requests. Each method is one transaction, or part of the caller's."""
 
     @abstractmethod
-    async def add(self, attempt: Attempt, identity: Identity) -> None:
-        """Take a key.
+    async def load(self, identity: Identity, key: str) -> IdempotencyRecord | None:
+        """The use of one of the caller's keys; `None` if it is unused or expired."""
+
+    @abstractmethod
+    async def add(self, record: IdempotencyRecord, identity: Identity) -> None:
+        """Store the first use of a key.
 
         Raises:
-            AttemptTakenError: It is taken. The transaction cannot go on.
+            IdempotencyKeyInUseError: The key is in use. The transaction cannot go on.
         """
 
     @abstractmethod
-    async def answer(self, attempt_id: str, response: str | None, identity: Identity) -> None:
-        """Keep the answer to the request of a key, or, with `None`, forget the key."""
+    async def save_response(self, record_id: str, response: str | None, identity: Identity) -> None:
+        """Store the response to the request of a key, or, with `None`, delete the key."""
 
     @abstractmethod
-    async def forget_older(self, before: datetime) -> int:
-        """Forget keys that are older; how many. Everybody's: it is the process's own housekeeping."""
+    async def delete_older_than(self, before: datetime) -> int:
+        """Delete older keys, of all owners; gives how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRecord:
-    """A process that makes runs.
+    """A process that executes runs.
 
     Attributes:
-        host: Names the machine and its space of process ids; see `runs.replica`.
-        beat: Grows while the process lives.
+        host: Identifies the machine and its namespace of process ids; see `runs.processes`.
+        beat: The heartbeat: a counter that grows while the process lives.
     """
 
     id: str
@@ -280,7 +285,7 @@ class ReplicaRecord:
 
 
 class ReplicaStore(ABC):
-    """The processes that share the runs."""
+    """Stores which processes share the runs."""
 
     @abstractmethod
     async def join(self, replica: ReplicaRecord) -> None:
@@ -288,7 +293,7 @@ class ReplicaStore(ABC):
 
     @abstractmethod
     async def beat(self, replica: str) -> bool:
-        """Count a sign of life; whether the process is still among the others."""
+        """Count a heartbeat; gives whether the process is still a member."""
 
     @abstractmethod
     async def all(self) -> Sequence[ReplicaRecord]:
@@ -296,9 +301,9 @@ class ReplicaStore(ABC):
 
     @abstractmethod
     async def remove(self, replica: str, beat: int | None = None) -> bool:
-        """Remove a process; with `beat`, only if it has not given a sign of life since. Whether it was removed."""
+        """Remove a process; with `beat`, only if that is still its heartbeat. Gives whether it was removed."""
 
     @abstractmethod
     async def lost(self, limit: int) -> Sequence[str]:
-        """Ids that runs name as their replica but that are not among the processes: left by one that removed a dead
-        replica and died before it had taken over its runs."""
+        """Ids of replicas to which runs are assigned but that are not members: left by a replica that removed a dead
+        one and died before it had taken its runs over."""

@@ -1,6 +1,6 @@
 """The reference application: a todo assistant with agents, tools, a table and REST endpoints of its own."""
 
-from backchannel.application import Bundle
+from backchannel.application import Application
 from backchannel.settings import Settings
 from backchannel.sql import Database
 from backchannel.todo.agents import supervisor, triage
@@ -18,7 +18,7 @@ SUGGESTIONS = (
 )
 
 
-def assistant(settings: Settings, database: Database) -> Bundle:
+def assistant(settings: Settings, database: Database) -> Application:
     """The todo assistant, ready to be served.
 
     Args:
@@ -27,7 +27,7 @@ def assistant(settings: Settings, database: Database) -> Bundle:
     """
     service = TodoService(database)
     build = supervisor if settings.agents == "supervisor" else triage
-    return Bundle(
+    return Application(
         agent=build(service, settings),
         routers=(todo_router(service),),
         migrations=(MIGRATIONS,),

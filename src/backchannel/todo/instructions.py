@@ -26,7 +26,7 @@ _DATES = """
   when no time was said, else a date-time as 2026-11-23T17:00:00, without an offset.
 - Count from today's date below. If the person says what day it is where they are, that holds instead.
 - A weekday means the next one from tomorrow on. "This week" is from today to its Sunday. "At 5" for an
-  errand means 17:00.
+  spawn means 17:00.
 - Overdue means: not completed, and due before now.
 """
 

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, Field
 
 from backchannel.errors import BackchannelError, InvalidRequestError
-from backchannel.http.current_context import Caller
+from backchannel.http import CurrentContext
 from backchannel.todo import values
 from backchannel.todo.models import PRIORITY_HELP, NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
 from backchannel.todo.problems import read, refusal
@@ -98,10 +98,12 @@ class _Endpoints:
     def __init__(self, service: TodoService) -> None:
         self._service = service
 
-    async def list_todos(self, caller: Caller, which: Annotated[TodoParameters, Query()]) -> TodoList:
+    async def list_todos(
+        self, context: CurrentContext, which: Annotated[TodoParameters, Query()]
+    ) -> TodoList:
         """The caller's todos, filtered and searched."""
         query = read(TodoQuery, {**which.model_dump(exclude={"q"}), "query": which.q})
-        page = await self._service.search(caller.identity, query)
+        page = await self._service.search(context.identity, query)
         return TodoList(
             data=page.todos,
             total=page.total,
@@ -110,27 +112,29 @@ class _Endpoints:
             has_more=page.offset + len(page.todos) < page.total,
         )
 
-    async def create_todo(self, caller: Caller, new: NewTodo, request: Request, response: Response) -> Todo:
+    async def create_todo(
+        self, context: CurrentContext, new: NewTodo, request: Request, response: Response
+    ) -> Todo:
         """Create a todo. `Location` is where it can be read."""
-        todo = await self._service.create(caller.identity, new)
+        todo = await self._service.create(context.identity, new)
         response.headers["Location"] = request.url_for("get_todo", todo_id=todo.id).path
         return todo
 
-    async def get_todo(self, caller: Caller, todo_id: TodoId) -> Todo:
+    async def get_todo(self, context: CurrentContext, todo_id: TodoId) -> Todo:
         """One todo."""
-        return await self._service.get(caller.identity, todo_id)
+        return await self._service.get(context.identity, todo_id)
 
-    async def update_todo(self, caller: Caller, todo_id: TodoId, changes: TodoChanges) -> Todo:
+    async def update_todo(self, context: CurrentContext, todo_id: TodoId, changes: TodoChanges) -> Todo:
         """Change what the body names; the rest stays. `due_date` null removes the due date."""
-        return await self._service.update(caller.identity, todo_id, changes)
+        return await self._service.update(context.identity, todo_id, changes)
 
-    async def delete_todo(self, caller: Caller, todo_id: TodoId) -> None:
+    async def delete_todo(self, context: CurrentContext, todo_id: TodoId) -> None:
         """Delete a todo for good."""
-        await self._service.delete(caller.identity, todo_id)
+        await self._service.delete(context.identity, todo_id)
 
-    async def complete_todo(self, caller: Caller, todo_id: TodoId) -> Todo:
+    async def complete_todo(self, context: CurrentContext, todo_id: TodoId) -> Todo:
         """Mark a todo as completed. Doing it twice is fine."""
-        return await self._service.complete(caller.identity, todo_id)
+        return await self._service.complete(context.identity, todo_id)
 
 
 def todo_router(service: TodoService) -> APIRouter:

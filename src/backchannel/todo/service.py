@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backchannel.context import Identity
 from backchannel.errors import ConflictError, NotFoundError, UnavailableError
 from backchannel.ids import new_id
-from backchannel.sql import Database, delete_owned, repeatable, select_owned, update_owned, upsert_owned
+from backchannel.sql import Database, delete_owned, retryable, select_owned, update_owned, upsert_owned
 from backchannel.todo.due_dates import DueDate
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoPage, TodoQuery
 from backchannel.todo.relevance import Candidate, rank
@@ -32,7 +32,7 @@ MAX_TODOS = 10_000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _LIST_ORDER = (
     case((todos.c.status == "completed", 1), else_=0),
-    # Written out, because NULLS LAST is not known to every database.
+    # WritableRunLog out, because NULLS LAST is not known to every database.
     case((todos.c.due_at.is_(None), 1), else_=0),
     todos.c.due_at,
     todos.c.priority.desc(),
@@ -94,7 +94,7 @@ class TodoService:
         await self._keep(identity, values)
         return _todo(values)
 
-    @repeatable
+    @retryable
     async def _keep(self, identity: Identity, values: Mapping[str, Any]) -> None:
         # Not changed if it is there: the same key came again, or a commit took place of which nobody knew.
         new = upsert_owned(self.database.dialect, identity, todos, values, key=("id",), change=())
@@ -106,7 +106,7 @@ class TodoService:
                 )
             await connection.execute(new)
 
-    @repeatable
+    @retryable
     async def get(self, identity: Identity, todo_id: str) -> Todo:
         """One todo.
 
@@ -116,7 +116,7 @@ class TodoService:
         async with self._read() as connection:
             return await _get(connection, identity, todo_id)
 
-    @repeatable
+    @retryable
     async def list(self, identity: Identity, which: TodoFilter | None = None) -> TodoPage:
         """The person's todos: open before completed, then by due date (none comes last), then the highest
         priority first, then the oldest first."""
@@ -128,7 +128,7 @@ class TodoService:
             found = await connection.execute(statement.limit(which.limit).offset(which.offset))
             return _page(which, [_todo(row) for row in found.mappings()], total)
 
-    @repeatable
+    @retryable
     async def search(self, identity: Identity, which: TodoQuery) -> TodoPage:
         """The person's todos that match the words of the query, the most relevant first; equally relevant
         ones in the order of `list`. Without words it is the same as `list`.
@@ -151,7 +151,7 @@ class TodoService:
         # A todo may have been deleted meanwhile.
         return _page(which, [by_id[todo_id] for todo_id in shown if todo_id in by_id], len(ids))
 
-    @repeatable
+    @retryable
     async def update(self, identity: Identity, todo_id: str, changes: TodoChanges) -> Todo:
         """Change the fields that were set in `changes`. With none set, the todo stays as it is.
 
@@ -166,7 +166,7 @@ class TodoService:
                 )
             return await _get(connection, identity, todo_id)
 
-    @repeatable
+    @retryable
     async def complete(self, identity: Identity, todo_id: str) -> Todo:
         """Mark a todo as completed. One that is completed already stays as it is.
 
@@ -183,7 +183,7 @@ class TodoService:
                 )
             return await _get(connection, identity, todo_id)
 
-    @repeatable
+    @retryable
     async def delete(self, identity: Identity, todo_id: str) -> Todo:
         """Remove a todo for good, and say what it was.
 

@@ -11,7 +11,7 @@ from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, ThreadSt
 
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.journal_hooks import Witness
+from backchannel.chat.agent.journal_hooks import JournalHooks
 from backchannel.context import Identity, RequestContext
 from backchannel.ids import new_id
 
@@ -132,7 +132,7 @@ def answering(
 
     def answer(agent: Agent[Any]) -> AsyncGenerator[ThreadStreamEvent]:
         context = AnswerContext(thread=thread, store=store, request_context=request_context)
-        result = Runner.run_streamed(agent, "hello", context=context, hooks=Witness(context))
+        result = Runner.run_streamed(agent, "hello", context=context, hooks=JournalHooks(context))
         return stream_answer(context, result)
 
     return answer

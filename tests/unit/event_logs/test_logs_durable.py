@@ -11,7 +11,7 @@ from backchannel.errors import UnavailableError
 from backchannel.event_logs import durable, flusher, following
 from backchannel.event_logs.base import EventLog, FencedError
 from backchannel.event_logs.durable import DurableEventLog
-from backchannel.event_logs.storage import Begun, Page, Portion
+from backchannel.event_logs.storage import Page, WriteBatch, WriterPosition
 from backchannel.testing.contracts.event_log_base import (
     ADA,
     begun,
@@ -72,7 +72,7 @@ async def another(server: Server) -> AsyncGenerator[DurableEventLog]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes ten seconds takes a fifth of one."""
     monkeypatch.setattr(flusher, "PATIENCE", 0.2)
-    monkeypatch.setattr(flusher, "IMPATIENCE", 0.05)
+    monkeypatch.setattr(flusher, "SHORT_TIMEOUT", 0.05)
     monkeypatch.setattr(flusher, "SHORTEST_PAUSE", 0.01)
     monkeypatch.setattr(flusher, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(following, "SHORTEST_PAUSE", 0.01)
@@ -89,10 +89,10 @@ async def test_what_all_runs_have_said_is_kept_in_one_write(server: Server, log:
         for run_id in runs:
             log.append(run_id, said(number))
     await asyncio.gather(*(log.flush(run_id) for run_id in runs))
-    (portions,) = server.writes
-    assert {portion.run_id for portion in portions} == set(runs)
+    (batches,) = server.writes
+    assert {batch.run_id for batch in batches} == set(runs)
     # Two words, a whole event, a word.
-    assert {len(portion.strips) for portion in portions} == {3}
+    assert {len(batch.segments) for batch in batches} == {3}
 
 
 async def test_text_is_kept_soon_and_joined(server: Server, log: DurableEventLog, another: EventLog) -> None:
@@ -101,8 +101,8 @@ async def test_text_is_kept_soon_and_joined(server: Server, log: DurableEventLog
         log.append(run_id, word(number))
         await checkpoint()
     await until(lambda: bool(server.writes))
-    ((portion,),) = server.writes
-    assert [strip.last for strip in portion.strips] == [30]
+    ((batch,),) = server.writes
+    assert [segment.last for segment in batch.segments] == [30]
     assert in_place((await read(another, run_id)).frames) == list(range(1, 31))
 
 
@@ -118,7 +118,7 @@ async def test_a_whole_event_waits_for_nothing(
     log.append(run_id, whole(2))
     assert in_place(await within(read_until(log, run_id, 2))) == [1, 2]
     # What others have said goes with it.
-    assert {portion.run_id for portion in server.writes[0]} == {run_id, other}
+    assert {batch.run_id for batch in server.writes[0]} == {run_id, other}
 
 
 async def test_one_write_takes_only_so_much(server: Server, log: DurableEventLog, another: EventLog) -> None:
@@ -127,7 +127,7 @@ async def test_one_write_takes_only_so_much(server: Server, log: DurableEventLog
         for number in range(1, 3001):
             log.append(run_id, whole(number))
     await within(asyncio.gather(*(log.end(run_id) for run_id in runs)))
-    assert max(sum(len(portion.strips) for portion in portions) for portions in server.writes) <= flusher.ROWS
+    assert max(sum(len(batch.segments) for batch in batches) for batches in server.writes) <= flusher.ROWS
     for run_id in runs:
         assert in_place(await follow(another, run_id)) == list(range(1, 3001))
 
@@ -248,12 +248,12 @@ class Unsure(SharedStorage):
 
     failures = 3
 
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
-        kept = await super().keep(portions)
+    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+        persisted = await super().keep(batches)
         if self.failures:
             self.failures -= 1
             raise UnavailableError("unsure", retry_after=1)
-        return kept
+        return persisted
 
 
 @pytest.mark.usefixtures("impatient")
@@ -268,8 +268,8 @@ async def test_what_was_written_all_the_same_is_not_written_twice(server: Server
     await within(log.end(run_id))
     assert in_place(await within(following)) == list(range(1, 200))
     assert in_place(await follow(another, run_id)) == list(range(1, 200))
-    tries = [portion for portions in server.writes[:4] for portion in portions]
-    assert [portion.base for portion in tries] == [0] * 4
+    tries = [batch for batches in server.writes[:4] for batch in batches]
+    assert [batch.base for batch in tries] == [0] * 4
     assert tries[0] == tries[1] == tries[2] == tries[3]
     await log.aclose()
 
@@ -282,9 +282,9 @@ async def test_what_the_storage_has_lost_is_told_again(
     for number in range(1, 10):
         await say(log, run_id, [number])
     (reader,) = await waiting(another, run_id, 1, 9)
-    kept = server.logs[run_id]
+    persisted = server.logs[run_id]
     # A standby took over that had not heard of the newest rows.
-    kept.strips, kept.last = kept.strips[:4], 4
+    persisted.segments, persisted.last = persisted.segments[:4], 4
     await say(log, run_id, [10])
     assert in_place((await told(reader)).frames) == [10]
     assert in_place(await within(read_until(another, run_id, 10))) == list(range(1, 11))
@@ -298,10 +298,10 @@ class Picky(SharedStorage):
 
     bad = ""
 
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
-        if any(portion.run_id == self.bad for portion in portions):
+    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+        if any(batch.run_id == self.bad for batch in batches):
             raise ValueError("cannot be written")
-        return await super().keep(portions)
+        return await super().keep(batches)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -362,7 +362,9 @@ async def test_an_answer_that_comes_late_makes_nobody_the_writer(server: Server,
     late = asyncio.Event()
 
     class Slow(SharedStorage):
-        async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool) -> Begun:
+        async def begin(
+            self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
+        ) -> WriterPosition:
             begun = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
             if fence == 2:
                 await late.wait()
@@ -413,9 +415,9 @@ class Late(SharedStorage):
         super().__init__(server)
         self.go = asyncio.Event()
 
-    async def keep(self, portions: Sequence[Portion]) -> Mapping[str, int | None]:
+    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         await self.go.wait()
-        return await super().keep(portions)
+        return await super().keep(batches)
 
 
 async def test_a_stale_write_does_not_disturb_the_next_writer_in_the_same_process(
@@ -447,9 +449,9 @@ async def test_a_run_leaves_memory_soon_after_its_end(server: Server) -> None:
     run_id = await begun(log)
     await say(log, run_id, [1, 2])
     await asyncio.sleep(0.06)
-    assert run_id in log._lives
+    assert run_id in log._run_logs
     await log.end(run_id)
-    await until(lambda: not log._lives and not log._written)
+    await until(lambda: not log._run_logs and not log._writing)
     assert in_place(await follow(log, run_id)) == [1, 2]
     await log.aclose()
 
@@ -458,9 +460,9 @@ async def test_a_run_that_is_read_all_the_time_leaves_memory_too(server: Server)
     log = shared_log(server, linger=0.05)
     run_id = await begun(log)
     await log.end(run_id)
-    live = log._lives[run_id]
+    run_log = log._run_logs[run_id]
     async with asyncio.timeout(BOUND):
-        while log._lives.get(run_id) is live:
+        while log._run_logs.get(run_id) is run_log:
             assert (await log.read(run_id, 0, wait=0)).ended
             await asyncio.sleep(0.005)
     await log.aclose()
@@ -490,7 +492,7 @@ async def test_nobody_asks_for_news_that_nobody_reads(server: Server, another: E
         another.append(run_id, word(1))
     for reader in readers:
         assert in_place((await told(reader)).frames) == [1]
-    await until(lambda: not log._following._lives)
+    await until(lambda: not log._tailer._run_logs)
     # The last call that is still under way.
     await asyncio.sleep(0.05)
     asked = len(storage.asked)

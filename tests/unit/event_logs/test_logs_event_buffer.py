@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from backchannel.event_logs.base import Event, Frame
-from backchannel.event_logs.event_buffer import PIECE, Strip, Tape
+from backchannel.event_logs.event_buffer import PIECE, EventBuffer, Segment
 
 pytestmark = pytest.mark.row("C4", "H2")
 
@@ -59,19 +59,19 @@ def check_frames(frames: list[Frame], expected: dict[int, Event]) -> None:
     assert not numbers, "events that no frame tells"
 
 
-def check_strips(strips: list[Strip], after: int, expected: dict[int, Event]) -> None:
-    """The strips say the same, with every delta apart."""
+def check_strips(segments: list[Segment], after: int, expected: dict[int, Event]) -> None:
+    """The segments say the same, with every delta apart."""
     found: dict[int, Event] = {}
-    for strip in strips:
-        assert strip.first > after
-        if strip.text is None:
-            found[strip.first] = Event(strip.head, None, strip.plain)
+    for segment in segments:
+        assert segment.first > after
+        if segment.text is None:
+            found[segment.first] = Event(segment.head, None, segment.plain)
             continue
-        assert len(strip.ends) <= PIECE
-        assert strip.ends[-1] == len(strip.text)
-        for number in range(strip.first, strip.last + 1):
-            rest, later = strip.after(number - 1), strip.after(number)
-            found[number] = Event(strip.head, rest[: len(rest) - len(later)], strip.plain)
+        assert len(segment.ends) <= PIECE
+        assert segment.ends[-1] == len(segment.text)
+        for number in range(segment.first, segment.last + 1):
+            rest, later = segment.after(number - 1), segment.after(number)
+            found[number] = Event(segment.head, rest[: len(rest) - len(later)], segment.plain)
     assert found == expected
     assert list(found) == sorted(found)
 
@@ -82,14 +82,14 @@ class Tapes(RuleBasedStateMachine):
     @initialize(start=st.integers(0, 3))
     def begin(self, start: int) -> None:
         self.plain = Plain(last=start)
-        self.tape, self.copy = Tape(start), Tape(start)
+        self.buffer, self.copy = EventBuffer(start), EventBuffer(start)
         self.start = start
 
     @rule(said=st.lists(events, max_size=5))
     def append(self, said: list[Event]) -> None:
         for event in said:
             self.plain.last += 1
-            assert self.tape.append(event) == self.plain.last
+            assert self.buffer.append(event) == self.plain.last
             self.plain.events[self.plain.last] = event
 
     @rule(said=runs_of_text)
@@ -99,12 +99,12 @@ class Tapes(RuleBasedStateMachine):
     @rule(by=st.integers(1, 1000))
     def jump(self, by: int) -> None:
         self.plain.last += by
-        self.tape.jump(self.plain.last)
+        self.buffer.jump(self.plain.last)
 
     @rule(data=st.data())
     def read_from_anywhere(self, data: st.DataObject) -> None:
         after = data.draw(st.integers(0, self.plain.last + 2))
-        check_frames(self.tape.frames(after), self.plain.after(after))
+        check_frames(self.buffer.frames(after), self.plain.after(after))
 
     @rule(data=st.data())
     def read_up_to_a_whole_event(self, data: st.DataObject) -> None:
@@ -113,31 +113,31 @@ class Tapes(RuleBasedStateMachine):
         if bounds:
             upto = data.draw(st.sampled_from(bounds))
             after = data.draw(st.integers(0, self.plain.last))
-            check_frames(self.tape.frames(after, upto), self.plain.after(after, upto))
+            check_frames(self.buffer.frames(after, upto), self.plain.after(after, upto))
 
     @rule(data=st.data())
     def take_strips(self, data: st.DataObject) -> None:
         after = data.draw(st.integers(self.start, self.plain.last + 2))
-        check_strips(self.tape.strips(after), after, self.plain.after(after))
+        check_strips(self.buffer.segments(after), after, self.plain.after(after))
 
     @rule(data=st.data())
     def tell_the_copy(self, data: st.DataObject) -> None:
         # Pieces may overlap what it knows already.
         after = data.draw(st.integers(self.start, self.copy.last))
-        for strip in self.tape.strips(after):
-            self.copy.extend(strip)
+        for segment in self.buffer.segments(after):
+            self.copy.extend(segment)
         self.copy.jump(max(self.copy.last, self.plain.last))
 
     @invariant()
     def the_newest_is_known(self) -> None:
-        assert self.tape.last == self.plain.last
-        assert self.tape.newest == max(self.plain.events, default=self.start)
+        assert self.buffer.last == self.plain.last
+        assert self.buffer.newest == max(self.plain.events, default=self.start)
 
     @invariant()
     def the_copy_says_the_same(self) -> None:
         known = self.plain.after(self.start, self.copy.last)
         check_frames(self.copy.frames(self.start), known)
-        check_strips(self.copy.strips(self.start), self.start, known)
+        check_strips(self.copy.segments(self.start), self.start, known)
 
 
 TestTapes = Tapes.TestCase
@@ -145,36 +145,36 @@ TestTapes = Tapes.TestCase
 
 @given(st.lists(events, max_size=30), st.integers(0, 40))
 def test_a_reader_that_keeps_up_gets_each_event_by_itself(said: list[Event], start: int) -> None:
-    tape = Tape(start)
+    buffer = EventBuffer(start)
     for event in said:
-        seq = tape.append(event)
-        assert tape.frames(seq - 1) == [Frame(seq, event)]
-        assert tape.frames(seq) == []
+        seq = buffer.append(event)
+        assert buffer.frames(seq - 1) == [Frame(seq, event)]
+        assert buffer.frames(seq) == []
 
 
 @given(st.integers(1, 3 * PIECE), st.integers(1, 40))
 def test_small_pieces_of_text_are_joined(count: int, every: int) -> None:
-    tape = Tape()
+    buffer = EventBuffer()
     for number in range(count):
-        tape.append(Event(HEADS[0], "x"))
+        buffer.append(Event(HEADS[0], "x"))
         if number % every == 0:
-            tape.strips(0)
-    assert len(tape.strips(0)) <= 2 * (count // PIECE + 1)
+            buffer.segments(0)
+    assert len(buffer.segments(0)) <= 2 * (count // PIECE + 1)
 
 
 def test_strips_are_not_changed_afterwards() -> None:
-    tape = Tape()
-    tape.append(Event(HEADS[0], "one"))
-    (first,) = tape.strips(0)
-    tape.append(Event(HEADS[0], "two"))
-    tape.strips(0)
+    buffer = EventBuffer()
+    buffer.append(Event(HEADS[0], "one"))
+    (first,) = buffer.segments(0)
+    buffer.append(Event(HEADS[0], "two"))
+    buffer.segments(0)
     assert (first.text, list(first.ends)) == ("one", [3])
 
 
 def test_what_is_kept_is_not_told_again() -> None:
     # An empty piece would take the number of the next event.
-    tape = Tape()
+    buffer = EventBuffer()
     for event in (Event(b"{}"), Event(HEADS[0], "a"), Event(HEADS[0], "b")):
-        tape.append(event)
-        assert tape.strips(tape.last) == []
-        assert tape.strips(tape.last + 1) == []
+        buffer.append(event)
+        assert buffer.segments(buffer.last) == []
+        assert buffer.segments(buffer.last + 1) == []

@@ -106,7 +106,7 @@ async def test_a_beginning_is_part_of_the_callers_transaction(
     run_id = new_id("run")
 
     async def fail() -> None:
-        async with database.together():
+        async with database.transaction():
             await log.begin(run_id, ADA, fence=1)
             raise RuntimeError
 
@@ -114,7 +114,7 @@ async def test_a_beginning_is_part_of_the_callers_transaction(
         await fail()
     with pytest.raises(LookupError):
         await another.read(run_id, 0, wait=0)
-    async with database.together():
+    async with database.transaction():
         await log.begin(run_id, ADA, fence=1)
     await say(log, run_id, [1])
     assert in_place((await read(another, run_id)).frames) == [1]
@@ -210,7 +210,7 @@ async def test_very_many_runs_can_be_followed(log: SqlEventLog, another: SqlEven
     # More than one statement names, with more rows than one statement gives.
     runs = [await begun(log) for _ in range(module.LOGS + 50)]
     following = [asyncio.create_task(follow(another, run_id)) for run_id in runs]
-    await until(lambda: len(another._following._lives) == len(runs), "all are followed", 30)
+    await until(lambda: len(another._tailer._run_logs) == len(runs), "all are followed", 30)
     for number in range(1, 11):
         for run_id in runs:
             log.append(run_id, whole(number))
@@ -224,7 +224,7 @@ async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEven
     another = SqlEventLog(database, retention=60, poll=0.01)
     runs = [await begun(log) for _ in range(20)]
     readers = [reader for run_id in runs for reader in await waiting(another, run_id, 1)]
-    await until(lambda: len(another._following._lives) == len(runs), "all are followed", 30)
+    await until(lambda: len(another._tailer._run_logs) == len(runs), "all are followed", 30)
     asked: list[str] = []
     polls = 0
     news = another._storage.news

@@ -17,8 +17,8 @@ from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.ids import new_id
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
-from backchannel.stores.sql.idempotency import SqlAttempts
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
@@ -84,7 +84,7 @@ def chat_server(store: SqlStore, model: ScriptedModel) -> ChatServer:
 
 @pytest.fixture
 def stores(database: Database, run_store: SqlRuns, events: MemoryEventLog) -> RunStores:
-    return RunStores(run_store, run_store, SqlAttempts(database), SqlReplicas(database), events)
+    return RunStores(run_store, run_store, SqlIdempotencyStore(database), SqlReplicas(database), events)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def eve() -> RequestContext:
 
 
 @pytest.fixture
-def told(events: MemoryEventLog) -> Callable[[str], Awaitable[list[dict[str, Any]]]]:
+def replay(events: MemoryEventLog) -> Callable[[str], Awaitable[list[dict[str, Any]]]]:
     """Everything a run says, up to its end."""
 
     async def follow(run_id: str) -> list[dict[str, Any]]:

@@ -20,12 +20,12 @@ from backchannel.stores.run_states import ACTIVE
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.testing import Call, Fail, Say, ScriptedModel, user_message
 
 pytestmark = pytest.mark.row("C4", "C5", "C6", "G2", "D1")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Hear = Callable[[str, str], Awaitable[None]]
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
@@ -39,8 +39,8 @@ def say(message: str, thread_id: str | None = None) -> StreamingReq:
     return REQUEST.validate_python({"type": "threads.add_user_message", "params": params})
 
 
-def thread_of(told: list[dict[str, Any]]) -> str:
-    return next(event["thread"]["id"] for event in told if event["type"] == "thread.created")
+def thread_of(replay: list[dict[str, Any]]) -> str:
+    return next(event["thread"]["id"] for event in replay if event["type"] == "thread.created")
 
 
 async def texts(store: SqlStore, thread_id: str, context: RequestContext) -> list[str]:
@@ -60,19 +60,19 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def a_thread(runs: Runs, model: ScriptedModel, told: Told, context: RequestContext) -> str:
+async def a_thread(runs: Runs, model: ScriptedModel, replay: ReaderState, context: RequestContext) -> str:
     """A thread with one message and its answer."""
     model.add(Say("hello"))
-    return thread_of(await told(await runs.start(say("hi"), context)))
+    return thread_of(await replay(await runs.start(say("hi"), context)))
 
 
 async def test_start_and_follow(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, store: SqlStore
 ):
     model.add(Say(["one ", "two"]))
     run_id = await runs.start(say("count"), ann)
     assert run_id.startswith("run_")
-    events = await told(run_id)
+    events = await replay(run_id)
     assert [event["type"] for event in events[:3]] == ["thread.created", "thread.item.done", "stream_options"]
     thread_id = thread_of(events)
     assert await texts(store, thread_id, ann) == ["count", "one two"]
@@ -81,17 +81,19 @@ async def test_start_and_follow(
     assert record.ended_at is not None
     assert record.ended_at >= record.created_at
     assert record.error_code is None
-    assert [run.id for run in await runs.of_thread(thread_id, ann.identity, status=None, limit=9)] == [run_id]
-    assert await runs.of_thread(thread_id, ann.identity, status=ACTIVE, limit=9) == []
+    assert [run.id for run in await runs.list_by_thread(thread_id, ann.identity, status=None, limit=9)] == [
+        run_id
+    ]
+    assert await runs.list_by_thread(thread_id, ann.identity, status=ACTIVE, limit=9) == []
     assert runs.active == 0
 
 
 async def test_usage_is_booked_with_the_run(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, database: Database
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, database: Database
 ):
     model.add(Call("add_todo", {"title": "a"}), Say("done"))
     run_id = await runs.start(say("add a"), ann)
-    await told(run_id)
+    await replay(run_id)
     async with database.read() as connection:
         columns = "tenant, user_id, run_id, requests, input_tokens, output_tokens"
         rows = (await connection.execute(text(f"SELECT {columns} FROM usage"))).all()
@@ -99,7 +101,7 @@ async def test_usage_is_booked_with_the_run(
 
 
 async def test_stop_keeps_what_was_said_and_lets_go_of_the_model(
-    runs: Runs, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext, store: SqlStore
 ):
     model.add(Say(["one ", "two ", "three"], until=asyncio.Event()))
     run_id = await runs.start(say("count"), ann)
@@ -109,7 +111,7 @@ async def test_stop_keeps_what_was_said_and_lets_go_of_the_model(
     stopped = await runs.stop(run_id, ann.identity)
     assert stopped.status == "cancelled"
     await until(lambda: model.streaming == 0)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert events[-1]["type"] == "thread.item.done"
     assert events[-1]["item"]["content"][0]["text"] == "one two "
     assert not any(event["type"] == "error" for event in events)
@@ -120,18 +122,18 @@ async def test_stop_keeps_what_was_said_and_lets_go_of_the_model(
 
 
 async def test_stopping_twice_at_once_keeps_what_was_said(
-    runs: Runs, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext, store: SqlStore
 ):
     model.add(Say(["one ", "two"], until=asyncio.Event()))
     run_id = await runs.start(say("count"), ann)
     await hear(run_id, "one ")
     both = await asyncio.gather(*(runs.stop(run_id, ann.identity) for _ in range(2)))
     assert [record.status for record in both] == ["cancelled", "cancelled"]
-    assert "one " in await texts(store, thread_of(await told(run_id)), ann)
+    assert "one " in await texts(store, thread_of(await replay(run_id)), ann)
 
 
 async def test_the_same_person_can_stop_with_another_token(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     model.add(Say(["one ", "two"], until=asyncio.Event()))
     run_id = await runs.start(say("count"), ann)
@@ -147,7 +149,7 @@ async def test_a_stop_that_comes_as_the_run_ends_leaves_its_end_recorded(
     committed: bool,
     runs: Runs,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     run_store: SqlRuns,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,18 +173,18 @@ async def test_a_stop_that_comes_as_the_run_ends_leaves_its_end_recorded(
     await asyncio.sleep(0)
     go_on.set()
     assert (await stopping).status == "completed"
-    await told(run_id)
+    await replay(run_id)
     assert (await run_store.load(run_id, ann.identity)).status == "completed"
 
 
 async def test_a_database_that_is_busy_costs_an_answer_some_time_and_not_its_end(
     runs: Runs,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    thread_id = await a_thread(runs, model, told, ann)
+    thread_id = await a_thread(runs, model, replay, ann)
     refusals = 0
     load = SqlStore.load_thread_items.__wrapped__  # type: ignore[attr-defined]
 
@@ -193,28 +195,28 @@ async def test_a_database_that_is_busy_costs_an_answer_some_time_and_not_its_end
             raise UnavailableError("Every connection is in use.")
         return await load(self, *args)
 
-    monkeypatch.setattr(SqlStore, "load_thread_items", repeatable(busy))
+    monkeypatch.setattr(SqlStore, "load_thread_items", retryable(busy))
     model.add(Say("hello again"))
     run_id = await runs.start(say("hi again", thread_id), ann)
-    assert not [event for event in await told(run_id) if event["type"] == "error"]
+    assert not [event for event in await replay(run_id) if event["type"] == "error"]
     assert (await runs.load(run_id, ann.identity)).status == "completed"
     assert refusals >= 3
 
 
 async def test_two_messages_on_one_thread_follow_each_other(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, store: SqlStore
 ):
-    thread_id = await a_thread(runs, model, told, ann)
+    thread_id = await a_thread(runs, model, replay, ann)
     hold = asyncio.Event()
     model.add(Say(["first ", "answer"], until=hold), Say("second answer"))
     first = await runs.start(say("first", thread_id), ann)
     second = await runs.start(say("second", thread_id), ann)
     await until(lambda: model.deltas_sent == 2)
-    active = await runs.of_thread(thread_id, ann.identity, status=ACTIVE, limit=9)
+    active = await runs.list_by_thread(thread_id, ann.identity, status=ACTIVE, limit=9)
     assert [(run.id, run.status) for run in active] == [(second, "queued"), (first, "running")]
     await until(lambda: runs.active == 1)
     hold.set()
-    await told(second)
+    await replay(second)
     assert await texts(store, thread_id, ann) == [
         "hi",
         "hello",
@@ -229,12 +231,12 @@ async def test_two_messages_on_one_thread_follow_each_other(
 async def test_messages_that_come_together_keep_their_order(
     runs: Runs,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     store: SqlStore,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    thread_id = await a_thread(runs, model, told, ann)
+    thread_id = await a_thread(runs, model, replay, ann)
     hold = asyncio.Event()
     model.add(Say(["a", "b"], until=hold), Say("c"), Say("d"))
     await runs.start(say("first", thread_id), ann)
@@ -258,22 +260,22 @@ async def test_messages_that_come_together_keep_their_order(
     await asyncio.wait([third], timeout=0.2)
     slow.set()
     for run_id in (await second, await third):
-        await told(run_id)
+        await replay(run_id)
     said = await texts(store, thread_id, ann)
     assert said[2::2] == ["first", "second", "third"]
 
 
 async def test_a_message_that_waits_can_be_stopped_and_is_not_kept(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, store: SqlStore
 ):
-    thread_id = await a_thread(runs, model, told, ann)
+    thread_id = await a_thread(runs, model, replay, ann)
     hold = asyncio.Event()
     model.add(Say(["a", "b"], until=hold))
     first = await runs.start(say("first", thread_id), ann)
     second = await runs.start(say("second", thread_id), ann)
     assert (await runs.stop(second, ann.identity)).status == "cancelled"
     hold.set()
-    await told(first)
+    await replay(first)
     assert await texts(store, thread_id, ann) == ["hi", "hello", "first", "ab"]
 
 
@@ -301,9 +303,9 @@ async def test_a_refused_request_leaves_nothing(
 
 
 async def test_a_message_to_a_busy_thread_of_somebody_else_is_refused_at_once(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, eve: RequestContext
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, eve: RequestContext
 ):
-    thread_id = await a_thread(runs, model, told, ann)
+    thread_id = await a_thread(runs, model, replay, ann)
     model.add(Say(["a", "b"], until=asyncio.Event()))
     await runs.start(say("first", thread_id), ann)
     async with asyncio.timeout(5):
@@ -321,7 +323,7 @@ async def test_several_messages_to_a_thread_that_does_not_exist_are_all_refused_
 
 @pytest.mark.parametrize("other", [Identity("eve", tenant="acme"), Identity("ann", tenant="other")])
 async def test_somebody_elses_run_does_not_exist(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, other: Identity
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, other: Identity
 ):
     hold = asyncio.Event()
     model.add(Say(["a", "b"], until=hold))
@@ -331,18 +333,18 @@ async def test_somebody_elses_run_does_not_exist(
             with pytest.raises(NotFoundError):
                 await asking
         hold.set()
-        await told(run_id)
+        await replay(run_id)
     assert (await runs.load(run_id, ann.identity)).status == "completed"
     with pytest.raises(NotFoundError):
         await runs.load("run_unknown", ann.identity)
 
 
 async def test_a_failed_run_is_told_and_recorded_with_its_code(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, store: SqlStore
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, store: SqlStore
 ):
     model.add([Say("Let me see."), Call("add_todo", {"title": "a"})], Fail(RuntimeError("broken pipe")))
     run_id = await runs.start(say("hi"), ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert [event["type"] for event in events].count("error") == 1
     error = events[-1]
     assert (error["type"], error["code"], error["allow_retry"]) == ("error", "custom", True)
@@ -360,32 +362,32 @@ async def test_a_failed_run_is_told_and_recorded_with_its_code(
 
 @pytest.mark.parametrize("error", [ConflictError("Locked."), CustomStreamError("Out of credit.")])
 async def test_the_code_that_is_told_is_the_code_that_is_recorded(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext, error: Exception
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext, error: Exception
 ):
     model.add(Fail(error))
     run_id = await runs.start(say("hi"), ann)
-    reason = (await told(run_id))[-1]["reason"]
+    reason = (await replay(run_id))[-1]["reason"]
     assert (await runs.load(run_id, ann.identity)).error_code == reason
 
 
 async def test_no_client_hears_of_hidden_items(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     model.add(Call("add_todo", {"title": "a"}), Say("done"))
-    events = await told(await runs.start(say("hi"), ann))
+    events = await replay(await runs.start(say("hi"), ann))
     assert "hcx_" not in str(events)
     assert "hidden" not in str(events)
 
 
 async def test_a_guardrail_takes_back_what_was_shown_and_names_nothing_hidden(
-    runs: Runs, chat_server: ChatServer, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, chat_server: ChatServer, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     def trip(_context: Any, _agent: Any, _output: Any) -> GuardrailFunctionOutput:
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
 
     chat_server.agent.output_guardrails = [OutputGuardrail(trip)]
     model.add(Call("add_todo", {"title": "a"}), Say("Secret!"))
-    events = await told(await runs.start(say("hi"), ann))
+    events = await replay(await runs.start(say("hi"), ann))
     shown = {event["item"]["id"] for event in events if event["type"] == "thread.item.added"}
     removed = {event["item_id"] for event in events if event["type"] == "thread.item.removed"}
     assert removed == shown
@@ -408,11 +410,11 @@ async def test_whoever_asked_can_go_away(
 
 
 async def test_nobody_is_left_when_all_is_done(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     model.add(Say("x"), Fail(BackchannelError("no")), Say("y"))
     for _ in range(3):
-        await told(await runs.start(say("hi"), ann))
+        await replay(await runs.start(say("hi"), ann))
     await until(lambda: runs.active == 0)
     await runs.drain(5)
     with pytest.raises(UnavailableError):

@@ -28,7 +28,7 @@ from backchannel.testing import Say, ScriptedModel, user_message
 
 pytestmark = pytest.mark.row("G2", "H1")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Start = Callable[[asyncio.Event], Awaitable[str]]
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
@@ -58,7 +58,7 @@ async def other(
     chat_server: ChatServer, stores: RunStores, events: MemoryEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Runs]:
     """Another replica, whose readers stay while the first one's go."""
-    monkeypatch.setattr(events, "dismiss", lambda: None)
+    monkeypatch.setattr(events, "disconnect_readers", lambda: None)
     other = Runs(chat_server, stores)
     yield other
     await other.drain(0)
@@ -79,7 +79,9 @@ def started(
     return start
 
 
-async def test_answers_finish_within_the_grace(runs: Runs, started: Start, told: Told, ann: RequestContext):
+async def test_answers_finish_within_the_grace(
+    runs: Runs, started: Start, replay: ReaderState, ann: RequestContext
+):
     hold = asyncio.Event()
     run_id = await started(hold)
     draining = asyncio.create_task(runs.drain(30))
@@ -91,7 +93,7 @@ async def test_answers_finish_within_the_grace(runs: Runs, started: Start, told:
     hold.set()
     await asyncio.wait_for(draining, 10)
     assert (await runs.load(run_id, ann.identity)).status == "completed"
-    assert (await told(run_id))[-1]["item"]["content"][0]["text"] == "one two"
+    assert (await replay(run_id))[-1]["item"]["content"][0]["text"] == "one two"
 
 
 async def test_what_takes_longer_is_handed_over_and_finished_elsewhere(
@@ -99,7 +101,7 @@ async def test_what_takes_longer_is_handed_over_and_finished_elsewhere(
     other: Runs,
     started: Start,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     store: SqlStore,
 ):
@@ -111,7 +113,7 @@ async def test_what_takes_longer_is_handed_over_and_finished_elsewhere(
     assert (record.status, record.replica) == ("running", None)
     model.add(Say("one two three"))
     assert await other.live.take_over([run_id], None) == 1
-    events = await told(run_id)
+    events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one two three"
     removed = [event["item_id"] for event in events if event["type"] == "thread.item.removed"]
     begun = [event["item"]["id"] for event in events if event["type"] == "thread.item.added"]
@@ -135,7 +137,7 @@ async def test_a_message_that_waits_its_turn_is_answered_elsewhere(
     runs: Runs,
     other: Runs,
     started: Start,
-    told: Told,
+    replay: ReaderState,
     model: ScriptedModel,
     ann: RequestContext,
     store: SqlStore,
@@ -147,7 +149,7 @@ async def test_a_message_that_waits_its_turn_is_answered_elsewhere(
     assert (await runs.load(second, ann.identity)).status == "queued"
     model.add(Say("one two"), Say("second answer"))
     assert await other.live.take_over([first], None) == 1
-    await told(second)
+    await replay(second)
     page = await store.load_thread_items(thread_id, None, 9, "asc", ann)
     assert [item.content[0].text for item in page.data] == ["hi", "one two", "second", "second answer"]
 
@@ -155,7 +157,7 @@ async def test_a_message_that_waits_its_turn_is_answered_elsewhere(
 async def test_what_nobody_can_go_on_with_is_interrupted_and_told_so(
     stores: RunStores,
     store: SqlStore,
-    told: Told,
+    replay: ReaderState,
     hear: Callable[[str, str], Awaitable[None]],
     ann: RequestContext,
 ):
@@ -165,7 +167,7 @@ async def test_what_nobody_can_go_on_with_is_interrupted_and_told_so(
     await asyncio.wait_for(runs.drain(0.01), 10)
     record = await runs.load(run_id, ann.identity)
     assert record.status == "interrupted"
-    *_, partial, error = await told(run_id)
+    *_, partial, error = await replay(run_id)
     assert partial["item"]["content"][0]["text"] == "one "
     assert (error["type"], error["allow_retry"], error["reason"]) == ("error", True, "unavailable")
     page = await store.load_thread_items(record.thread_id, None, 9, "asc", ann)

@@ -25,7 +25,7 @@ from redis_server import key_prefix, shared_server
 
 pytestmark = pytest.mark.row("H1", "H2")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Hear = Callable[[str, str], Awaitable[None]]
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
@@ -51,7 +51,7 @@ async def other(
     chat_server: ChatServer, stores: RunStores, events: MemoryEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Runs]:
     """Another process. It looks for orphans once, when it starts."""
-    monkeypatch.setattr(events, "dismiss", lambda: None)
+    monkeypatch.setattr(events, "disconnect_readers", lambda: None)
     monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 3600)
     other = Runs(chat_server, stores)
     replica = Replica(other.live, lease=3600)
@@ -78,19 +78,19 @@ async def started(runs: Runs, model: ScriptedModel, ann: RequestContext, hear: H
     return run_id
 
 
-async def is_whole(run_id: str, told: Told, other: Runs, ann: RequestContext) -> None:
-    events = await told(run_id)
+async def is_whole(run_id: str, replay: ReaderState, other: Runs, ann: RequestContext) -> None:
+    events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one two"
     record = await other.load(run_id, ann.identity)
     assert (record.status, record.fence) == ("completed", 2)
 
 
 async def test_a_run_that_is_let_go_of_goes_on_at_another_replica(
-    runs: Runs, other: Runs, started: str, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, other: Runs, started: str, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     model.add(Say("one two"))
     await runs.drain(0)
-    await is_whole(started, told, other, ann)
+    await is_whole(started, replay, other, ann)
 
 
 @dataclass
@@ -126,7 +126,7 @@ async def test_the_runs_of_a_dead_replica_are_shared_by_delivery(
     remover: Remover,
     started: str,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     handovers: RedisHandovers,
 ):
@@ -138,14 +138,14 @@ async def test_the_runs_of_a_dead_replica_are_shared_by_delivery(
     # It was not taken over by then: the next look does that.
     model.add(Say("one two"))
     await remover.house._sweep()
-    await is_whole(started, told, remover.runs, ann)
+    await is_whole(started, replay, remover.runs, ann)
 
 
 async def test_without_delivery_who_noticed_takes_over_itself(
     remover: Remover,
     started: str,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     handovers: RedisHandovers,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,7 +156,7 @@ async def test_without_delivery_who_noticed_takes_over_itself(
     monkeypatch.setattr(handovers, "offer", out_of_reach)
     model.add(Say("one two"))
     await remover.remove()
-    await is_whole(started, told, remover.runs, ann)
+    await is_whole(started, replay, remover.runs, ann)
 
 
 async def test_what_somebody_else_makes_by_now_is_left_alone(

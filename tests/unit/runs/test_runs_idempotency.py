@@ -7,7 +7,7 @@ from chatkit.types import ThreadsAddClientToolOutputReq
 
 from backchannel.context import Identity
 from backchannel.errors import ConflictError
-from backchannel.runs.idempotency import check_attempt, new_attempt
+from backchannel.runs.idempotency import check_same_request, new_idempotency_record
 
 pytestmark = pytest.mark.row("A4", "C4")
 
@@ -19,19 +19,19 @@ def request(result: str = "x") -> ThreadsAddClientToolOutputReq:
 
 
 def test_the_same_request_is_the_earlier_one():
-    earlier = replace(new_attempt(request(), ANN, "key"), run_id="run_1")
-    assert check_attempt(new_attempt(request(), ANN, "key"), earlier) == earlier
-    assert check_attempt(new_attempt(request(), ANN, "key"), None) is None
+    earlier = replace(new_idempotency_record(request(), ANN, "key"), run_id="run_1")
+    assert check_same_request(new_idempotency_record(request(), ANN, "key"), earlier) == earlier
+    assert check_same_request(new_idempotency_record(request(), ANN, "key"), None) is None
 
 
 def test_another_request_with_the_same_key_is_refused():
-    earlier = new_attempt(request("x"), ANN, "key")
+    earlier = new_idempotency_record(request("x"), ANN, "key")
     with pytest.raises(ConflictError, match="Idempotency-Key"):
-        check_attempt(new_attempt(request("y"), ANN, "key"), earlier)
+        check_same_request(new_idempotency_record(request("y"), ANN, "key"), earlier)
 
 
 @pytest.mark.parametrize("other", [Identity("eve", tenant="acme"), Identity("ann", tenant="other")])
 def test_keys_of_different_people_are_different(other: Identity):
-    mine = new_attempt(request(), ANN, "key")
-    assert new_attempt(request(), other, "key").id != mine.id
-    assert new_attempt(request(), Identity("ann", tenant="acme", name="Ann"), "key").id == mine.id
+    mine = new_idempotency_record(request(), ANN, "key")
+    assert new_idempotency_record(request(), other, "key").id != mine.id
+    assert new_idempotency_record(request(), Identity("ann", tenant="acme", name="Ann"), "key").id == mine.id

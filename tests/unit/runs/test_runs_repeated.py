@@ -16,7 +16,7 @@ from backchannel.testing import Say, ScriptedModel, user_message
 
 pytestmark = pytest.mark.row("A4", "C4")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
 
@@ -30,14 +30,14 @@ def say(message: str, thread_id: str | None = None) -> StreamingReq:
 
 
 async def test_a_request_that_names_itself_runs_once(
-    runs: Runs, model: ScriptedModel, told: Told, ann: RequestContext
+    runs: Runs, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     model.add(Say("hello"))
     first, second = await asyncio.gather(
         runs.start(say("hi"), ann, key="k"), runs.start(say("hi"), ann, key="k")
     )
     assert first == second
-    await told(first)
+    await replay(first)
     assert await runs.start(say("hi"), ann, key="k") == first
     with pytest.raises(ConflictError):
         await runs.start(say("other"), ann, key="k")
@@ -54,7 +54,7 @@ async def test_a_refused_request_may_use_its_key_again(runs: Runs, model: Script
 async def test_a_request_that_failed_before_it_was_accepted_may_use_its_key_again(
     runs: Runs,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     store: SqlStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,5 +69,5 @@ async def test_a_request_that_failed_before_it_was_accepted_may_use_its_key_agai
         with pytest.raises(OSError, match="locked"):
             await runs.start(say("hi"), ann, key="k")
     model.add(Say("hello"))
-    events = await told(await runs.start(say("hi"), ann, key="k"))
+    events = await replay(await runs.start(say("hi"), ann, key="k"))
     assert [event["type"] for event in events[:1]] == ["thread.created"]

@@ -23,7 +23,7 @@ from backchannel.testing import Say, ScriptedModel, user_message
 
 pytestmark = pytest.mark.row("H1", "H2", "C5")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Hear = Callable[[str, str], Awaitable[None]]
 
 LEASE = 1.0
@@ -49,7 +49,7 @@ async def other(
     chat_server: ChatServer, stores: RunStores, events: MemoryEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Runs]:
     """Another process that keeps house."""
-    monkeypatch.setattr(events, "dismiss", lambda: None)
+    monkeypatch.setattr(events, "disconnect_readers", lambda: None)
     monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.05)
     monkeypatch.setattr(housekeeping, "STRAYS_SECONDS", 0.05)
     monkeypatch.setattr(housekeeping, "TICK_SECONDS", 0.05)
@@ -80,13 +80,13 @@ async def test_who_gives_no_sign_of_life_for_a_lease_loses_its_runs(
     other: Runs,
     started: str,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     ann: RequestContext,
     stores: RunStores,
 ):
     began = asyncio.get_running_loop().time()
     model.add(Say("one two"))
-    events = await told(started)
+    events = await replay(started)
     assert asyncio.get_running_loop().time() - began >= LEASE * 0.9
     assert events[-1]["item"]["content"][0]["text"] == "one two"
     record = await other.load(started, ann.identity)
@@ -110,7 +110,7 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
     stores: RunStores,
     runs: Runs,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     hear: Hear,
     ann: RequestContext,
 ):
@@ -120,7 +120,7 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     began = asyncio.get_running_loop().time()
     run_id = await runs.start(say("count"), ann)
-    await told(run_id)
+    await replay(run_id)
     assert asyncio.get_running_loop().time() - began < LEASE
     assert (await other.load(run_id, ann.identity)).fence == 2
 
@@ -140,14 +140,14 @@ def test_whether_a_process_is_there(host: str, pid: int, alive: bool):
 
 
 async def test_who_was_removed_touches_none_of_its_runs_and_comes_back_under_another_name(
-    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, hear: Hear, told: Told
+    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, hear: Hear, replay: ReaderState
 ):
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     run_id = await other.start(say("count"), ann)
     await hear(run_id, "one ")
     name = other.live.replica
     assert await stores.replicas.remove(name)
-    await told(run_id)
+    await replay(run_id)
     assert other.live.replica != name
     assert [each.id for each in await stores.replicas.all()] == [other.live.replica]
     assert (await other.load(run_id, ann.identity)).fence == 2
@@ -172,7 +172,7 @@ async def test_a_queue_that_nobody_cares_for_goes_on(
     model: ScriptedModel,
     ann: RequestContext,
     stores: RunStores,
-    told: Told,
+    replay: ReaderState,
 ):
     thread_id = (await runs.load(started, ann.identity)).thread_id
     second = await runs.start(say("second", thread_id), ann)
@@ -180,7 +180,7 @@ async def test_a_queue_that_nobody_cares_for_goes_on(
     first = await stores.runs.load(started, ann.identity)
     # As if the process had died between the end of the first run and the turn of the next.
     await stores.runs.finish(first.id, first.fence, "completed", None, first.usage or runs_usage())
-    await told(second)
+    await replay(second)
     assert await status(other, second, ann) == "completed"
 
 
@@ -189,7 +189,7 @@ def runs_usage() -> Any:
 
 
 async def test_a_run_that_is_noted_as_ours_and_that_nobody_makes_is_taken_up(
-    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, hear: Hear, told: Told
+    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, hear: Hear, replay: ReaderState
 ):
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     run_id = await other.start(say("count"), ann)
@@ -197,7 +197,7 @@ async def test_a_run_that_is_noted_as_ours_and_that_nobody_makes_is_taken_up(
     run = other.live.get(run_id)
     assert run is not None
     other.live.leave(run)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one two"
     assert (await other.load(run_id, ann.identity)).fence == 2
 
@@ -238,19 +238,19 @@ async def test_a_log_that_could_not_be_ended_at_once_is_ended_later(
     await stores.runs.finish(run_id, run.fence, "completed", None, usage)
 
     async def forgotten() -> bool:
-        return await stores.runs.of_replica(other.live.replica) == []
+        return await stores.runs.list_by_replica(other.live.replica) == []
 
     await until(forgotten)
     assert tries == (3 if isinstance(error, UnavailableError) else 1)
 
 
 async def test_ended_runs_are_nobodys_after_a_while(
-    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, told: Told
+    other: Runs, stores: RunStores, model: ScriptedModel, ann: RequestContext, replay: ReaderState
 ):
     model.add(Say("hi"))
-    await told(await other.start(say("hi"), ann))
+    await replay(await other.start(say("hi"), ann))
 
     async def forgotten() -> bool:
-        return await stores.runs.of_replica(other.live.replica) == []
+        return await stores.runs.list_by_replica(other.live.replica) == []
 
     await until(forgotten)

@@ -24,7 +24,7 @@ from backchannel.tools import idempotent
 
 pytestmark = pytest.mark.row("H1", "C4")
 
-type Told = Callable[[str], Awaitable[list[dict[str, Any]]]]
+type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Hear = Callable[[str, str], Awaitable[None]]
 type Serve = Callable[[], Runs]
 
@@ -64,7 +64,7 @@ async def serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[Serve]:  # fmt: skip
     """Another process each time, on the same stores."""
-    monkeypatch.setattr(events, "dismiss", lambda: None)
+    monkeypatch.setattr(events, "disconnect_readers", lambda: None)
 
     @function_tool
     async def note(value: str) -> str:
@@ -114,7 +114,7 @@ async def texts(store: SqlStore, thread_id: str, ann: RequestContext) -> list[st
 
 
 async def test_what_was_being_said_is_taken_back_and_said_again(
-    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+    serve: Serve, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext, store: SqlStore
 ):
     one, two = serve(), serve()
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two three"))
@@ -122,7 +122,7 @@ async def test_what_was_being_said_is_taken_back_and_said_again(
     await hear(run_id, "one ")
     await die(one, run_id)
     await take_over(two, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     partial, whole = [event["item"]["id"] for event in events if event["type"] == "thread.item.added"]
     assert [event["item_id"] for event in events if event["type"] == "thread.item.removed"] == [partial]
     assert events[-1]["item"]["id"] == whole
@@ -133,7 +133,7 @@ async def test_what_was_being_said_is_taken_back_and_said_again(
 
 
 async def test_a_tool_that_was_running_is_not_called_again_and_the_model_is_told(
-    serve: Serve, model: ScriptedModel, told: Told, ledger: Ledger, ann: RequestContext
+    serve: Serve, model: ScriptedModel, replay: ReaderState, ledger: Ledger, ann: RequestContext
 ):
     one, two = serve(), serve()
     model.add(Call("note", {"value": "a"}), Say("I cannot tell."))
@@ -141,7 +141,7 @@ async def test_a_tool_that_was_running_is_not_called_again_and_the_model_is_told
     await asyncio.wait_for(ledger.waiting.wait(), 10)
     await die(one, run_id)
     await take_over(two, run_id, ann)
-    await told(run_id)
+    await replay(run_id)
     assert ledger.done == ["note a"]
     outputs = [item["output"] for item in model.calls[-1] if item.get("type") == "function_call_output"]
     assert len(outputs) == 1
@@ -149,7 +149,7 @@ async def test_a_tool_that_was_running_is_not_called_again_and_the_model_is_told
 
 
 async def test_an_idempotent_tool_that_was_running_is_called_again(
-    serve: Serve, model: ScriptedModel, told: Told, ledger: Ledger, ann: RequestContext
+    serve: Serve, model: ScriptedModel, replay: ReaderState, ledger: Ledger, ann: RequestContext
 ):
     one, two = serve(), serve()
     model.add(Call("note_once", {"value": "a"}), Say("Noted."))
@@ -158,7 +158,7 @@ async def test_an_idempotent_tool_that_was_running_is_called_again(
     await die(one, run_id)
     ledger.gate.set()
     await take_over(two, run_id, ann)
-    await told(run_id)
+    await replay(run_id)
     assert ledger.done == ["once a", "once a"]
     outputs = [item["output"] for item in model.calls[-1] if item.get("type") == "function_call_output"]
     assert outputs == ["noted once"]
@@ -166,7 +166,12 @@ async def test_an_idempotent_tool_that_was_running_is_called_again(
 
 
 async def test_the_agent_that_was_handed_to_goes_on(
-    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, events: MemoryEventLog
+    serve: Serve,
+    model: ScriptedModel,
+    replay: ReaderState,
+    hear: Hear,
+    ann: RequestContext,
+    events: MemoryEventLog,
 ):
     one, two = serve(), serve()
     model.add(Call("transfer_to_second"), Say(["I ", "am"], until=asyncio.Event()), Say("I am the second."))
@@ -174,14 +179,14 @@ async def test_the_agent_that_was_handed_to_goes_on(
     await hear(run_id, "I ")
     await die(one, run_id)
     await take_over(two, run_id, ann)
-    await told(run_id)
+    await replay(run_id)
     frames = (await events.read(run_id, 0, wait=0)).frames
     agents = [frame.event.head for frame in frames if frame.event.plain and b"agent_call" in frame.event.head]
     assert agents[-1] == b'{"type": "agent_call.started", "agent": "Second"}'
 
 
 async def test_a_run_whose_last_word_was_kept_says_nothing_more(
-    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext, stores: RunStores,
+    serve: Serve, model: ScriptedModel, replay: ReaderState, ann: RequestContext, stores: RunStores,
     monkeypatch: pytest.MonkeyPatch, store: SqlStore,
 ):  # fmt: skip
     one, two = serve(), serve()
@@ -201,7 +206,7 @@ async def test_a_run_whose_last_word_was_kept_says_nothing_more(
         dead.set()
         await die(one, run_id)
     await take_over(two, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     record = await two.load(run_id, ann.identity)
     assert record.status == "completed"
     assert len(model.calls) == 1
@@ -212,7 +217,7 @@ async def test_a_run_whose_last_word_was_kept_says_nothing_more(
 async def test_a_run_that_was_to_be_stopped_is_stopped_by_who_takes_it_over(
     serve: Serve,
     model: ScriptedModel,
-    told: Told,
+    replay: ReaderState,
     hear: Hear,
     ann: RequestContext,
     stores: RunStores,
@@ -222,10 +227,10 @@ async def test_a_run_that_was_to_be_stopped_is_stopped_by_who_takes_it_over(
     model.add(Say(["one ", "two"], until=asyncio.Event()))
     run_id = await one.start(say("count"), ann)
     await hear(run_id, "one ")
-    await stores.runs.ask_to_stop(run_id, ann.identity, "cancelled")
+    await stores.runs.request_stop(run_id, ann.identity, "cancelled")
     await die(one, run_id)
     await take_over(two, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one "
     record = await two.load(run_id, ann.identity)
     assert record.status == "cancelled"
@@ -233,7 +238,7 @@ async def test_a_run_that_was_to_be_stopped_is_stopped_by_who_takes_it_over(
 
 
 async def test_a_run_that_kills_whoever_makes_it_is_given_up(
-    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext
+    serve: Serve, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext
 ):
     runs = serve()
     model.add(*(Say(["x", "y"], until=asyncio.Event()) for _ in range(MAX_ATTEMPTS)))
@@ -243,7 +248,7 @@ async def test_a_run_that_kills_whoever_makes_it_is_given_up(
         await die(runs, run_id)
         runs = serve()
         await take_over(runs, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert (events[-1]["type"], events[-1]["reason"], events[-1]["allow_retry"]) == (
         "error",
         "interrupted",
@@ -253,7 +258,7 @@ async def test_a_run_that_kills_whoever_makes_it_is_given_up(
 
 
 async def test_a_run_that_is_handed_over_again_and_again_is_not(
-    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext
+    serve: Serve, model: ScriptedModel, replay: ReaderState, ann: RequestContext
 ):
     """As when a long one meets every restart of several deploys."""
     runs = serve()
@@ -264,13 +269,13 @@ async def test_a_run_that_is_handed_over_again_and_again_is_not(
         await runs.drain(0)
         runs = serve()
         await take_over(runs, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "done"
     assert (await runs.load(run_id, ann.identity)).status == "completed"
 
 
 async def test_a_run_that_is_handed_over_before_it_began_is_begun_as_one_of_another_process(
-    serve: Serve, model: ScriptedModel, told: Told, ann: RequestContext, stores: RunStores,
+    serve: Serve, model: ScriptedModel, replay: ReaderState, ann: RequestContext, stores: RunStores,
     events: MemoryEventLog, monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
     """What its former owner said, or did not get to say, must not get the same numbers."""
@@ -303,7 +308,7 @@ async def test_a_run_that_is_handed_over_before_it_began_is_begun_as_one_of_anot
 
     monkeypatch.setattr(events, "begin", noted)
     await take_over(two, second, ann)
-    assert (await told(second))[-1]["item"]["content"][0]["text"] == "done"
+    assert (await replay(second))[-1]["item"]["content"][0]["text"] == "done"
     assert begun[0] == (2, True)
     assert (await two.load(second, ann.identity)).attempt == 1
 
@@ -315,7 +320,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_an_owner_that_wakes_up_late_writes_nothing(
-    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+    serve: Serve, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext, store: SqlStore
 ):
     one, two = serve(), serve()
     asleep = asyncio.Event()
@@ -326,19 +331,19 @@ async def test_an_owner_that_wakes_up_late_writes_nothing(
     assert late is not None
     assert late.task is not None
     await take_over(two, run_id, ann)
-    events = await told(run_id)
+    events = await replay(run_id)
     asleep.set()
     await asyncio.wait([late.task], timeout=10)
     assert late.task.done()
     record = await two.load(run_id, ann.identity)
     assert (record.status, record.fence) == ("completed", 2)
     assert await texts(store, record.thread_id, ann) == ["count", "one two three"]
-    assert await told(run_id) == events
+    assert await replay(run_id) == events
 
 
 @pytest.mark.row("C5")
 async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
-    serve: Serve, model: ScriptedModel, told: Told, hear: Hear, ann: RequestContext, store: SqlStore
+    serve: Serve, model: ScriptedModel, replay: ReaderState, hear: Hear, ann: RequestContext, store: SqlStore
 ):
     first = serve()
     model.add(Say(["one ", "two"], until=asyncio.Event()))
@@ -353,7 +358,7 @@ async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
     # Nothing else has run since: its task is at its very beginning.
     run.stop("cancelled")
     await taking
-    await told(run_id)
+    await replay(run_id)
     record = await second.load(run_id, ann.identity)
     assert record.status == "cancelled"
     assert (await texts(store, record.thread_id, ann))[0] == "count"

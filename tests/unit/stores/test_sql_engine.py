@@ -12,10 +12,10 @@ from sqlalchemy import text
 from backchannel.errors import BackchannelError, ConfigurationError, UnavailableError
 from backchannel.stores.sql import pre_ping as pinging
 from backchannel.stores.sql.dialects import PoolOptions
-from backchannel.stores.sql.engine import Database, TransactionLostError
+from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.transactions import DELAYS, repeatable, retried
+from backchannel.stores.sql.transactions import DELAYS, retry_transaction, retryable
 from backchannel.testing.contracts.store import ADA, a_thread, said, texts
 from databases import empty_database
 
@@ -73,7 +73,7 @@ async def test_a_pool_in_use_is_said_at_once_and_not_waited_for(server: Database
             async with server.read():
                 pass
     assert caught.value.retry_after
-    assert not isinstance(caught.value, TransactionLostError)
+    assert not isinstance(caught.value, TransactionAbortedError)
     await server.check()
 
 
@@ -169,11 +169,11 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
             self.database = server
             self.calls = 0
 
-        @repeatable
+        @retryable
         async def work(self) -> int:
             self.calls += 1
             if self.calls == 1:
-                lost = TransactionLostError("gone")
+                lost = TransactionAbortedError("gone")
                 lost.unclear = True
                 raise lost
             return self.calls
@@ -181,12 +181,12 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
     assert await Once().work() == 2
 
     async def unclear() -> None:
-        lost = TransactionLostError("gone")
+        lost = TransactionAbortedError("gone")
         lost.unclear = True
         raise lost
 
-    with pytest.raises(TransactionLostError):
-        await retried(unclear, unclear=False)
+    with pytest.raises(TransactionAbortedError):
+        await retry_transaction(unclear, unclear=False)
 
 
 async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):
@@ -195,17 +195,17 @@ async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times
             self.database = database
             self.calls = 0
 
-        @repeatable
+        @retryable
         async def outer(self) -> None:
             await self.inner()
 
-        @repeatable
+        @retryable
         async def inner(self) -> None:
             self.calls += 1
-            raise TransactionLostError("no")
+            raise TransactionAbortedError("no")
 
     nested = Nested()
-    with pytest.raises(TransactionLostError):
+    with pytest.raises(TransactionAbortedError):
         await nested.outer()
     assert nested.calls == len(DELAYS) + 1
 
@@ -261,10 +261,10 @@ async def test_giving_up_takes_about_two_seconds():
     async def never() -> None:
         nonlocal calls
         calls += 1
-        raise TransactionLostError("no")
+        raise TransactionAbortedError("no")
 
-    with pytest.raises(TransactionLostError):
-        await retried(never)
+    with pytest.raises(TransactionAbortedError):
+        await retry_transaction(never)
     assert calls == len(DELAYS) + 1
 
 

@@ -53,7 +53,7 @@ async def age(database: Database, thread_id: str, days: int) -> None:
         )
 
 
-def of_thread(rows: Rows, thread_id: str) -> dict[str, int]:
+def list_by_thread(rows: Rows, thread_id: str) -> dict[str, int]:
     """How many rows of each table belong to a thread."""
     return {
         name: sum(
@@ -149,7 +149,7 @@ async def test_a_thread_that_is_written_to_meanwhile_is_kept_whole(
     async with database.write() as connection:
         # Also the runs of a thread that is kept go by their own age.
         await connection.execute(update(runs).values(created_at=utc_now()))
-    before = of_thread(await everything(database), kept)
+    before = list_by_thread(await everything(database), kept)
     store, found = SqlStore(database), module._Old._page_of_threads
 
     async def find_then_write(self: Any, last: Any) -> Any:
@@ -163,8 +163,8 @@ async def test_a_thread_that_is_written_to_meanwhile_is_kept_whole(
     monkeypatch.setattr(module._Old, "_page_of_threads", find_then_write)
     await delete_older(database, limit)
     left = await everything(database)
-    assert of_thread(left, kept) == before | {"items": 7, "search_entries": 8}
-    assert not any(of_thread(left, gone).values())
+    assert list_by_thread(left, kept) == before | {"items": 7, "search_entries": 8}
+    assert not any(list_by_thread(left, gone).values())
 
 
 async def test_of_a_long_thread_that_is_written_to_meanwhile_the_newest_is_kept(
@@ -255,7 +255,7 @@ async def test_a_thread_that_somebody_is_writing_to_is_passed_over(database: Dat
     assert counts["threads"] == 1
     left = await everything(database)
     assert [row["id"] for row in left["threads"]] == [busy]
-    assert of_thread(left, busy)["items"] == 2
+    assert list_by_thread(left, busy)["items"] == 2
 
 
 async def test_an_applications_rows_go_with_their_thread(database: Database, limit: datetime):

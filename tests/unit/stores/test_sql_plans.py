@@ -99,11 +99,11 @@ QUERIES: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
     "load_item": lambda store: store.load_item(THREAD, "msg_001000", ADA),
     "search": lambda store: store.search_threads("word5", 10, ADA),
     "load_feedback": lambda store: store.load_feedback(THREAD, ADA),
-    "runs of a thread": lambda store: SqlRuns(store.database).of_thread(
+    "runs of a thread": lambda store: SqlRuns(store.database).list_by_thread(
         THREAD, ADA.identity, status=ACTIVE, limit=5
     ),
-    "runs of a replica": lambda store: SqlRuns(store.database).of_replica("rep_7"),
-    "runs to stop": lambda store: SqlRuns(store.database).asked_to_stop("rep_7"),
+    "runs of a replica": lambda store: SqlRuns(store.database).list_by_replica("rep_7"),
+    "runs to stop": lambda store: SqlRuns(store.database).stop_requests("rep_7"),
     "next in a queue": lambda store: SqlRuns(store.database).claim_next(
         queue_of(ADA.identity, THREAD), "rep_7"
     ),

@@ -9,7 +9,7 @@ from chatkit.types import ThreadMetadata
 
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import UnavailableError
-from backchannel.stores.patience import patience, patient
+from backchannel.retry import retry_budget as patience, patient
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade

@@ -12,7 +12,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from chatkit.agents import AgentContext
 from chatkit.types import CustomTask, ThreadMetadata, ThreadStreamEvent
 
-from backchannel.application import Bundle
+from backchannel.application import Application
 from backchannel.context import Identity, RequestContext
 from backchannel.settings import Settings
 from backchannel.sql import Database
@@ -258,7 +258,7 @@ async def test_a_specialist_that_does_not_end_is_stopped(service: TodoService, a
 @pytest.mark.parametrize(("form", "name"), [("triage", "Triage"), ("supervisor", "Supervisor")])
 async def test_the_bundle(database: Database, form: str, name: str) -> None:
     bundle = assistant(settings(agents=form), database)
-    assert isinstance(bundle, Bundle)
+    assert isinstance(bundle, Application)
     assert bundle.agent.name == name
     assert [*bundle.migrations] == [MIGRATIONS]
     assert bundle.suggestions == (

@@ -7,13 +7,11 @@ message starts or the answer ends.
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Literal, cast
 
 from chatkit.agents import AgentContext
 from chatkit.types import (
     CustomTask,
-    DurationSummary,
     ThoughtTask,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
@@ -26,6 +24,7 @@ from chatkit.types import (
     WorkflowTaskUpdated,
 )
 
+from backchannel.chat.recovery.workflows import settle
 from backchannel.context import RequestContext
 from backchannel.stores.times import to_sdk, utc_now
 

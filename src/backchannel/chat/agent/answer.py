@@ -1,4 +1,4 @@
-"""An agent's run as thread events: its words, its thoughts, its tools, its hand-offs.
+"""An agent's run as thread events: messages, thoughts, tool calls, hand-offs.
 
 Messages are the SDK's events in the SDK's order. Item ids are always our own: models that speak Chat
 Completions call every message `__fake_id__`, and an id from outside must not decide what it overwrites.
@@ -6,7 +6,7 @@ Completions call every message `__fake_id__`, and an id from outside must not de
 
 import json
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from agents import (
     Agent,
@@ -33,47 +33,55 @@ from chatkit.types import (
 )
 from openai.types.responses import ResponseCompletedEvent, ResponseFunctionToolCall
 
-from backchannel.chat.recovery import journal
 from backchannel.chat.agent.activity import Activity, finished, hand_off_task, tool_task
+from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.messages import Messages
-from backchannel.chat.agent.context import AnswerContext, Note
+from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.protocol.wire import is_hidden
+from backchannel.chat.recovery import journal
 from backchannel.ids import new_id
 from backchannel.stores.times import to_sdk, utc_now
 
 
 async def stream_answer(
-    context: AnswerContext, result: RunResultStreaming
+    context: AnswerContext, result: RunResultStreaming, hooks: AnswerHooks
 ) -> AsyncGenerator[ThreadStreamEvent]:
-    """Follow an agent's run and tell what it does. Closing the generator stops the run and its model call.
+    """Follow an agent's run. Closing the generator stops the run and its model call.
 
     Raises:
-        Whatever the run raises, after everything it had said. After a guardrail's refusal, the items that
-        were shown are removed first.
+        Whatever the run raises, after everything that the model had written. After a guardrail's refusal, the items
+        that were shown are removed first.
     """
-    context.flow_into(result)
+    context.attach(result)
     answer = _Answer(context)
+    outcome: Literal["failed", "cancelled"] = "cancelled"
     try:
         async for event in result.stream_events():
-            for told in answer.tell(event):
-                yield told
-            if isinstance(event, Note):
-                # Asked to go on, so what was told is kept.
-                event.kept.set_result(None)
-        for told in answer.finish(result.last_agent):
-            yield told
+            for made in answer.translate(event):
+                yield made
+            if isinstance(event, JournalWrite):
+                # Resumed after the `yield`, so the item is stored.
+                event.stored.set_result(None)
+        for made in answer.finish(result.last_agent):
+            yield made
     except ModelRefusalError:
-        # The refusal was said in the model's own words, as any answer.
-        for told in answer.finish(result.last_agent):
-            yield told
+        outcome = "failed"
+        # The refusal is the model's own text, shown like any answer.
+        for made in answer.finish(result.last_agent):
+            yield made
     except (InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered):
+        outcome = "failed"
         for item_id in answer.shown:
             yield ThreadItemRemovedEvent(item_id=item_id)
         context.workflow_item = None
         raise
+    except Exception:
+        outcome = "failed"
+        raise
     finally:
-        # Without this the SDK's background task keeps the model talking after nobody listens.
+        # Without this the SDK's background task keeps the model writing after the stream is closed.
         result.cancel()
+        hooks.close(outcome)
         usage = result.context_wrapper.usage
         context.request_context.usage.add(usage.requests, usage.input_tokens, usage.output_tokens)
 
@@ -84,35 +92,37 @@ class _Answer:
         self._activity = Activity(context)
         self._messages = Messages(context, self._activity)
         self._calls: list[ResponseFunctionToolCall] = []
-        self._noted: dict[str, HiddenContextItem] = {}
-        self._said: list[ThreadItemDoneEvent] = []
+        self._journaled: dict[str, HiddenContextItem] = {}
+        self._messages_done: list[ThreadItemDoneEvent] = []
         self.shown: list[str] = []
 
-    def tell(self, event: StreamEvent | Note) -> Iterator[ThreadStreamEvent]:
-        for told in self._tell(event):
-            begins = isinstance(told, ThreadItemAddedEvent | ThreadItemDoneEvent)
-            # What tools did stays on record even if the answer is taken back: they did it.
-            if begins and not is_hidden(told.item) and told.item.id not in self.shown:
-                self.shown.append(told.item.id)
-            yield told
+    def translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
+        for made in self._translate(event):
+            begins = isinstance(made, ThreadItemAddedEvent | ThreadItemDoneEvent)
+            # What tools did stays stored even if the answer is withdrawn.
+            if begins and not is_hidden(made.item) and made.item.id not in self.shown:
+                self.shown.append(made.item.id)
+            yield made
 
-    def _tell(self, event: StreamEvent | Note) -> Iterator[ThreadStreamEvent]:
+    def _translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
         match event:
             case RawResponsesStreamEvent():
-                if self._said:
-                    yield from self._settle(goes_on=not isinstance(event.data, ResponseCompletedEvent))
-                for told in self._messages.tell(event.data):
-                    if isinstance(told, ThreadItemDoneEvent) and isinstance(told.item, AssistantMessageItem):
-                        self._said.append(told)
+                if self._messages_done:
+                    yield from self._flush_messages(
+                        intermediate=not isinstance(event.data, ResponseCompletedEvent)
+                    )
+                for made in self._messages.translate(event.data):
+                    if isinstance(made, ThreadItemDoneEvent) and isinstance(made.item, AssistantMessageItem):
+                        self._messages_done.append(made)
                     else:
-                        yield told
+                        yield made
                 return
-            case Note():
-                yield from self._settle(goes_on=False)
-                yield from self._noted_down(event)
+            case JournalWrite():
+                yield from self._flush_messages(intermediate=False)
+                yield from self._journal_written(event)
                 return
             case _:
-                yield from self._settle(goes_on=False)
+                yield from self._flush_messages(intermediate=False)
         match event:
             case RunItemStreamEvent(item=ToolCallItem() as item):
                 yield from self._tool_called(item)
@@ -123,7 +133,7 @@ class _Answer:
             case RunItemStreamEvent(item=HandoffOutputItem() as item):
                 yield from self._activity.change("hand-off", hand_off_task(item.target_agent.name))
             case AgentUpdatedStreamEvent():
-                self._context.request_context.tell(
+                self._context.request_context.publish(
                     {"type": "agent_call.started", "agent": event.new_agent.name}
                 )
             case RunItemStreamEvent():
@@ -131,18 +141,18 @@ class _Answer:
             case _:
                 yield from self._streamed_by_tool(cast("ThreadStreamEvent", event))
 
-    def _settle(self, *, goes_on: bool) -> Iterator[ThreadStreamEvent]:
-        """Tell that messages are complete, now that it is known whether the model had more to say after them: if a
-        crash follows, a message that was its last word is the answer, and any other is said again."""
-        said, self._said = self._said, []
-        for told in said:
-            if goes_on:
-                note = journal.GoesOn(item_id=told.item.id)
-                yield ThreadItemDoneEvent(item=journal.keep(note, self._context.thread.id))
-            yield told
+    def _flush_messages(self, *, intermediate: bool) -> Iterator[ThreadStreamEvent]:
+        """Yield that messages are done, now that it is known whether their model call went on after them: after a
+        crash, a message that was the last output is the answer, and an intermediate one is written again."""
+        messages, self._messages_done = self._messages_done, []
+        for done in messages:
+            if intermediate:
+                entry = journal.IntermediateMessage(item_id=done.item.id)
+                yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
+            yield done
 
     def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
-        yield from self._settle(goes_on=False)
+        yield from self._flush_messages(intermediate=False)
         yield from self._activity.close()
         asked = self._context.client_tool_call
         if asked is None:
@@ -172,14 +182,14 @@ class _Answer:
         if not isinstance(call, ResponseFunctionToolCall):
             return
         self._calls.append(call)
-        told = {"call_id": call.call_id, "name": call.name, "arguments": _read(call.arguments)}
-        self._context.request_context.tell({"type": "tool_call.started", **told})
+        event = {"call_id": call.call_id, "name": call.name, "arguments": _read(call.arguments)}
+        self._context.request_context.publish({"type": "tool_call.started", **event})
         yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments))
 
-    def _noted_down(self, note: Note) -> Iterator[ThreadStreamEvent]:
-        if (call := journal.tool_call(note.item)) is not None and call.finished:
-            self._noted[call.call_id] = note.item
-        yield ThreadItemDoneEvent(item=note.item)
+    def _journal_written(self, write: JournalWrite) -> Iterator[ThreadStreamEvent]:
+        if (call := journal.tool_call(write.item)) is not None and call.finished:
+            self._journaled[call.call_id] = write.item
+        yield ThreadItemDoneEvent(item=write.item)
 
     def _tool_ended(self, item: ToolCallOutputItem) -> Iterator[ThreadStreamEvent]:
         raw = cast("dict[str, Any]", item.raw_item)
@@ -187,18 +197,18 @@ class _Answer:
         call = next((each for each in reversed(self._calls) if each.call_id == call_id), None)
         if call is None:
             return
-        noted = self._noted.get(call_id)
-        if noted is not None and not isinstance(output, str):
-            # Pictures and files: how the model is told of them is known only now.
-            yield ThreadItemDoneEvent(item=journal.ended(noted, output))
-        elif noted is None:
-            # No tool ran: the model made it up, or a guardrail refused it. The model is to remember that too.
+        journaled = self._journaled.get(call_id)
+        if journaled is not None and not isinstance(output, str):
+            # Pictures and files: the form in which the model gets them is known only now.
+            yield ThreadItemDoneEvent(item=journal.with_output(journaled, output))
+        elif journaled is None:
+            # No tool ran: it does not exist, or a guardrail refused the call. Later turns show that too.
             entry = journal.ToolCall(
                 call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
             )
-            yield ThreadItemDoneEvent(item=journal.keep(entry, self._context.thread.id))
-        told = {"call_id": call_id, "name": call.name, "output": output}
-        self._context.request_context.tell({"type": "tool_call.completed", **told})
+            yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
+        event = {"call_id": call_id, "name": call.name, "output": output}
+        self._context.request_context.publish({"type": "tool_call.completed", **event})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
             yield from self._activity.change(call_id, finished(task, output))

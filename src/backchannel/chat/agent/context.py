@@ -1,4 +1,4 @@
-"""What tools get as `ctx.context`, and how what they stream keeps its place."""
+"""What tools get as `ctx.context`, and how what they stream stays in order."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,35 +13,35 @@ from backchannel.context import RequestContext
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """An item to be kept, and who waits for that."""
+class JournalWrite:
+    """An item of the journal to be stored; `stored` is resolved when it is."""
 
     item: HiddenContextItem
-    kept: asyncio.Future[None]
+    stored: asyncio.Future[None]
 
 
 class AnswerContext(AgentContext[RequestContext]):
-    """What tools get as `ctx.context`: the SDK's `AgentContext`, whose events keep their place.
+    """What tools get as `ctx.context`: the SDK's `AgentContext`, whose events stay in order.
 
-    An event that a tool streams goes into the run's own queue, behind everything the model said before the
-    tool was called. (The SDK's helper merges two queues, and a tool's widget can overtake its message.)
+    An event that a tool streams goes into the run's own queue, behind everything that the model wrote before the tool
+    was called. (The SDK's helper merges two queues, and a tool's widget can overtake its message.)
     """
 
-    def flow_into(self, result: RunResultStreaming) -> None:
+    def attach(self, result: RunResultStreaming) -> None:
         """Send what tools stream through `result.stream_events()` from now on."""
         queue = cast("Any", result)._event_queue  # noqa: SLF001 - the only queue with the run's order
-        self._events = _Outlet(queue.put_nowait)
+        self._events = _RunEventQueue(queue.put_nowait)
 
-    async def keep(self, item: HiddenContextItem) -> None:
-        """Wait until everything that was said so far, and then `item`, is kept."""
-        note = Note(item, asyncio.get_running_loop().create_future())
-        # In place of an event: whoever follows the answer takes it out of the same queue.
-        await self._events.put(cast("Any", note))
-        await note.kept
+    async def write_journal(self, item: HiddenContextItem) -> None:
+        """Wait until everything that was streamed so far, and then `item`, is stored."""
+        write = JournalWrite(item, asyncio.get_running_loop().create_future())
+        # In place of an event: the reader of the queue recognises it.
+        await self._events.put(cast("Any", write))
+        await write.stored
 
 
-class _Outlet(asyncio.Queue[Any]):
-    """Stands where the SDK's context has its own queue, and passes everything on at once."""
+class _RunEventQueue(asyncio.Queue[Any]):
+    """Stands in for the queue of the SDK's context, and passes everything on at once."""
 
     def __init__(self, sink: Callable[[ThreadStreamEvent], None]) -> None:
         super().__init__()

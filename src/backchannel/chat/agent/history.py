@@ -24,8 +24,8 @@ from chatkit.types import (
 from openai.types.responses import ResponseInputTextParam
 from openai.types.responses.response_input_message_content_list_param import ResponseInputContentParam
 
-from backchannel.chat.recovery import journal
 from backchannel.chat.protocol.paging import newest_items
+from backchannel.chat.recovery import journal
 
 CHARS_PER_TOKEN = 4
 """The rule of thumb for English that OpenAI gives; exact counts would need each model's tokenizer."""

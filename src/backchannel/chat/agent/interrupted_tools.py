@@ -1,5 +1,7 @@
 """Calls tools again that were running when their process died."""
 
+from typing import Any
+
 import structlog
 from agents import Agent, FunctionTool, RunConfig, RunContextWrapper, Usage
 from agents.tool import invoke_function_tool
@@ -16,8 +18,10 @@ log = structlog.get_logger(__name__)
 async def call_again(
     item: HiddenContextItem, agent: Agent[Any], context: AnswerContext, run_config: RunConfig
 ) -> HiddenContextItem | None:
-    """Call a tool again that was running when its process died, if it is idempotent; its journal's item with the
-    output, or `None` if it is not or is not there any more."""
+    """Call a tool again that was running when its process died, if it is idempotent.
+
+    Gives the journal's item with the output, or `None` if the tool is not idempotent or does not exist any more.
+    """
     call = journal.tool_call(item)
     assert call is not None
     tools = await agent.get_all_tools(RunContextWrapper(context))
@@ -36,4 +40,4 @@ async def call_again(
         run_config=run_config,
     )
     output = await invoke_function_tool(function_tool=tool, context=given, arguments=call.arguments)
-    return journal.ended(item, output if isinstance(output, str) else str(output))
+    return journal.with_output(item, output if isinstance(output, str) else str(output))

@@ -61,7 +61,7 @@ class Messages:
         self._annotations: dict[tuple[str, int], int] = {}
         self._thoughts: dict[str, str] = {}
 
-    def tell(self, event: TResponseStreamEvent) -> Iterator[ThreadStreamEvent]:
+    def translate(self, event: TResponseStreamEvent) -> Iterator[ThreadStreamEvent]:
         """The thread events that one event of the model's stream makes."""
         match event:
             case ResponseTextDeltaEvent() | ResponseRefusalDeltaEvent():

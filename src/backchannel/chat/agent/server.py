@@ -1,35 +1,52 @@
 """The ChatKit server that answers with an agent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, override
 
 from agents import Agent, ModelProvider, RunConfig, Runner
+from chatkit.actions import Action
 from chatkit.agents import ThreadItemConverter
 from chatkit.server import ChatKitServer
 from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
+    SyncCustomActionResponse,
     ThreadItem,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     UserMessageItem,
+    WidgetItem,
     WorkflowItem,
 )
 
-from backchannel.chat.recovery import resume_point as takeover
-from backchannel.chat.agent.activity import settle
 from backchannel.chat.agent.answer import stream_answer
-from backchannel.chat.agent.history import HistoryConverter, load_history, to_model_input
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.history import HistoryConverter, load_history, to_model_input
+from backchannel.chat.agent.interrupted_tools import call_again
+from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import title_by_model, title_from
-from backchannel.chat.agent.journal_hooks import Witness
+from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_resume_point
+from backchannel.chat.recovery.workflows import settle
 from backchannel.context import RequestContext
+from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.stores.base import KeepsFeedback
+
+type ActionHandler = Callable[
+    [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
+]
+"""Handles a widget action by streaming events: an async generator function with the parameters of
+`ChatKitServer.action`, that is the thread, the action, the widget's item (if it named one) and the `RequestContext`."""
+
+type SyncActionHandler = Callable[
+    [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], Awaitable[SyncCustomActionResponse | None]
+]
+"""Handles a widget action at once, also while the thread is being answered: an async function with the parameters of
+`ChatKitServer.sync_action`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +58,12 @@ class AnswerOptions:
         max_turns: Model calls per answer, at most.
         history_tokens: About how much of the earlier conversation the model is shown.
         converter: Turns thread items into model input.
-        titles: Whether a model names threads. The rule does it at once in any case.
+        titles: Whether a model names threads. A rule does so at once in any case.
         title_model: The model that does; `None` for the provider's default.
+        default_model: The name of the provider's default model, for reports.
+        actions: Handlers of widget actions that stream events, by the action's type.
+        sync_actions: Handlers of widget actions that answer at once, by the action's type.
+        hooks: Are told of model calls, tool calls and hand-offs.
     """
 
     model_provider: ModelProvider
@@ -51,12 +72,17 @@ class AnswerOptions:
     converter: ThreadItemConverter = field(default_factory=HistoryConverter)
     titles: bool = False
     title_model: str | None = None
+    default_model: str = "default"
+    actions: Mapping[str, ActionHandler] = field(default_factory=dict[str, ActionHandler])
+    sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
+    hooks: HookDispatcher = field(default_factory=HookDispatcher)
 
 
 class ChatServer(ChatKitServer[RequestContext]):
     """Answers every message, tool output, structured input and retry by running `agent`.
 
-    Tools get the SDK's `AgentContext` as `ctx.context`; who is asking is `ctx.context.request_context`.
+    Tools get the SDK's `AgentContext` as `ctx.context`; the caller's `RequestContext` is
+    `ctx.context.request_context`.
     """
 
     def __init__(
@@ -92,28 +118,55 @@ class ChatServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Go on with an answer whose process died, where its journal ends; see `chat.turn.Resumable`."""
-        items = await takeover.items_of_answer(self.store, thread.id, began_after, context)
-        standing = takeover.standing(items, self.agent)
+        items = await answer_items(self.store, thread.id, began_after, context)
+        point = find_resume_point(items, self.agent)
         async with (
             self._naming(thread, input_user_message, context),
-            aclosing(self._go_on(thread, context, standing)) as events,
+            aclosing(self._go_on(thread, context, point)) as events,
         ):
             async for event in events:
                 yield event
 
+    def action_types(self, *, sync: bool) -> Collection[str]:
+        """The types of widget actions that have a handler; see `chat.turn.KnowsActions`."""
+        return self.options.sync_actions.keys() if sync else self.options.actions.keys()
+
+    @override
+    async def action(
+        self,
+        thread: ThreadMetadata,
+        action: Action[str, Any],
+        sender: WidgetItem | None,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        async with aclosing(self.options.actions[action.type](thread, action, sender, context)) as events:
+            async for event in events:
+                yield event
+
+    @override
+    async def sync_action(
+        self,
+        thread: ThreadMetadata,
+        action: Action[str, Any],
+        sender: WidgetItem | None,
+        context: RequestContext,
+    ) -> SyncCustomActionResponse:
+        response = await self.options.sync_actions[action.type](thread, action, sender, context)
+        return response or SyncCustomActionResponse()
+
     async def _go_on(
-        self, thread: ThreadMetadata, context: RequestContext, standing: takeover.Standing
+        self, thread: ThreadMetadata, context: RequestContext, point: ResumePoint
     ) -> AsyncGenerator[ThreadStreamEvent]:
-        for item_id in standing.unsaid:
+        for item_id in point.discarded:
             yield ThreadItemRemovedEvent(item_id=item_id)
-        if standing.answered:
+        if point.complete:
             return
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
-        for item in standing.unfinished:
-            again = await takeover.call_again(item, standing.agent, answer, self._run_config(thread, context))
-            if again is not None:
-                yield ThreadItemDoneEvent(item=again)
-        async with aclosing(self._answer(thread, context, standing.agent)) as events:
+        for item in point.interrupted_calls:
+            called = await call_again(item, point.agent, answer, self._run_config(thread, context))
+            if called is not None:
+                yield ThreadItemDoneEvent(item=called)
+        async with aclosing(self._answer(thread, context, point.agent)) as events:
             async for event in events:
                 yield event
 
@@ -135,7 +188,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         naming = asyncio.create_task(title_by_model(models, name, text, context.usage))
         try:
             yield
-            # What a person or the application called the thread meanwhile is kept.
+            # A title that a person or the application gave meanwhile stays.
             if (title := await naming) is not None and thread.title == by_rule:
                 thread.title = title
         finally:
@@ -145,18 +198,19 @@ class ChatServer(ChatKitServer[RequestContext]):
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
     ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
-        # Tools find the caller in the context; nothing that the model says decides whose rows they touch.
+        # Tools find the caller in the context; nothing that the model writes decides whose rows they touch.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model)
         result = Runner.run_streamed(
             agent,
             await to_model_input(history, self.options.converter),
             context=answer,
-            hooks=Witness(answer),
+            hooks=hooks,
             max_turns=self.options.max_turns,
             run_config=self._run_config(thread, context),
         )
         # Closed with this generator, not by the garbage collector: closing is what stops the model.
-        async with aclosing(stream_answer(answer, result)) as events:
+        async with aclosing(stream_answer(answer, result, hooks)) as events:
             async for event in events:
                 yield event
 
@@ -184,7 +238,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             group_id=thread.id,
             trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
             trace_include_sensitive_data=False,
-            # A model that makes up a tool is told so and can do better; the answer goes on.
+            # A model that calls a tool that does not exist gets an error as the output, and the answer goes on.
             tool_not_found_behavior="return_error_to_model",
         )
 

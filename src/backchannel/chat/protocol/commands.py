@@ -37,8 +37,8 @@ from chatkit.types import (
 )
 
 from backchannel.chat.protocol.paging import newest_items
-from backchannel.chat.turn import Respond, Server, Turn
 from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.chat.turn import KnowsActions, Respond, Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import ConflictError, InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import DeletesTail
@@ -82,7 +82,7 @@ async def load_thread(server: Server, thread_id: str, context: RequestContext) -
         NotFoundError: There is none with that id, or it is somebody else's.
     """
     try:
-        return await server.store.load_thread(thread_id, context)
+        return await server.store.load_thread(thread_id, context.for_server)
     except StoreNotFoundError:
         raise NotFoundError(f"There is no thread {thread_id}.") from None
 
@@ -94,7 +94,7 @@ async def load_item(server: Server, thread_id: str, item_id: str, context: Reque
         NotFoundError: The thread has no such item.
     """
     try:
-        item = await server.store.load_item(thread_id, item_id, context)
+        item = await server.store.load_item(thread_id, item_id, context.for_server)
     except StoreNotFoundError:
         item = None
     if item is None or is_hidden(item):
@@ -136,8 +136,10 @@ async def open_thread(server: Server, thread_id: str, context: RequestContext) -
 
 async def _create(server: Server, message: UserMessageInput, context: RequestContext) -> Turn:
     attachments = await _load_attachments(server, message, context)
-    thread = ThreadMetadata(id=server.store.generate_thread_id(context), created_at=to_sdk(utc_now()))
-    await server.store.save_thread(thread, context)
+    thread = ThreadMetadata(
+        id=server.store.generate_thread_id(context.for_server), created_at=to_sdk(utc_now())
+    )
+    await server.store.save_thread(thread, context.for_server)
     item = await _save_message(server, thread, message, attachments, context)
     opening: list[ThreadStreamEvent] = [
         ThreadCreatedEvent(thread=thread_response(thread)),
@@ -158,7 +160,7 @@ async def _load_attachments(
     server: Server, message: UserMessageInput, context: RequestContext
 ) -> Sequence[Attachment]:
     try:
-        return [await server.store.load_attachment(each, context) for each in message.attachments]
+        return [await server.store.load_attachment(each, context.for_server) for each in message.attachments]
     except StoreNotFoundError:
         raise NotFoundError("An attachment of this message does not exist. Upload it again.") from None
 
@@ -172,9 +174,9 @@ async def _save_message(
 ) -> UserMessageItem:
     placed = [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
     for attachment in placed:
-        await server.store.save_attachment(attachment, context)
+        await server.store.save_attachment(attachment, context.for_server)
     item = UserMessageItem(
-        id=server.store.generate_item_id("message", thread, context),
+        id=server.store.generate_item_id("message", thread, context.for_server),
         thread_id=thread.id,
         created_at=to_sdk(utc_now()),
         content=message.content,
@@ -182,7 +184,7 @@ async def _save_message(
         quoted_text=message.quoted_text,
         inference_options=message.inference_options,
     )
-    await server.store.add_thread_item(thread.id, item, context)
+    await server.store.add_thread_item(thread.id, item, context.for_server)
     return item
 
 
@@ -191,7 +193,7 @@ async def _add_tool_output(
 ) -> Turn:
     thread = await open_thread(server, request.params.thread_id, context)
     pending: list[ClientToolCallItem] = []
-    async for item in newest_items(server.store, thread.id, context):
+    async for item in newest_items(server.store, thread.id, context.for_server):
         if isinstance(item, UserMessageItem):
             break
         if isinstance(item, ClientToolCallItem) and item.status == "pending":
@@ -201,10 +203,10 @@ async def _add_tool_output(
     call, *orphans = pending
     call.output = request.params.result
     call.status = "completed"
-    await server.store.save_item(thread.id, call, context)
+    await server.store.save_item(thread.id, call, context.for_server)
     for orphan in orphans:
         # Only the newest call can be answered; one that never will be must not be shown to the model.
-        await server.store.delete_thread_item(thread.id, orphan.id, context)
+        await server.store.delete_thread_item(thread.id, orphan.id, context.for_server)
     newest = await _newest(server, thread.id, context)
     return Turn(thread, partial(server.respond, thread, None), newest)
 
@@ -220,11 +222,11 @@ async def _add_structured_input(
     if item.status != "pending":
         raise ConflictError("These questions were answered already.")
     answered = _answer(item, params.input)
-    await server.store.save_item(thread.id, answered, context)
+    await server.store.save_item(thread.id, answered, context.for_server)
 
-    async def respond(context: RequestContext) -> AsyncIterator[ThreadStreamEvent]:
+    async def respond(server_context: Any) -> AsyncIterator[ThreadStreamEvent]:
         yield ThreadItemReplacedEvent(item=answered)
-        async for event in server.respond(thread, None, context):
+        async for event in server.respond(thread, None, server_context):
             yield event
 
     return Turn(thread, respond, await _newest(server, thread.id, context))
@@ -250,9 +252,11 @@ async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: Req
     thread = await open_thread(server, params.thread_id, context)
     message = await load_item(server, thread.id, params.item_id, context)
     if not isinstance(message, UserMessageItem):
-        raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
+        raise InvalidInputError(
+            f"Item {params.item_id} is not a user message; only those can be retry_transaction."
+        )
     later: list[ThreadItem] = []
-    async for item in newest_items(server.store, thread.id, context):
+    async for item in newest_items(server.store, thread.id, context.for_server):
         if item.id == message.id:
             break
         later.append(item)
@@ -268,22 +272,39 @@ async def _delete(
     server: Server, thread_id: str, message_id: str, later: Sequence[ThreadItem], context: RequestContext
 ) -> None:
     if isinstance(server.store, DeletesTail):
-        await server.store.delete_items_after(thread_id, message_id, context)
+        await server.store.delete_items_after(thread_id, message_id, context.for_server)
         return
     for item in later:
-        await server.store.delete_thread_item(thread_id, item.id, context)
+        await server.store.delete_thread_item(thread_id, item.id, context.for_server)
 
 
 async def _act(server: Server, request: ThreadsCustomActionReq, context: RequestContext) -> Turn:
     params = request.params
-    if type(server).action is ChatKitServer[Any].action:
-        raise NotEnabledError("This server has no widget actions.")
+    check_action(server, params.action.type, sync=False)
     thread = await open_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
     newest = await _newest(server, thread.id, context)
     return Turn(thread, partial(server.action, thread, params.action, sender), newest)
 
 
+def check_action(server: Server, action_type: str, *, sync: bool) -> None:
+    """Make sure that a server handles a widget action.
+
+    Raises:
+        NotEnabledError: It handles none.
+        NotFoundError: It handles others.
+    """
+    own = type(server).sync_action if sync else type(server).action
+    inherited = ChatKitServer[Any].sync_action if sync else ChatKitServer[Any].action
+    known = server.action_types(sync=sync) if isinstance(server, KnowsActions) else None
+    if own is inherited or (known is not None and not known):
+        raise NotEnabledError("This server has no widget actions.")
+    if known is not None and action_type not in known:
+        raise NotFoundError(
+            f"There is no widget action {action_type!r}; there are {', '.join(sorted(known))}."
+        )
+
+
 async def _newest(server: Server, thread_id: str, context: RequestContext) -> str:
-    page = await server.store.load_thread_items(thread_id, None, 1, "desc", context)
+    page = await server.store.load_thread_items(thread_id, None, 1, "desc", context.for_server)
     return page.data[0].id if page.data else ""

@@ -49,7 +49,7 @@ class FailureEvent(ErrorEvent):
     detail: str | None = None
 
 
-class ToldError(BackchannelError):
+class ApplicationError(BackchannelError):
     """An error whose words and code the served application chose itself."""
 
     def __init__(self, message: str, *, code: str, allow_retry: bool) -> None:
@@ -64,9 +64,11 @@ def explain(error: BaseException) -> BackchannelError:
         case BackchannelError():
             return error
         case CustomStreamError():
-            return ToldError(error.message, code="custom", allow_retry=error.allow_retry)
+            return ApplicationError(error.message, code="custom", allow_retry=error.allow_retry)
         case StreamError():
-            return ToldError(str(error.code.value), code=error.code.value, allow_retry=error.allow_retry)
+            return ApplicationError(
+                str(error.code.value), code=error.code.value, allow_retry=error.allow_retry
+            )
         case StoreNotFoundError():
             return NotFoundError("There is no such thread, item or attachment.")
         case MaxTurnsExceeded():
@@ -122,14 +124,14 @@ def failure_event(error: Exception, context: RequestContext, *, debug: bool) -> 
     Clients show `message` only under the code `custom`, so that is the SDK's code of nearly every failure and
     our own stands in `reason`.
     """
-    told = explain(error)
+    replay = explain(error)
     # A `StreamError` has no message of its own: clients have one, in their language, for its code.
     own = error.code if isinstance(error, StreamError) else None
     return FailureEvent(
         code=own or "custom",
-        message=None if own else told.message,
-        allow_retry=told.allow_retry,
-        reason=told.code,
+        message=None if own else replay.message,
+        allow_retry=replay.allow_retry,
+        reason=replay.code,
         request_id=context.request_id,
         run_id=context.run_id,
         detail=f"{type(error).__name__}: {error}" if debug else None,

@@ -27,10 +27,10 @@ from chatkit.types import (
 )
 from pydantic import BaseModel
 
-from backchannel.chat.protocol.commands import load_item, load_thread, load_widget
+from backchannel.chat.protocol.commands import check_action, load_item, load_thread, load_widget
 from backchannel.chat.protocol.paging import visible_items
-from backchannel.chat.turn import Server
 from backchannel.chat.protocol.wire import dated, encode, items_response, thread_response
+from backchannel.chat.turn import Server
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
@@ -101,7 +101,7 @@ async def list_threads(
 ) -> Page[Thread]:
     """The caller's threads, without items."""
     try:
-        page = await server.store.load_threads(limit, after, order, context)
+        page = await server.store.load_threads(limit, after, order, context.for_server)
     except StoreNotFoundError:
         raise NotFoundError(f"after: there is no thread {after}.") from None
     return Page(data=[thread_response(each) for each in page.data], has_more=page.has_more, after=page.after)
@@ -113,7 +113,7 @@ async def get_thread(
     """A thread with its first page of items, oldest first; what is being said comes last."""
     thread = await load_thread(server, thread_id, context)
     begun = await unfinished(thread_id, context.identity)
-    items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context)
+    items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context.for_server)
     if not items.has_more:
         items.data += _missing(begun, items)
     return thread_response(thread, items)
@@ -138,7 +138,7 @@ async def list_items(
     shows_end = after is None or order == "asc"
     begun: Sequence[ThreadItem] = await unfinished(thread_id, context.identity) if shows_end else ()
     try:
-        page = await visible_items(server.store, thread_id, after, limit, order, context)
+        page = await visible_items(server.store, thread_id, after, limit, order, context.for_server)
     except StoreNotFoundError:
         raise NotFoundError(f"after: there is no item {after} in this thread.") from None
     if order == "desc":
@@ -152,9 +152,11 @@ async def rename(server: Server, thread_id: str, title: str, context: RequestCon
     """Set a thread's title and nothing else of it."""
     thread = await load_thread(server, thread_id, context)
     if isinstance(server.store, PatchesThreads):
-        return thread_response(await server.store.update_thread(thread_id, {"title": title}, context))
+        return thread_response(
+            await server.store.update_thread(thread_id, {"title": title}, context.for_server)
+        )
     thread.title = title
-    await server.store.save_thread(thread, context)
+    await server.store.save_thread(thread, context.for_server)
     return thread_response(thread)
 
 
@@ -169,7 +171,7 @@ async def search(server: Server, query: str, limit: int, context: RequestContext
         raise InvalidInputError("q: say what to look for.")
     if not isinstance(server.store, SearchesThreads):
         raise NotEnabledError("This server's store cannot search.")
-    return await server.store.search_threads(query, limit, context)
+    return await server.store.search_threads(query, limit, context.for_server)
 
 
 async def feedback(server: Server, thread_id: str, context: RequestContext) -> Sequence[Feedback]:
@@ -181,13 +183,13 @@ async def feedback(server: Server, thread_id: str, context: RequestContext) -> S
     await load_thread(server, thread_id, context)
     if not isinstance(server.store, KeepsFeedback):
         raise NotEnabledError("This server's store keeps no feedback.")
-    return await server.store.load_feedback(thread_id, context)
+    return await server.store.load_feedback(thread_id, context.for_server)
 
 
 async def delete_thread(server: Server, thread_id: str, context: RequestContext) -> None:
     """Delete a thread with everything in it."""
     await load_thread(server, thread_id, context)
-    await server.store.delete_thread(thread_id, context)
+    await server.store.delete_thread(thread_id, context.for_server)
 
 
 async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
@@ -200,20 +202,19 @@ async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: Req
         item = await load_item(server, params.thread_id, item_id, context)
         if isinstance(item, UserMessageItem):
             raise InvalidInputError(f"Item {item_id} is the person's own message; feedback is on answers.")
-    await server.add_feedback(params.thread_id, list(item_ids), params.kind, context)
+    await server.add_feedback(params.thread_id, list(item_ids), params.kind, context.for_server)
     return _DONE
 
 
 async def _act(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
     params = request.params
-    if type(server).sync_action is ChatKitServer[Any].sync_action:
-        raise NotEnabledError("This server has no widget actions.")
+    check_action(server, params.action.type, sync=True)
     thread = await load_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
-    response = await server.sync_action(thread, params.action, sender, context)
+    response = await server.sync_action(thread, params.action, sender, context.for_server)
     if response.updated_item is not None:
         # The SDK sends the changed item and forgets it; after a reload the old one would be back.
-        await server.store.save_item(thread.id, response.updated_item, context)
+        await server.store.save_item(thread.id, response.updated_item, context.for_server)
         response = response.model_copy(update={"updated_item": dated(response.updated_item)})
     return encode(response)
 
@@ -225,19 +226,19 @@ async def _attachments(
         raise NotEnabledError("This server does not take files.")
     if isinstance(request, AttachmentsCreateReq):
         try:
-            attachment = await server.attachment_store.create_attachment(request.params, context)
+            attachment = await server.attachment_store.create_attachment(request.params, context.for_server)
         except NotImplementedError:
             raise NotEnabledError("This server takes files only by direct upload.") from None
-        await server.store.save_attachment(attachment, context)
+        await server.store.save_attachment(attachment, context.for_server)
         assert isinstance(attachment, BaseModel)
         return encode(attachment)
     attachment_id = request.params.attachment_id
     try:
-        await server.store.load_attachment(attachment_id, context)
+        await server.store.load_attachment(attachment_id, context.for_server)
     except StoreNotFoundError:
         raise NotFoundError(f"There is no attachment {attachment_id}.") from None
-    await server.attachment_store.delete_attachment(attachment_id, context)
-    await server.store.delete_attachment(attachment_id, context)
+    await server.attachment_store.delete_attachment(attachment_id, context.for_server)
+    await server.store.delete_attachment(attachment_id, context.for_server)
     return _DONE
 
 
@@ -249,5 +250,7 @@ async def _transcribe(server: Server, request: InputTranscribeReq, context: Requ
     except binascii.Error:
         raise InvalidInputError("audio_base64 is not valid base64.") from None
     return encode(
-        await server.transcribe(AudioInput(data=audio, mime_type=request.params.mime_type), context)
+        await server.transcribe(
+            AudioInput(data=audio, mime_type=request.params.mime_type), context.for_server
+        )
     )

@@ -1,8 +1,9 @@
-"""The journal of an answer, kept in the thread as hidden items: what it did, for the model and for whoever takes over.
+"""The journal of an answer: what its agents did, stored in the thread as hidden items.
 
-Each tool call is one item: written before the tool starts, completed under the same id before the model is told the
-output. So the model knows in later turns what was called and what came back, and after a crash it is known what may
-have happened. Hand-offs, and messages after which the model had more to say, are noted for a take-over only.
+Each tool call is one item: stored before the tool starts, completed under the same id before the model gets the output.
+So the model knows in later turns what was called and what came back, and a process that takes the answer over knows
+what may have happened. Hand-offs, and messages that were not the last output of their model call, are stored for a
+take-over only.
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,11 @@ from backchannel.stores.times import to_sdk, utc_now
 
 
 class ToolCall(BaseModel):
-    """A call of a tool by a model, and what came of it.
+    """A call of a tool by a model.
 
     Attributes:
-        output: What the tool gave back; `None` while it runs, and for ever if its process died.
+        output: What the tool returned; `None` while it runs, and for good if its process died.
+        finished: Whether the tool has returned.
     """
 
     kind: Literal["backchannel.tool_call"] = "backchannel.tool_call"
@@ -37,24 +39,24 @@ class HandOff(BaseModel):
     agent: str
 
 
-class GoesOn(BaseModel):
-    """The model call that said the message `item_id` had not ended with it."""
+class IntermediateMessage(BaseModel):
+    """The message `item_id` was not the last output of its model call."""
 
     kind: Literal["backchannel.goes_on"] = "backchannel.goes_on"
     item_id: str
 
 
-type Entry = ToolCall | HandOff | GoesOn
+type Entry = ToolCall | HandOff | IntermediateMessage
 
 _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.tool_call": TypeAdapter(ToolCall),
     "backchannel.hand_off": TypeAdapter(HandOff),
-    "backchannel.goes_on": TypeAdapter(GoesOn),
+    "backchannel.goes_on": TypeAdapter(IntermediateMessage),
 }
 
 
 def read(item: ThreadItem) -> Entry | None:
-    """The journal entry that an item keeps, or `None` if it keeps something else."""
+    """The journal entry of an item, or `None` if the item is something else."""
     content: object = item.content if isinstance(item, HiddenContextItem) else None
     if not isinstance(content, dict):
         return None
@@ -69,13 +71,13 @@ def read(item: ThreadItem) -> Entry | None:
 
 
 def tool_call(item: ThreadItem) -> ToolCall | None:
-    """The tool call that an item keeps, or `None` if it keeps something else."""
+    """The tool call of an item, or `None` if the item is something else."""
     entry = read(item)
     return entry if isinstance(entry, ToolCall) else None
 
 
-def keep(entry: Entry, thread_id: str) -> HiddenContextItem:
-    """A new item that keeps an entry."""
+def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:
+    """A new hidden item with a journal entry."""
     return HiddenContextItem(
         id=new_id("hidden_context"),
         thread_id=thread_id,
@@ -84,7 +86,7 @@ def keep(entry: Entry, thread_id: str) -> HiddenContextItem:
     )
 
 
-def ended(item: HiddenContextItem, output: object) -> HiddenContextItem:
-    """The item of a tool call, now with its output."""
+def with_output(item: HiddenContextItem, output: object) -> HiddenContextItem:
+    """The item of a tool call that has returned, with its output."""
     content = {**cast("dict[str, Any]", item.content), "output": output, "finished": True}
     return item.model_copy(update={"content": content})

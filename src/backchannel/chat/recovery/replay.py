@@ -1,4 +1,5 @@
-"""What a run has told so far, read back from its event log: for whoever takes it over, and for whoever looks in."""
+"""The state of a run's readers, read back from the run's event log: what a process that takes the run over must know,
+and what a newcomer is shown of an answer in progress."""
 
 from collections.abc import Iterable
 
@@ -23,16 +24,16 @@ from backchannel.stores.times import to_sdk
 _EVENT: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent)
 
 
-class Told:
-    """What readers of a run know.
+class ReaderState:
+    """What a reader knows that has read all of a run's log.
 
     Attributes:
         last: The number of the last event.
         partial: The items that have begun and are not done.
         done: Ids of items that are done.
-        created: Whether they know of the new thread.
-        options: Whether they know of the stream's options.
-        failed: Whether they know of an error.
+        created: Whether the new thread was shown.
+        options: Whether the stream's options were shown.
+        failed: Whether an error was shown.
     """
 
     def __init__(self) -> None:
@@ -43,8 +44,8 @@ class Told:
         self.options = False
         self.failed = False
 
-    def hear(self, frames: Iterable[Frame]) -> None:
-        """Take in what was told next."""
+    def apply(self, frames: Iterable[Frame]) -> None:
+        """Take the next frames of the log into account."""
         for frame in frames:
             self.last = frame.seq
             if frame.event.plain:
@@ -54,12 +55,12 @@ class Told:
             except ValidationError:
                 # An event of the application's own, which no item depends on.
                 continue
-            self._hear(event)
+            self._apply(event)
 
-    def _hear(self, event: ThreadStreamEvent) -> None:
+    def _apply(self, event: ThreadStreamEvent) -> None:
         match event:
             case ThreadItemAddedEvent():
-                # On the wire dates are in UTC and say so; the SDK cannot reckon with those.
+                # Dates on the wire are in UTC and say so; the SDK cannot calculate with those.
                 self.partial.begin(
                     event.item.model_copy(update={"created_at": to_sdk(event.item.created_at)})
                 )
@@ -81,21 +82,21 @@ class Told:
                 pass
 
 
-async def told(events: EventLog, run_id: str) -> Told:
-    """What a run has told up to now.
+async def replay(events: EventLog, run_id: str) -> ReaderState:
+    """The state of a run's readers at the present end of its log.
 
     Raises:
         LookupError: The log does not know the run.
     """
     batch = await events.read(run_id, 0, wait=0)
-    so_far = Told()
-    so_far.hear(batch.frames)
-    return so_far
+    state = ReaderState()
+    state.apply(batch.frames)
+    return state
 
 
 async def partial_items(events: EventLog, run_id: str) -> list[ThreadItem]:
-    """The items that a run has begun and not finished, as far as they have come."""
+    """The unfinished items of a run, as far as they have come."""
     try:
-        return (await told(events, run_id)).partial.items()
+        return (await replay(events, run_id)).partial.items()
     except LookupError:
         return []

@@ -1,11 +1,12 @@
-"""A turn whose process died, made ready to go on in another one.
+"""A turn whose process died, made ready to be resumed by another one.
 
-Readers are first brought to where the store is: what they had seen begin and nobody kept is taken back, what was kept
-and they may not have seen is told.
+Readers are first brought to the state of the store: items that they saw begin and that were not stored are removed,
+stored ones that they may not have seen are sent.
 """
 
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 from chatkit.types import (
     StreamingReq,
@@ -26,11 +27,11 @@ from chatkit.types import (
 )
 
 from backchannel.chat.protocol.commands import load_item, load_thread
-from backchannel.chat.agent.activity import settle
-from backchannel.chat.recovery.replay import Told
-from backchannel.chat.recovery.resume_point import items_of_answer
-from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.chat.recovery.replay import ReaderState
+from backchannel.chat.recovery.resume_point import answer_items
+from backchannel.chat.recovery.workflows import settle
+from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.context import RequestContext
 
 
@@ -45,14 +46,14 @@ async def resumed_turn(
     request: StreamingReq,
     thread_id: str,
     began_after: str,
-    told: Told,
+    state: ReaderState,
     context: RequestContext,
 ) -> Turn:
     """The turn, to be driven to its end.
 
     Args:
         began_after: The newest item of the thread when the answer began.
-        told: What readers of the run know. What they saw begin is used up.
+        state: What readers of the run know. Its partial items must not be used afterwards.
 
     Raises:
         NotFoundError: The thread or the message is gone.
@@ -60,26 +61,26 @@ async def resumed_turn(
     assert isinstance(server, Resumable)
     thread = await load_thread(server, thread_id, context)
     message = await _message(server, request, thread.id, began_after, context)
-    kept = await items_of_answer(server.store, thread.id, began_after, context)
-    opening = await _untold(server, request, thread, message, told, context)
+    stored = await answer_items(server.store, thread.id, began_after, context.for_server)
+    opening = await _missing_opening(server, request, thread, message, state, context)
     opening += [
-        ThreadItemDoneEvent(item=item) for item in kept if not is_hidden(item) and item.id not in told.done
+        ThreadItemDoneEvent(item=item) for item in stored if not is_hidden(item) and item.id not in state.done
     ]
-    kept_ids = {item.id for item in kept}
-    begun = [item for item in told.partial.items() if item.id not in kept_ids]
-    shown = [item for item in begun if isinstance(item, WorkflowItem)]
-    opening += [ThreadItemRemovedEvent(item_id=item.id) for item in begun if item not in shown]
+    stored_ids = {item.id for item in stored}
+    begun = [item for item in state.partial.items() if item.id not in stored_ids]
+    workflows = [item for item in begun if isinstance(item, WorkflowItem)]
+    opening += [ThreadItemRemovedEvent(item_id=item.id) for item in begun if item not in workflows]
     answer = partial(server.resume, thread, message, began_after)
 
-    async def respond(context: RequestContext) -> AsyncIterator[ThreadStreamEvent]:
-        # What the agents did stays on view; only what they said is said again.
-        for item in shown:
+    async def respond(server_context: Any) -> AsyncIterator[ThreadStreamEvent]:
+        # What the agents did stays on view; only their unfinished text is written again.
+        for item in workflows:
             settle(item)
             yield ThreadItemDoneEvent(item=item)
-        async for event in answer(context):
+        async for event in answer(server_context):
             yield event
 
-    return Turn(thread, respond, began_after, opening, options=not told.options)
+    return Turn(thread, respond, began_after, opening, options=not state.options)
 
 
 async def _message(
@@ -98,25 +99,25 @@ async def _message(
     return item
 
 
-async def _untold(
+async def _missing_opening(
     server: Server,
     request: StreamingReq,
     thread: ThreadMetadata,
     message: UserMessageItem | None,
-    told: Told,
+    state: ReaderState,
     context: RequestContext,
 ) -> list[ThreadStreamEvent]:
     """What the request itself changed and readers may not know."""
     opening: list[ThreadStreamEvent] = []
-    if isinstance(request, ThreadsCreateReq) and not told.created:
+    if isinstance(request, ThreadsCreateReq) and not state.created:
         opening.append(ThreadCreatedEvent(thread=thread_response(thread)))
     if (
         message is not None
-        and message.id not in told.done
+        and message.id not in state.done
         and not isinstance(request, ThreadsRetryAfterItemReq)
     ):
         opening.append(ThreadItemDoneEvent(item=message))
-    if isinstance(request, ThreadsAddStructuredInputReq) and request.params.item_id not in told.done:
+    if isinstance(request, ThreadsAddStructuredInputReq) and request.params.item_id not in state.done:
         answered = await load_item(server, thread.id, request.params.item_id, context)
         opening.append(ThreadItemReplacedEvent(item=answered))
     return opening

@@ -1,5 +1,5 @@
-"""What a run left in its thread, told as if it happened now: for readers who come after its events have expired, and
-for those who were not told everything before its process died."""
+"""The stored result of a run as events: for readers who come after its log has expired, and for those whose log lacks
+its end because the process died."""
 
 from contextlib import suppress
 
@@ -12,10 +12,10 @@ from chatkit.types import (
     UserMessageItem,
 )
 
-from backchannel.chat.recovery.replay import Told
-from backchannel.chat.recovery.resume_point import items_of_answer
-from backchannel.chat.turn import Server
 from backchannel.chat.protocol.wire import encode_event, is_hidden
+from backchannel.chat.recovery.replay import ReaderState
+from backchannel.chat.recovery.resume_point import answer_items
+from backchannel.chat.turn import Server
 from backchannel.context import RequestContext
 from backchannel.event_logs.base import Frame
 from backchannel.stores.run_store import RunRecord
@@ -25,31 +25,31 @@ async def snapshot(server: Server, run: RunRecord, after: int, context: RequestC
     """The message and the finished items of a run, in order. Their numbers follow `after` and mean nothing else."""
     return [
         Frame(number, encode_event(ThreadItemDoneEvent(item=item)))
-        for number, item in enumerate(await _left(server, run, context), start=after + 1)
+        for number, item in enumerate(await _stored_items(server, run, context), start=after + 1)
     ]
 
 
-async def untold(
-    server: Server, run: RunRecord, so_far: Told, context: RequestContext
+async def missing_events(
+    server: Server, run: RunRecord, state: ReaderState, context: RequestContext
 ) -> list[ThreadStreamEvent]:
-    """What readers of a run that has ended are to be told after `so_far`, so that they know what is kept of it."""
-    kept = await _left(server, run, context)
-    ids = {item.id for item in kept}
-    gone = [item.id for item in so_far.partial.items() if item.id not in ids]
+    """What readers of a run that has ended still need, after `state`, to know what is stored of it."""
+    stored = await _stored_items(server, run, context)
+    ids = {item.id for item in stored}
+    gone = [item.id for item in state.partial.items() if item.id not in ids]
     return [
         *(ThreadItemRemovedEvent(item_id=item_id) for item_id in gone),
-        *(ThreadItemDoneEvent(item=item) for item in kept if item.id not in so_far.done),
+        *(ThreadItemDoneEvent(item=item) for item in stored if item.id not in state.done),
     ]
 
 
-async def _left(server: Server, run: RunRecord, context: RequestContext) -> list[ThreadItem]:
+async def _stored_items(server: Server, run: RunRecord, context: RequestContext) -> list[ThreadItem]:
     if run.began_after is None:
         return []
     items: list[ThreadItem] = []
     # It may have been deleted since then, or there was none.
     with suppress(StoreNotFoundError):
-        items.append(await server.store.load_item(run.thread_id, run.began_after, context))
-    for item in await items_of_answer(server.store, run.thread_id, run.began_after, context):
+        items.append(await server.store.load_item(run.thread_id, run.began_after, context.for_server))
+    for item in await answer_items(server.store, run.thread_id, run.began_after, context.for_server):
         if isinstance(item, UserMessageItem):
             # The next run's.
             break

@@ -8,24 +8,26 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.stores.sql.dialects import PoolOptions, dialect_of
-from backchannel.stores.sql.pre_ping import ping_idle
+from backchannel.stores.sql.pre_ping import pre_ping
 
 RETRY_AFTER_SECONDS = 2
 """What callers are told when the database cannot serve them now."""
 
 
-class TransactionLostError(UnavailableError):
+class TransactionAbortedError(UnavailableError):
     """The transaction was rolled back for a reason that may not come again: a deadlock, a conflict with another
-    writer, a connection that ended. `transactions.repeatable` does it again.
+    writer, a connection that ended. `transactions.retryable` does it again.
 
     Attributes:
         unclear: Whether it may have been committed all the same, because the connection ended in the commit.
@@ -49,7 +51,7 @@ class Database:
     def __init__(self, url: str, pool: PoolOptions | None = None) -> None:
         self.url, self.dialect = dialect_of(url)
         self._pool = pool or PoolOptions()
-        self.engine = self._create_engine(hurried=True)
+        self.engine = self._create_engine(time_limits=True)
         self._joined: ContextVar[tuple[AsyncConnection, object] | None] = ContextVar("joined", default=None)
 
     @asynccontextmanager
@@ -76,7 +78,7 @@ class Database:
 
         Raises:
             UnavailableError: All connections are in use, or the database cannot be reached.
-            TransactionLostError: The transaction has to be done again.
+            TransactionAbortedError: The transaction has to be done again.
         """
         if (joined := self._ours()) is not None:
             yield joined
@@ -98,12 +100,12 @@ class Database:
             await connection.commit()
         except DBAPIError as error:
             told = self._explain(error)
-            if isinstance(told, TransactionLostError):
+            if isinstance(told, TransactionAbortedError):
                 told.unclear = error.connection_invalidated
             raise told or error from error
 
     @asynccontextmanager
-    async def together(self) -> AsyncGenerator[None]:
+    async def transaction(self) -> AsyncGenerator[None]:
         """Make one transaction of every `write()` and `read()` of this task inside the block: all or nothing.
 
         Tasks that the block starts are not part of it.
@@ -117,6 +119,12 @@ class Database:
                 yield
             finally:
                 self._joined.reset(token)
+
+    def is_same_as(self, other: "Database") -> bool:
+        """Whether another object stands for the same database, whatever its user and its options are."""
+        if self.in_memory or other.in_memory:
+            return self is other
+        return _place(self.url) == _place(other.url)
 
     @property
     def in_memory(self) -> bool:
@@ -134,13 +142,13 @@ class Database:
         return joined[0] if joined is not None and joined[1] is asyncio.current_task() else None
 
     @asynccontextmanager
-    async def alone(self, name: str) -> AsyncGenerator[AsyncConnection]:
+    async def exclusive(self, name: str) -> AsyncGenerator[AsyncConnection]:
         """A connection in a transaction without time limits, for work that one process at a time may do.
 
         Of several processes that ask with the same name, each gets its turn when the one before has committed.
         On MariaDB and MySQL, what changes the schema commits at once and is not rolled back.
         """
-        engine = self.engine if self.in_memory else self._create_engine(hurried=False)
+        engine = self.engine if self.in_memory else self._create_engine(time_limits=False)
         try:
             async with self._told(), self._connected(engine) as connection:
                 await connection.execution_options(**self.dialect.write_options)
@@ -175,13 +183,15 @@ class Database:
         """Close every connection. The object is of no use afterwards."""
         await self.engine.dispose()
 
-    def _create_engine(self, *, hurried: bool) -> AsyncEngine:
-        arguments: dict[str, Any] = self.dialect.engine_arguments(self.url, self._pool, hurried=hurried)
+    def _create_engine(self, *, time_limits: bool) -> AsyncEngine:
+        arguments: dict[str, Any] = self.dialect.engine_arguments(
+            self.url, self._pool, time_limits=time_limits
+        )
         # What people write must not get into logs by way of an error's text.
         engine = create_async_engine(self.dialect.driver_url(self.url), hide_parameters=True, **arguments)
         self.dialect.prepare(engine.sync_engine)
         if self._pool.pre_ping and self.dialect.served:
-            ping_idle(engine.sync_engine)
+            pre_ping(engine.sync_engine)
         return engine
 
     @asynccontextmanager
@@ -205,14 +215,22 @@ class Database:
             # Some drivers let the errors of the socket through.
             return self._out_of_reach()
         if self.dialect.is_conflict(error):
-            return TransactionLostError(
+            return TransactionAbortedError(
                 "Somebody else changed the same thing at the same time. Try again.", retry_after=1
             )
         if error.connection_invalidated or self.dialect.is_out_of_reach(error):
             return self._out_of_reach()
         return None
 
-    def _out_of_reach(self) -> TransactionLostError:
-        return TransactionLostError(
+    def _out_of_reach(self) -> TransactionAbortedError:
+        return TransactionAbortedError(
             "The server's database cannot be reached. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         )
+
+
+def _place(url: URL) -> tuple[str, str, int | None, str]:
+    backend, name = url.get_backend_name(), url.database or ""
+    if backend == "sqlite":
+        # Also through a symbolic link, or from another working directory.
+        return backend, "", None, str(Path(name).resolve())
+    return backend, (url.host or "localhost").lower(), url.port, name

@@ -7,43 +7,48 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from backchannel.context import Identity
-from backchannel.stores.run_store import Attempt, AttemptStore, AttemptTakenError, attempt_id
+from backchannel.stores.run_store import (
+    IdempotencyKeyInUseError,
+    IdempotencyRecord,
+    IdempotencyStore,
+    idempotency_id,
+)
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
 from backchannel.stores.sql.tables import attempts
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 
 _COLUMNS = ("id", "request", "created_at", "run_id", "response")
 
 
-class SqlAttempts(AttemptStore):
+class SqlIdempotencyStore(IdempotencyStore):
     """The store of keys. One per process."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     @override
-    @repeatable
-    async def load(self, identity: Identity, key: str) -> Attempt | None:
-        mine = select_owned(identity, attempts).where(attempts.c.id == attempt_id(identity, key))
+    @retryable
+    async def load(self, identity: Identity, key: str) -> IdempotencyRecord | None:
+        mine = select_owned(identity, attempts).where(attempts.c.id == idempotency_id(identity, key))
         async with self.database.read() as connection:
             row = (await connection.execute(mine)).mappings().one_or_none()
-        return None if row is None else Attempt(**{name: row[name] for name in _COLUMNS})
+        return None if row is None else IdempotencyRecord(**{name: row[name] for name in _COLUMNS})
 
     @override
-    async def add(self, attempt: Attempt, identity: Identity) -> None:
-        # Not repeated: after a commit of which nobody knows, the key would look taken by somebody else.
-        values = {name: getattr(attempt, name) for name in _COLUMNS}
+    async def add(self, record: IdempotencyRecord, identity: Identity) -> None:
+        # Not retried: after a commit whose outcome is unknown, the key would look as if it was in use.
+        values = {name: getattr(record, name) for name in _COLUMNS}
         try:
             async with self.database.write() as connection:
                 await connection.execute(insert_owned(identity, attempts, values))
         except IntegrityError as error:
-            raise AttemptTakenError(attempt.id) from error
+            raise IdempotencyKeyInUseError(record.id) from error
 
     @override
-    @repeatable
-    async def answer(self, attempt_id: str, response: str | None, identity: Identity) -> None:
-        here = attempts.c.id == attempt_id
+    @retryable
+    async def save_response(self, record_id: str, response: str | None, identity: Identity) -> None:
+        here = attempts.c.id == record_id
         change = (
             delete_owned(identity, attempts).where(here)
             if response is None
@@ -53,7 +58,7 @@ class SqlAttempts(AttemptStore):
             await connection.execute(change)
 
     @override
-    @repeatable
-    async def forget_older(self, before: datetime) -> int:
+    @retryable
+    async def delete_older_than(self, before: datetime) -> int:
         async with self.database.write() as connection:
             return (await connection.execute(delete(attempts).where(attempts.c.created_at < before))).rowcount

@@ -126,7 +126,7 @@ async def check_newest(database: Database, *sets: Migrations) -> None:
 
 async def _alone(database: Database, migrations: Migrations, work: Callable[[Connection], None]) -> None:
     try:
-        async with database.alone(f"{migrations.name}_migrations") as connection:
+        async with database.exclusive(f"{migrations.name}_migrations") as connection:
             await connection.run_sync(work)
     except ConfigurationError:
         raise

@@ -11,12 +11,12 @@ from sqlalchemy.exc import InvalidatePoolError
 
 IDLE_SECONDS = 1.0
 """A connection that was used more recently is not asked. If it has ended since, its first statement finds out, and
-`transactions.repeatable` does the transaction again."""
+`transactions.retryable` does the transaction again."""
 
 _USED = "backchannel_used"
 
 
-def ping_idle(engine: Engine) -> None:
+def pre_ping(engine: Engine) -> None:
     """Have an engine's connections asked. When one is dead, all that are open by then are replaced as they come up."""
     dialect = engine.dialect
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from backchannel.stores.run_store import ReplicaRecord, ReplicaStore
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.tables import replicas, runs
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
 
@@ -19,7 +19,7 @@ class SqlReplicas(ReplicaStore):
         self.database = database
 
     @override
-    @repeatable
+    @retryable
     async def join(self, replica: ReplicaRecord) -> None:
         values = {"id": replica.id, "host": replica.host, "pid": replica.pid, "beat": replica.beat}
         async with self.database.write() as connection:
@@ -28,21 +28,21 @@ class SqlReplicas(ReplicaStore):
             await connection.execute(insert(replicas).values(**values, created_at=utc_now()))
 
     @override
-    @repeatable
+    @retryable
     async def beat(self, replica: str) -> bool:
         lives = update(replicas).where(replicas.c.id == replica).values(beat=replicas.c.beat + 1)
         async with self.database.write() as connection:
             return bool((await connection.execute(lives)).rowcount)
 
     @override
-    @repeatable
+    @retryable
     async def all(self) -> Sequence[ReplicaRecord]:
         async with self.database.read() as connection:
             rows = (await connection.execute(_ALL)).mappings().all()
         return [ReplicaRecord(row["id"], row["host"], row["pid"], row["beat"]) for row in rows]
 
     @override
-    @repeatable
+    @retryable
     async def remove(self, replica: str, beat: int | None = None) -> bool:
         gone = delete(replicas).where(replicas.c.id == replica)
         if beat is not None:
@@ -51,7 +51,7 @@ class SqlReplicas(ReplicaStore):
             return bool((await connection.execute(gone)).rowcount)
 
     @override
-    @repeatable
+    @retryable
     async def lost(self, limit: int) -> Sequence[str]:
         async with self.database.read() as connection:
             return (await connection.execute(_LOST, {"most": limit})).scalars().all()

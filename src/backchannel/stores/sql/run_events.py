@@ -24,7 +24,7 @@ from backchannel.stores.sql.ownership import (
     upsert_owned,
 )
 from backchannel.stores.sql.tables import run_events, run_logs
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
 LOGS, ROWS = 200, 500
@@ -84,7 +84,7 @@ class SqlRunEvents:
         )
         self._advance = Bulk(database, lambda: _ADVANCE, ("log", "last", "ended"))
 
-    @repeatable
+    @retryable
     async def begin(
         self, run_id: str, identity: Identity, fence: int, jump: int | None
     ) -> tuple[LogState, int] | None:
@@ -117,7 +117,7 @@ class SqlRunEvents:
             last = await _last_event(connection, run_id) if row.last_seq else 0
         return LogState(fence, last_seq, row.ended_at), last
 
-    @repeatable
+    @retryable
     async def add(self, additions: Sequence[Addition]) -> Mapping[str, LogState]:
         """Add to several logs, all in one transaction; gives their states afterwards. Nothing is added to one that has
         another fence, is absent, or ends before `base`; nor is an event that is there."""
@@ -143,7 +143,7 @@ class SqlRunEvents:
             )
         return states
 
-    @repeatable
+    @retryable
     async def page(self, run_id: str, after: int) -> tuple[LogState, Sequence[EventRow]] | None:
         """A log's state and its first rows, at most `ROWS`, with anything after a number; `None` if there is none."""
         async with self.database.read() as connection:
@@ -152,7 +152,7 @@ class SqlRunEvents:
             return None
         return _state(rows[0]), [_event(row) for row in rows if row.seq is not None]
 
-    @repeatable
+    @retryable
     async def states(self, run_ids: Sequence[str]) -> Mapping[str, LogState]:
         """The states of those logs that there are."""
         states: dict[str, LogState] = {}
@@ -163,7 +163,7 @@ class SqlRunEvents:
                 states.update({row.run_id: _state(row) for row in await connection.execute(found)})
         return states
 
-    @repeatable
+    @retryable
     async def rows_after(self, positions: Mapping[str, int]) -> tuple[Sequence[EventRow], bool]:
         """Rows of several logs after a number in each, in order, and whether these are all. At most `LOGS` logs."""
         events = (
@@ -174,7 +174,7 @@ class SqlRunEvents:
             rows = (await connection.execute(statement.limit(ROWS))).all()
         return [_event(row) for row in rows], len(rows) < ROWS
 
-    @repeatable
+    @retryable
     async def expired(self, ended_before: datetime, ids_before: str) -> Sequence[str]:
         """Some logs, at most `LOGS`, that ended before a time or whose ids are smaller than one."""
         old = or_(run_logs.c.ended_at < ended_before, run_logs.c.run_id < ids_before)
@@ -183,7 +183,7 @@ class SqlRunEvents:
                 (await connection.execute(select(run_logs.c.run_id).where(old).limit(LOGS))).scalars().all()
             )
 
-    @repeatable
+    @retryable
     async def delete_some(self, run_id: str) -> bool:
         """Delete a log's first rows, at most `ROWS`, and with the last of them the log; whether that is done."""
         seq = run_events.c.seq

@@ -1,7 +1,7 @@
 """Runs and their usage in a SQL database.
 
-What a caller asks for is found by its owner. What keeps the replicas together (who makes a run, which one is next) is
-the processes' own business, over everybody's rows.
+What a caller asks for is found by its owner. Which replica executes a run, and which run is next, concerns the
+processes only, over the rows of all owners.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from backchannel.stores.run_store import (
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
 from backchannel.stores.sql.tables import runs, usage
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
 _OLD = timedelta(hours=1)
@@ -41,11 +41,11 @@ class SqlRuns(RunStore):
         self.database = database
 
     @override
-    @repeatable
-    async def hold(self, run: RunRecord) -> None:
+    @retryable
+    async def insert_running(self, run: RunRecord) -> None:
         values = {**_values(run), "status": "running", "holds": run.queue, "started_at": run.created_at}
         async with self.database.write() as connection:
-            if await _kept(connection, run):
+            if await _is_stored(connection, run):
                 return
             try:
                 await connection.execute(insert_owned(run.identity, runs, values))
@@ -55,39 +55,39 @@ class SqlRuns(RunStore):
                 await _check_queue(connection, run.queue)
 
     @override
-    @repeatable
+    @retryable
     async def enqueue(self, run: RunRecord) -> None:
         count = select(func.count()).where(runs.c.queue == run.queue, runs.c.status == "queued")
         async with self.database.write() as connection:
-            if await _kept(connection, run):
+            if await _is_stored(connection, run):
                 return
             if (await connection.execute(count)).scalar_one() >= MAX_QUEUED:
                 raise QueueFullError(run.queue)
             await connection.execute(insert_owned(run.identity, runs, {**_values(run), "status": "queued"}))
 
     @override
-    @repeatable
-    async def withdraw(self, run_id: str, identity: Identity) -> None:
+    @retryable
+    async def delete(self, run_id: str, identity: Identity) -> None:
         async with self.database.write() as connection:
             await connection.execute(delete_owned(identity, runs).where(runs.c.id == run_id))
 
     @override
-    @repeatable
-    async def began(self, run_id: str, fence: int, began_after: str) -> None:
+    @retryable
+    async def mark_accepted(self, run_id: str, fence: int, began_after: str) -> None:
         noted = _fenced(run_id, fence).values(began_after=began_after)
         async with self.database.write() as connection:
             if not (await connection.execute(noted)).rowcount:
                 # MySQL does not count a row that already is as it shall be.
-                await _guard(connection, run_id, fence)
+                await _check_fence(connection, run_id, fence)
 
     @override
-    @repeatable
-    async def guard(self, run_id: str, fence: int) -> None:
+    @retryable
+    async def check_fence(self, run_id: str, fence: int) -> None:
         async with self.database.read() as connection:
-            await _guard(connection, run_id, fence)
+            await _check_fence(connection, run_id, fence)
 
     @override
-    @repeatable
+    @retryable
     async def claim_next(self, queue: str, replica: str) -> RunRecord | None:
         held = select(runs.c.id).where(runs.c.holds == queue)
         first = (
@@ -96,7 +96,7 @@ class SqlRuns(RunStore):
             .order_by(runs.c.created_at, runs.c.id)
             .limit(1)
         )
-        # Mostly nobody waits, and that is seen without a transaction.
+        # The queue is mostly empty, and that is seen without a transaction.
         async with self.database.read() as connection:
             if (await connection.execute(first)).first() is None:
                 return None
@@ -119,7 +119,7 @@ class SqlRuns(RunStore):
             return None
 
     @override
-    @repeatable
+    @retryable
     async def take_over(
         self, run_ids: Sequence[str], former: str | None, replica: str
     ) -> Sequence[RunRecord]:
@@ -141,15 +141,15 @@ class SqlRuns(RunStore):
             return [_record(row) for row in rows]
 
     @override
-    @repeatable
-    async def let_go(self, run_id: str, fence: int) -> None:
+    @retryable
+    async def release_run(self, run_id: str, fence: int) -> None:
         async with self.database.write() as connection:
             result = await connection.execute(_fenced(run_id, fence).values(replica=None))
             if not result.rowcount:
-                await _guard(connection, run_id, fence)
+                await _check_fence(connection, run_id, fence)
 
     @override
-    @repeatable
+    @retryable
     async def finish(
         self, run_id: str, fence: int, status: RunStatus, error_code: str | None, usage: Usage
     ) -> None:
@@ -175,15 +175,15 @@ class SqlRuns(RunStore):
                 raise RunFencedError(run_id)
 
     @override
-    @repeatable
-    async def forget_replica(self, run_ids: Sequence[str], replica: str) -> None:
+    @retryable
+    async def clear_replica(self, run_ids: Sequence[str], replica: str) -> None:
         ended = runs.c.status.not_in(("queued", "running"))
         done = update(runs).where(runs.c.id.in_(run_ids), runs.c.replica == replica, ended)
         async with self.database.write() as connection:
             await connection.execute(done.values(replica=None))
 
     @override
-    @repeatable
+    @retryable
     async def cancel(self, run_id: str, identity: Identity) -> bool:
         idle = runs.c.status.in_(("queued", "waiting"))
         ended = update_owned(identity, runs).where(runs.c.id == run_id, idle)
@@ -192,21 +192,21 @@ class SqlRuns(RunStore):
             return bool((await connection.execute(ended)).rowcount)
 
     @override
-    @repeatable
-    async def ask_to_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
+    @retryable
+    async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
         asked = update_owned(identity, runs).where(runs.c.id == run_id, runs.c.status == "running")
         async with self.database.write() as connection:
             await connection.execute(asked.values(stop=status))
 
     @override
-    @repeatable
-    async def asked_to_stop(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
+    @retryable
+    async def stop_requests(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
         async with self.database.read() as connection:
             asked = await connection.execute(_ASKED_TO_STOP, {"mine": replica})
             return [(row.id, row.stop) for row in asked]
 
     @override
-    @repeatable
+    @retryable
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
         mine = select_owned(identity, runs).where(runs.c.id == run_id)
         used = [func.sum(usage.c[name]).label(name) for name in _USED]
@@ -219,8 +219,8 @@ class SqlRuns(RunStore):
         return _record(row, Usage(**{name: int(amounts[name] or 0) for name in _USED}))
 
     @override
-    @repeatable
-    async def of_thread(
+    @retryable
+    async def list_by_thread(
         self, thread_id: str, identity: Identity, *, status: frozenset[RunStatus] | None, limit: int
     ) -> Sequence[RunRecord]:
         statement = select_owned(identity, runs).where(runs.c.thread_id == thread_id)
@@ -231,13 +231,13 @@ class SqlRuns(RunStore):
             return [_record(row) for row in (await connection.execute(newest)).mappings()]
 
     @override
-    @repeatable
-    async def of_replica(self, replica: str) -> Sequence[str]:
+    @retryable
+    async def list_by_replica(self, replica: str) -> Sequence[str]:
         async with self.database.read() as connection:
             return (await connection.execute(_OF_REPLICA, {"mine": replica})).scalars().all()
 
     @override
-    @repeatable
+    @retryable
     async def orphans(self, limit: int) -> Sequence[Orphan]:
         async with self.database.read() as connection:
             found = [
@@ -270,16 +270,16 @@ _NEXT = (
 )
 
 _USED = ("requests", "input_tokens", "output_tokens")
-_KEPT = ("operation", "created_at", "replica", "fence", "attempt", "request", "caller", "began_after")
+_COLUMNS = ("operation", "created_at", "replica", "fence", "attempt", "request", "began_after")
 
 
 def _values(run: RunRecord) -> dict[str, Any]:
-    kept = {name: getattr(run, name) for name in _KEPT}
-    return {"id": run.id, "thread_id": run.thread_id, "queue": run.queue, **kept}
+    same = {name: getattr(run, name) for name in _COLUMNS}
+    return {"id": run.id, "thread_id": run.thread_id, "queue": run.queue, "caller": run.context, **same}
 
 
-async def _kept(connection: AsyncConnection, run: RunRecord) -> bool:
-    """Whether the run is there already, because a commit took place of which nobody knew."""
+async def _is_stored(connection: AsyncConnection, run: RunRecord) -> bool:
+    """Whether the run is stored already: an earlier try was committed although it looked like a failure."""
     mine = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
     return (await connection.execute(mine)).first() is not None
 
@@ -294,9 +294,9 @@ async def _check_queue(connection: AsyncConnection, queue: str) -> None:
         await connection.execute(answered.values(status="completed", ended_at=utc_now()))
 
 
-async def _guard(connection: AsyncConnection, run_id: str, fence: int) -> None:
+async def _check_fence(connection: AsyncConnection, run_id: str, fence: int) -> None:
     mine = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
-    # Shared, because the items of a run may be written at the same time; whoever takes it over waits for them.
+    # Shared, because several items of a run may be written at the same time; a take-over waits for them.
     if (await connection.execute(mine.with_for_update(read=True))).first() is None:
         raise RunFencedError(run_id)
 
@@ -326,6 +326,8 @@ def _usage_row(run: RunRecord, used: Usage) -> Any:
 
 
 def _record(row: RowMapping, used: Usage | None = None) -> RunRecord:
-    same = ("id", "thread_id", "status", "error_code", "started_at", "ended_at", "stop", *_KEPT)
+    same = ("id", "thread_id", "status", "error_code", "started_at", "ended_at", "stop", *_COLUMNS)
     identity = Identity(row["user_id"], tenant=row["tenant"])
-    return RunRecord(identity=identity, usage=used, **{name: row[name] for name in same})
+    return RunRecord(
+        identity=identity, context=row["caller"], usage=used, **{name: row[name] for name in same}
+    )

@@ -38,7 +38,7 @@ from backchannel.stores.sql.ownership import (
 from backchannel.stores.sql.rows import item_of, item_values, thread_of, thread_values, whole_thread
 from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries
 from backchannel.stores.sql.tables import attachments, feedback, items, run_events, run_logs, runs, threads
-from backchannel.stores.sql.transactions import repeatable, retried
+from backchannel.stores.sql.transactions import retry_transaction, retryable
 from backchannel.stores.text import json_of
 from backchannel.stores.times import to_utc, utc_now
 from backchannel.stores.words import query_words, text_of
@@ -69,15 +69,15 @@ class SqlStore(Store[object]):
         """Everything that `work` does here as one transaction; see `stores.base.WritesAtomically`."""
 
         async def once() -> R:
-            async with self.database.together():
+            async with self.database.transaction():
                 return await work()
 
-        return await once() if self.database.in_transaction else await retried(once, unclear=False)
+        return await once() if self.database.in_transaction else await retry_transaction(once, unclear=False)
 
     # Threads
 
     @override
-    @repeatable
+    @retryable
     async def load_thread(self, thread_id: str, context: object) -> ThreadMetadata:
         statement = select_owned(identity_of(context), threads).where(threads.c.id == thread_id)
         async with self.database.read() as connection:
@@ -87,7 +87,7 @@ class SqlStore(Store[object]):
         return thread_of(row)
 
     @override
-    @repeatable
+    @retryable
     async def save_thread(self, thread: ThreadMetadata, context: object) -> None:
         identity, values = identity_of(context), whole_thread(thread)
         created_at = to_utc(thread.created_at)
@@ -96,7 +96,7 @@ class SqlStore(Store[object]):
             await self._put_by_id(connection, identity, threads, new, change=(*values, "updated_at"))
             await self._make_title_findable(connection, identity, thread.id, thread.title)
 
-    @repeatable
+    @retryable
     async def update_thread(
         self,
         thread_id: str,
@@ -129,7 +129,7 @@ class SqlStore(Store[object]):
         await put_entry(connection, self.database.dialect, identity, thread_id, TITLE, title or "")
 
     @override
-    @repeatable
+    @retryable
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: object
     ) -> Page[ThreadMetadata]:
@@ -152,7 +152,7 @@ class SqlStore(Store[object]):
         return _page([thread_of(row) for row in rows[:size]], more=len(rows) > size)
 
     @override
-    @repeatable
+    @retryable
     async def delete_thread(self, thread_id: str, context: object) -> None:
         identity = identity_of(context)
         async with self.database.write() as connection:
@@ -168,7 +168,7 @@ class SqlStore(Store[object]):
     # Items
 
     @override
-    @repeatable
+    @retryable
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: object
     ) -> Page[ThreadItem]:
@@ -185,7 +185,7 @@ class SqlStore(Store[object]):
         return _page([item_of(row) for row in data[:size]], more=len(data) > size)
 
     @override
-    @repeatable
+    @retryable
     async def load_item(self, thread_id: str, item_id: str, context: object) -> ThreadItem:
         statement = select_owned(identity_of(context), items, items.c.data)
         here = and_(items.c.thread_id == thread_id, items.c.id == item_id)
@@ -206,7 +206,7 @@ class SqlStore(Store[object]):
     async def save_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
         await self._put_item(thread_id, item, context, change=("type", "data"))
 
-    @repeatable
+    @retryable
     async def _put_item(
         self, thread_id: str, item: ThreadItem, context: object, *, change: Sequence[str]
     ) -> None:
@@ -227,7 +227,7 @@ class SqlStore(Store[object]):
                 await put_entry(connection, dialect, identity, thread_id, item.id, text)
 
     @override
-    @repeatable
+    @retryable
     async def delete_thread_item(self, thread_id: str, item_id: str, context: object) -> None:
         identity = identity_of(context)
         gone = delete_owned(identity, items).where(items.c.thread_id == thread_id, items.c.id == item_id)
@@ -235,7 +235,7 @@ class SqlStore(Store[object]):
             await connection.execute(gone)
             await remove_entries(connection, identity, thread_id, [item_id])
 
-    @repeatable
+    @retryable
     async def delete_items_after(self, thread_id: str, item_id: str, context: object) -> Sequence[str]:
         """Delete all items after one; see `stores.base.DeletesTail`."""
         identity = identity_of(context)
@@ -252,7 +252,7 @@ class SqlStore(Store[object]):
 
     # Search
 
-    @repeatable
+    @retryable
     async def search_threads(self, query: str, limit: int, context: object) -> SearchResult:
         """Find threads by words; see `stores.base.SearchesThreads`."""
         identity, words = identity_of(context), query_words(query)
@@ -263,7 +263,7 @@ class SqlStore(Store[object]):
 
     # Feedback
 
-    @repeatable
+    @retryable
     async def save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: object
     ) -> None:
@@ -296,7 +296,7 @@ class SqlStore(Store[object]):
                     )
                 )
 
-    @repeatable
+    @retryable
     async def load_feedback(self, thread_id: str, context: object) -> Sequence[Feedback]:
         """The caller's opinions; see `stores.base.KeepsFeedback`."""
         statement = select_owned(identity_of(context), feedback).where(feedback.c.thread_id == thread_id)
@@ -310,7 +310,7 @@ class SqlStore(Store[object]):
     # Attachments
 
     @override
-    @repeatable
+    @retryable
     async def save_attachment(self, attachment: Attachment, context: object) -> None:
         kept = {"thread_id": attachment.thread_id, "data": json_of(attachment)}
         new = {**kept, "id": attachment.id, "created_at": utc_now()}
@@ -333,7 +333,7 @@ class SqlStore(Store[object]):
         await _one(connection, mine, values["id"])
 
     @override
-    @repeatable
+    @retryable
     async def load_attachment(self, attachment_id: str, context: object) -> Attachment:
         statement = select_owned(identity_of(context), attachments, attachments.c.data)
         async with self.database.read() as connection:
@@ -341,7 +341,7 @@ class SqlStore(Store[object]):
             return _ATTACHMENT.validate_json(await _one(connection, here, attachment_id))
 
     @override
-    @repeatable
+    @retryable
     async def delete_attachment(self, attachment_id: str, context: object) -> None:
         statement = delete_owned(identity_of(context), attachments).where(attachments.c.id == attachment_id)
         async with self.database.write() as connection:

@@ -106,7 +106,7 @@ class ReadersSuite(EventLogSuite):
     async def test_dismissed_readers_go_elsewhere(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         readers = await waiting(event_log, run_id, 3)
-        event_log.dismiss()
+        event_log.disconnect_readers()
         for reader in readers:
             batch = await told(reader)
             assert (list(batch.frames), batch.ended, batch.released) == ([], False, True)
@@ -127,7 +127,7 @@ class ReadersSuite(EventLogSuite):
         self.need_sharing()
         run_id = await begun(event_log)
         (here,), (there,) = await waiting(event_log, run_id, 1), await waiting(another_log, run_id, 1)
-        another_log.dismiss()
+        another_log.disconnect_readers()
         assert (await told(there)).released
         assert (await read(another_log, run_id)).released
         assert not here.done()

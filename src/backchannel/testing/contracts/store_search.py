@@ -59,7 +59,7 @@ class SearchSuite(StoreSuite):
             ("of", [third]),
             ("milk nothing", []),
             ("sort nothing", [third]),
-            ("unsaid", []),
+            ("discarded", []),
         ):
             assert await found(store, query) == expected, query
 

@@ -90,11 +90,11 @@ def test_each_workflow_is_an_item_of_its_own(activity: Activity):
     second = workflow_of(activity.begin("two", tool_task("b", "{}")))
     assert first.id != second.id
     # A tool whose widget closed its workflow is still seen to end.
-    (told,) = activity.change("one", hand_off_task("B"))
-    assert isinstance(told, ThreadItemReplacedEvent)
-    assert told.item is first
-    assert isinstance(told.item, WorkflowItem)
-    assert told.item.workflow.tasks == [hand_off_task("B")]
+    (replay,) = activity.change("one", hand_off_task("B"))
+    assert isinstance(replay, ThreadItemReplacedEvent)
+    assert replay.item is first
+    assert isinstance(replay.item, WorkflowItem)
+    assert replay.item.workflow.tasks == [hand_off_task("B")]
     assert activity.task("nobody") is None
     assert list(activity.change("nobody", hand_off_task())) == []
 

@@ -25,9 +25,9 @@ from chatkit.agents import ClientToolCall
 from chatkit.widgets import WidgetRoot
 from pydantic import TypeAdapter
 
-from backchannel.chat.recovery import journal
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.protocol.wire import is_hidden
+from backchannel.chat.recovery import journal
 from backchannel.context import RequestContext, Usage
 from backchannel.testing import Call, Fail, Say, ScriptedModel
 
@@ -121,8 +121,8 @@ def journaled(events: Sequence[ck.ThreadStreamEvent]) -> list[tuple[str, journal
 
 
 async def test_a_message_streams_and_ends(ask: Ask):
-    told = await ask(Agent(name="A", model=ScriptedModel(Say(["Hel", "lo"]))))
-    assert outline(told) == [
+    replay = await ask(Agent(name="A", model=ScriptedModel(Say(["Hel", "lo"]))))
+    assert outline(replay) == [
         "assistant_message added",
         "assistant_message.content_part.added",
         "assistant_message.content_part.text_delta",
@@ -130,28 +130,28 @@ async def test_a_message_streams_and_ends(ask: Ask):
         "assistant_message.content_part.done",
         "assistant_message done",
     ]
-    assert messages(told) == ["Hello"]
+    assert messages(replay) == ["Hello"]
 
 
 async def test_a_tool_is_a_task_that_begins_and_ends_before_the_message(ask: Ask):
     model = ScriptedModel(Call("add_todo", {"title": "Milk"}), Say("Done."))
-    told = await ask(Agent(name="A", model=model, tools=[add_todo]))
-    assert outline(told)[:4] == [
+    replay = await ask(Agent(name="A", model=model, tools=[add_todo]))
+    assert outline(replay)[:4] == [
         "workflow added",
         "workflow.task.updated",
         "workflow done",
         "assistant_message added",
     ]
-    first = told[[event.type for event in told].index("thread.item.added")]
+    first = replay[[event.type for event in replay].index("thread.item.added")]
     assert isinstance(first, ck.ThreadItemAddedEvent)
-    assert workflows(told) == [[("Add todo", "complete", "title: Milk")]]
-    assert messages(told) == ["Done."]
+    assert workflows(replay) == [[("Add todo", "complete", "title: Milk")]]
+    assert messages(replay) == ["Done."]
 
 
 async def test_a_tool_call_is_journaled_when_it_starts_and_when_it_ends(ask: Ask):
     model = ScriptedModel(Call("add_todo", {"title": "Milk"}), Say("Done."))
-    told = await ask(Agent(name="A", model=model, tools=[add_todo]))
-    (first_id, started), (second_id, ended) = journaled(told)
+    replay = await ask(Agent(name="A", model=model, tools=[add_todo]))
+    (first_id, started), (second_id, ended) = journaled(replay)
     assert first_id == second_id
     assert (started.name, json.loads(started.arguments)) == ("add_todo", {"title": "Milk"})
     assert (started.finished, started.output) == (False, None)
@@ -160,15 +160,15 @@ async def test_a_tool_call_is_journaled_when_it_starts_and_when_it_ends(ask: Ask
 
 async def test_tools_called_together_are_tasks_of_one_workflow(ask: Ask):
     calls = [Call("add_todo", {"title": "a"}), Call("fail_politely"), Call("add_todo", {"title": "b"})]
-    told = await ask(Agent(name="A", model=ScriptedModel(calls, Say("x")), tools=[add_todo, fail_politely]))
-    assert workflows(told) == [
+    replay = await ask(Agent(name="A", model=ScriptedModel(calls, Say("x")), tools=[add_todo, fail_politely]))
+    assert workflows(replay) == [
         [
             ("Add todo", "complete", "title: a"),
             ("Fail politely", "complete", "There is no todo 7."),
             ("Add todo", "complete", "title: b"),
         ]
     ]
-    outputs = {call.call_id: call.output for _, call in journaled(told) if call.finished}
+    outputs = {call.call_id: call.output for _, call in journaled(replay) if call.finished}
     assert sorted(map(str, outputs.values()))[:2] == ["added a", "added b"]
     assert len(outputs) == 3
 
@@ -177,8 +177,8 @@ async def test_a_message_closes_the_workflow_and_the_next_tool_opens_another(ask
     model = ScriptedModel(
         Call("add_todo", {"title": "a"}), [Say("One."), Call("add_todo", {"title": "b"})], Say("Two.")
     )
-    told = await ask(Agent(name="A", model=model, tools=[add_todo]))
-    assert [line for line in outline(told) if line.endswith((" added", " done"))] == [
+    replay = await ask(Agent(name="A", model=model, tools=[add_todo]))
+    assert [line for line in outline(replay) if line.endswith((" added", " done"))] == [
         "workflow added",
         "workflow done",
         "assistant_message added",
@@ -193,17 +193,17 @@ async def test_a_message_closes_the_workflow_and_the_next_tool_opens_another(ask
 async def test_a_hand_off_is_a_task_from_loading_to_complete(ask: Ask):
     specialist = Agent[Any](name="Search", model=ScriptedModel(Say("Found it.")))
     triage = Agent[Any](name="Triage", model=ScriptedModel(Call("transfer_to_search")), handoffs=[specialist])
-    told = await ask(triage)
-    opened = next(event for event in told if isinstance(event, ck.ThreadItemAddedEvent))
+    replay = await ask(triage)
+    opened = next(event for event in replay if isinstance(event, ck.ThreadItemAddedEvent))
     assert isinstance(opened.item, ck.WorkflowItem)
     changes = [
         event.update.task
-        for event in told
+        for event in replay
         if isinstance(event, ck.ThreadItemUpdatedEvent) and isinstance(event.update, ck.WorkflowTaskUpdated)
     ]
     assert [(task.title, task.status_indicator) for task in changes] == [("Search is answering", "complete")]
-    assert workflows(told) == [[("Search is answering", "complete", None)]]
-    assert messages(told) == ["Found it."]
+    assert workflows(replay) == [[("Search is answering", "complete", None)]]
+    assert messages(replay) == ["Found it."]
 
 
 async def test_a_task_is_loading_while_its_tool_runs(answering: Answering):
@@ -227,17 +227,17 @@ async def test_a_task_is_loading_while_its_tool_runs(answering: Answering):
 @pytest.mark.parametrize("_round", range(20))
 async def test_a_tools_widget_never_overtakes_the_message_before_it(ask: Ask, _round: int):
     model = ScriptedModel([Say(["Here ", "it ", "is."]), Call("show_card")], Say("Well?"))
-    told = await ask(Agent(name="A", model=model, tools=[show_card]))
-    lines = [line for line in outline(told) if line.endswith(" done") and not line.startswith("workflow")]
+    replay = await ask(Agent(name="A", model=model, tools=[show_card]))
+    lines = [line for line in outline(replay) if line.endswith(" done") and not line.startswith("workflow")]
     assert lines == ["assistant_message done", "widget done", "assistant_message done"]
-    assert messages(told) == ["Here it is.", "Well?"]
+    assert messages(replay) == ["Here it is.", "Well?"]
 
 
 async def test_a_widget_closes_the_workflow_above_it_and_other_events_do_not(ask: Ask):
-    told = await ask(Agent(name="A", model=ScriptedModel(Call("show_card"), Say("x")), tools=[show_card]))
-    assert outline(told)[:3] == ["workflow added", "workflow done", "widget done"]
-    told = await ask(Agent(name="A", model=ScriptedModel(Call("notify"), Say("x")), tools=[notify]))
-    assert outline(told)[:4] == [
+    replay = await ask(Agent(name="A", model=ScriptedModel(Call("show_card"), Say("x")), tools=[show_card]))
+    assert outline(replay)[:3] == ["workflow added", "workflow done", "widget done"]
+    replay = await ask(Agent(name="A", model=ScriptedModel(Call("notify"), Say("x")), tools=[notify]))
+    assert outline(replay)[:4] == [
         "workflow added",
         "progress_update",
         "workflow.task.updated",
@@ -255,8 +255,8 @@ def client_tool_agent(*calls: Call) -> Agent[Any]:
 
 
 async def test_a_client_tool_call_is_the_last_item_and_carries_the_models_call_id(ask: Ask):
-    told = await ask(client_tool_agent(Call("pick_colour")))
-    last = told[-1]
+    replay = await ask(client_tool_agent(Call("pick_colour")))
+    last = replay[-1]
     assert isinstance(last, ck.ThreadItemDoneEvent)
     assert isinstance(last.item, ck.ClientToolCallItem)
     assert (last.item.name, last.item.arguments, last.item.status) == (
@@ -264,16 +264,16 @@ async def test_a_client_tool_call_is_the_last_item_and_carries_the_models_call_i
         {"of": ["red"]},
         "pending",
     )
-    assert last.item.call_id == journaled(told)[0][1].call_id
+    assert last.item.call_id == journaled(replay)[0][1].call_id
     assert last.item.id.startswith("tc_")
 
 
 async def test_a_client_tool_called_beside_another_keeps_its_own_call_id(ask: Ask):
-    told = await ask(client_tool_agent(Call("pick_colour"), Call("add_todo", {"title": "a"})))
-    last = told[-1]
+    replay = await ask(client_tool_agent(Call("pick_colour"), Call("add_todo", {"title": "a"})))
+    last = replay[-1]
     assert isinstance(last, ck.ThreadItemDoneEvent)
     assert isinstance(last.item, ck.ClientToolCallItem)
-    by_name = {call.name: call.call_id for _, call in journaled(told)}
+    by_name = {call.name: call.call_id for _, call in journaled(replay)}
     assert last.item.call_id == by_name["pick_colour"]
 
 
@@ -282,15 +282,15 @@ def tripping(_context: Any, _agent: Any, _said: Any) -> GuardrailFunctionOutput:
 
 
 async def refused(events: AsyncGenerator[ck.ThreadStreamEvent], error: type[Exception]) -> list[Any]:
-    told: list[ck.ThreadStreamEvent] = []
+    replay: list[ck.ThreadStreamEvent] = []
 
     async def follow() -> None:
         async for event in events:
-            told.append(event)  # noqa: PERF401 - what came before the error counts
+            replay.append(event)  # noqa: PERF401 - what came before the error counts
 
     with pytest.raises(error):
         await follow()
-    return told
+    return replay
 
 
 def left(events: Sequence[ck.ThreadStreamEvent]) -> set[str]:
@@ -310,30 +310,30 @@ async def test_an_output_guardrail_removes_what_was_shown(answering: Answering):
     guardrail: OutputGuardrail[Any] = OutputGuardrail(tripping)
     model = ScriptedModel(Call("add_todo", {"title": "a"}), Say("Secret!"))
     agent = Agent[Any](name="A", model=model, tools=[add_todo], output_guardrails=[guardrail])
-    told = await refused(answering(agent), OutputGuardrailTripwireTriggered)
-    assert messages(told) == ["Secret!"]
-    assert left(told) == set()
+    replay = await refused(answering(agent), OutputGuardrailTripwireTriggered)
+    assert messages(replay) == ["Secret!"]
+    assert left(replay) == set()
 
 
 async def test_an_input_guardrail_leaves_nothing(answering: Answering):
     guardrail: InputGuardrail[Any] = InputGuardrail(tripping, run_in_parallel=True)
     agent = Agent[Any](name="A", model=ScriptedModel(Say("Secret!")), input_guardrails=[guardrail])
-    told = await refused(answering(agent), InputGuardrailTripwireTriggered)
-    assert left(told) == set()
+    replay = await refused(answering(agent), InputGuardrailTripwireTriggered)
+    assert left(replay) == set()
 
 
 async def test_a_failure_comes_after_everything_that_was_said(answering: Answering):
     model = ScriptedModel([Say("First."), Call("add_todo", {"title": "a"})], Fail(RuntimeError("broken")))
-    told = await refused(answering(Agent(name="A", model=model, tools=[add_todo])), RuntimeError)
-    assert messages(told) == ["First."]
-    assert journaled(told)[-1][1].finished
+    replay = await refused(answering(Agent(name="A", model=model, tools=[add_todo])), RuntimeError)
+    assert messages(replay) == ["First."]
+    assert journaled(replay)[-1][1].finished
     assert model.streaming == 0
 
 
 async def test_too_many_turns(answering: Answering):
     model = ScriptedModel(*[Call("add_todo", {"title": "a"})] * 30)
-    told = await refused(answering(Agent(name="A", model=model, tools=[add_todo])), MaxTurnsExceeded)
-    assert len(journaled(told)) >= 2
+    replay = await refused(answering(Agent(name="A", model=model, tools=[add_todo])), MaxTurnsExceeded)
+    assert len(journaled(replay)) >= 2
 
 
 async def test_closing_the_answer_lets_go_of_the_model(answering: Answering):

@@ -162,8 +162,8 @@ async def test_no_thread_gives_a_call_without_output_or_twice(kinds: list[str]):
     sent = calls_and_outputs(await model_input(*items))
     calls = [call for kind, call, _ in sent if kind == "function_call"]
     outputs = [call for kind, call, _ in sent if kind == "function_call_output"]
-    told = [f"c{number}" for number, kind in enumerate(kinds) if kind in {"done", "open", "client"}]
-    assert calls == outputs == told
+    replay = [f"c{number}" for number, kind in enumerate(kinds) if kind in {"done", "open", "client"}]
+    assert calls == outputs == replay
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,10 @@ async def test_tags_and_attachments_are_told():
         id="atc_1", name="plan.pdf", mime_type="application/pdf", metadata={"k": "secret"}
     )
     sent = await model_input(user("ask ", tag, attachments=[file]))
-    told = texts(sent)
-    assert told[0] == "ask @Ann"
-    assert told[1] == "[The person attached plan.pdf (application/pdf).]"
-    assert told[-1] == '@Ann: {"id": "t1", "text": "Ann", "mail": "ann@é"}'
+    replay = texts(sent)
+    assert replay[0] == "ask @Ann"
+    assert replay[1] == "[The person attached plan.pdf (application/pdf).]"
+    assert replay[-1] == '@Ann: {"id": "t1", "text": "Ann", "mail": "ann@é"}'
     assert "secret" not in json.dumps(sent)
 
 
@@ -206,10 +206,10 @@ async def test_every_kind_of_item_can_be_in_a_thread():
         ck.SDKHiddenContextItem(**base(), content="cancelled"),
         ck.EndOfTurnItem(**base()),
     )
-    told = "\n".join(texts(sent))
-    assert told.count("Did it") == 1
-    assert "Why?" in told
-    assert "cancelled" in told
+    replay = "\n".join(texts(sent))
+    assert replay.count("Did it") == 1
+    assert "Why?" in replay
+    assert "cancelled" in replay
 
 
 async def keep(store: Store[Any], items: Sequence[ck.ThreadItem]) -> None:

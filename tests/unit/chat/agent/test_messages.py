@@ -189,8 +189,8 @@ def normal(events: Sequence[ck.ThreadStreamEvent]) -> list[str]:
 async def test_the_same_events_as_the_sdk_makes(
     ask: Ask, thread: ck.ThreadMetadata, store: Any, events: list[Any]
 ):
-    told = await ask(Agent(name="A", model=RawModel(events, ENDING)))
-    ours = [event for event in told if not is_journal(event)]
+    replay = await ask(Agent(name="A", model=RawModel(events, ENDING)))
+    ours = [event for event in replay if not is_journal(event)]
     theirs = await the_sdks(Agent(name="A", model=RawModel(events, ENDING)), thread, store)
     # The SDK calls each message by the model's id, so two of the same id are one to it.
     if events.count(events[0]) == 1:
@@ -202,8 +202,8 @@ async def test_the_same_events_as_the_sdk_makes(
 async def test_annotations_that_cannot_be_shown_leave_no_hole(ask: Ask):
     container = text("", CONTAINER).annotations[0]
     events = streamed_message(URL, PATH, NAMELESS, FILE, {"type": "new_kind"}, None, 7, container)
-    told = await ask(Agent(name="A", model=RawModel(events, ENDING)))
-    updates = [event.update for event in told if isinstance(event, ck.ThreadItemUpdatedEvent)]
+    replay = await ask(Agent(name="A", model=RawModel(events, ENDING)))
+    updates = [event.update for event in replay if isinstance(event, ck.ThreadItemUpdatedEvent)]
     shown = [each for each in updates if isinstance(each, ck.AssistantMessageContentPartAnnotationAdded)]
     assert [each.annotation_index for each in shown] == [0, 1, 2]
     assert [(each.annotation.source.title, each.annotation.index) for each in shown] == [
@@ -219,8 +219,8 @@ async def test_an_id_that_comes_back_each_turn_never_means_the_same_item(ask: As
         [Say("three", item_id="__fake_id__"), Say("four", item_id="__fake_id__")],
     )
     agent = Agent(name="A", model=model)
-    told = [event for event in await ask(agent) + await ask(agent) if not is_journal(event)]
-    finished = [event.item for event in told if isinstance(event, ck.ThreadItemDoneEvent)]
+    replay = [event for event in await ask(agent) + await ask(agent) if not is_journal(event)]
+    finished = [event.item for event in replay if isinstance(event, ck.ThreadItemDoneEvent)]
     assert [item.content[0].text for item in finished if isinstance(item, ck.AssistantMessageItem)] == [
         "one two",
         "three",
@@ -228,10 +228,10 @@ async def test_an_id_that_comes_back_each_turn_never_means_the_same_item(ask: As
     ]
     assert len({item.id for item in finished}) == 3
     assert all(item.id.startswith("msg_") for item in finished)
-    begun = [event.item.id for event in told if isinstance(event, ck.ThreadItemAddedEvent)]
+    begun = [event.item.id for event in replay if isinstance(event, ck.ThreadItemAddedEvent)]
     assert begun == [item.id for item in finished]
     known: set[str] = set()
-    for event in told:
+    for event in replay:
         if isinstance(event, ck.ThreadItemAddedEvent):
             known.add(event.item.id)
         elif isinstance(event, ck.ThreadItemUpdatedEvent):
@@ -239,8 +239,8 @@ async def test_an_id_that_comes_back_each_turn_never_means_the_same_item(ask: As
 
 
 async def test_a_message_that_only_ends_is_shown(ask: Ask):
-    told = await ask(Agent(name="A", model=RawModel([done(ENDING)], ENDING)))
-    assert [event.type for event in told] == ["thread.item.done"]
+    replay = await ask(Agent(name="A", model=RawModel([done(ENDING)], ENDING)))
+    assert [event.type for event in replay] == ["thread.item.done"]
 
 
 async def test_a_refusal_is_shown_as_text(ask: Ask):
@@ -251,17 +251,17 @@ async def test_a_refusal_is_shown_as_text(ask: Ask):
         oai.ResponseRefusalDeltaEvent(delta="I can't.", type="response.refusal.delta", **PART),
         done(message(refusal)),
     ]
-    told = await ask(Agent(name="A", model=RawModel(events, message(refusal))))
+    replay = await ask(Agent(name="A", model=RawModel(events, message(refusal))))
     deltas = [
         event.update.delta
-        for event in told
+        for event in replay
         if isinstance(event, ck.ThreadItemUpdatedEvent)
         and isinstance(event.update, ck.AssistantMessageContentPartTextDelta)
     ]
     assert deltas == ["I can't."]
-    assert isinstance(told[-1], ck.ThreadItemDoneEvent)
-    assert isinstance(told[-1].item, ck.AssistantMessageItem)
-    assert told[-1].item.content == [ck.AssistantMessageContent(text="I can't.")]
+    assert isinstance(replay[-1], ck.ThreadItemDoneEvent)
+    assert isinstance(replay[-1].item, ck.AssistantMessageItem)
+    assert replay[-1].item.content == [ck.AssistantMessageContent(text="I can't.")]
 
 
 async def test_reasoning_is_one_workflow_before_the_message(ask: Ask):
@@ -277,10 +277,10 @@ async def test_reasoning_is_one_workflow_before_the_message(ask: Ask):
         done(reasoning),
         *streamed_message(),
     ]
-    told = await ask(Agent(name="A", model=RawModel(events, ENDING)))
-    item_ids = [event.item.id for event in told if isinstance(event, ck.ThreadItemAddedEvent)]
+    replay = await ask(Agent(name="A", model=RawModel(events, ENDING)))
+    item_ids = [event.item.id for event in replay if isinstance(event, ck.ThreadItemAddedEvent)]
     assert len(item_ids) == 2
-    first, closed = told[0], told[[event.type for event in told].index("thread.item.done")]
+    first, closed = replay[0], replay[[event.type for event in replay].index("thread.item.done")]
     assert isinstance(first, ck.ThreadItemAddedEvent)
     assert isinstance(closed, ck.ThreadItemDoneEvent)
     assert isinstance(closed.item, ck.WorkflowItem)
@@ -294,7 +294,7 @@ async def test_reasoning_is_one_workflow_before_the_message(ask: Ask):
         "Said at once.",
     ]
     # The workflow is closed before the message begins.
-    assert told.index(closed) < [getattr(getattr(e, "item", None), "id", None) for e in told].index(
+    assert replay.index(closed) < [getattr(getattr(e, "item", None), "id", None) for e in replay].index(
         item_ids[1]
     )
 
@@ -302,5 +302,5 @@ async def test_reasoning_is_one_workflow_before_the_message(ask: Ask):
 async def test_reasoning_without_a_summary_shows_nothing(ask: Ask):
     reasoning = oai.ResponseReasoningItem(id="rs_1", summary=[], type="reasoning")
     events = [added(reasoning), done(reasoning), *streamed_message()]
-    told = await ask(Agent(name="A", model=RawModel(events, ENDING)))
-    assert not any(isinstance(getattr(event, "item", None), ck.WorkflowItem) for event in told)
+    replay = await ask(Agent(name="A", model=RawModel(events, ENDING)))
+    assert not any(isinstance(getattr(event, "item", None), ck.WorkflowItem) for event in replay)

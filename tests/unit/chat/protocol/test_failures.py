@@ -70,9 +70,9 @@ CASES: list[tuple[Exception, str, bool]] = [
 
 @pytest.mark.parametrize(("error", "code", "retry"), CASES, ids=lambda value: type(value).__name__)
 def test_what_it_is_told_as(error: Exception, code: str, retry: bool):
-    told = explain(error)
-    assert (told.code, told.allow_retry) == (code, retry)
-    assert told.message.endswith(".")
+    replay = explain(error)
+    assert (replay.code, replay.allow_retry) == (code, retry)
+    assert replay.message.endswith(".")
 
 
 @pytest.mark.parametrize(("error", "code", "retry"), CASES, ids=lambda value: type(value).__name__)

@@ -15,9 +15,9 @@ from chatkit.types import (
     UserMessageItem,
 )
 
-from backchannel.chat.recovery import journal
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.recovery.resume_point import call_again, items_of_answer, standing
+from backchannel.chat.recovery import journal
+from backchannel.chat.recovery.resume_point import answer_items, call_again, standing
 from backchannel.context import RequestContext
 from backchannel.tools import idempotency_key, idempotent
 
@@ -48,7 +48,7 @@ def called(call_id: str, *, finished: bool = True, name: str = "note") -> Hidden
 
 
 def goes_on(item_id: str) -> HiddenContextItem:
-    return journal.keep(journal.GoesOn(item_id=item_id), "thr_1")
+    return journal.keep(journal.IntermediateMessage(item_id=item_id), "thr_1")
 
 
 def to(agent: str) -> HiddenContextItem:
@@ -56,7 +56,7 @@ def to(agent: str) -> HiddenContextItem:
 
 
 @pytest.mark.parametrize(
-    ("items", "answered", "unsaid"),
+    ("items", "answered", "discarded"),
     [
         ([], False, []),
         ([said("m1")], True, []),
@@ -74,9 +74,9 @@ def to(agent: str) -> HiddenContextItem:
         "a tool has run", "said before the tool ran", "said after the tool ran", "handed off", "handed off and more",
     ],
 )  # fmt: skip
-def test_what_is_left_to_say(items: list[ThreadItem], answered: bool, unsaid: list[str]):
+def test_what_is_left_to_say(items: list[ThreadItem], answered: bool, discarded: list[str]):
     now = standing(items, FIRST)
-    assert (now.answered, now.unsaid) == (answered, unsaid)
+    assert (now.answered, now.discarded) == (answered, discarded)
 
 
 def test_a_question_to_the_person_is_the_end_of_an_answer():
@@ -94,7 +94,7 @@ def test_what_a_guardrail_may_still_refuse_is_said_again():
 
     guarded = Agent[Any](name="Guarded", output_guardrails=[OutputGuardrail(pass_all)])
     now = standing([said("m1")], guarded)
-    assert (now.answered, now.unsaid) == (False, ["m1"])
+    assert (now.answered, now.discarded) == (False, ["m1"])
 
 
 def test_tools_that_were_running_are_known():
@@ -119,7 +119,7 @@ def test_who_was_answering_goes_on(handed: list[str], agent: Agent[Any]):
 async def test_only_what_came_after_the_message_is_the_answer(store: Any, request_context: RequestContext):
     for item in (asked("m0"), said("m1"), asked("m2"), called("c1"), said("m3")):
         await store.add_thread_item("thr_1", item, request_context)
-    assert [item.type for item in await items_of_answer(store, "thr_1", "m2", request_context)] == [
+    assert [item.type for item in await answer_items(store, "thr_1", "m2", request_context)] == [
         "hidden_context_item",
         "assistant_message",
     ]

@@ -83,11 +83,11 @@ class Dialect(ABC):
         return url
 
     @abstractmethod
-    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
         """What `create_async_engine` is given besides the URL.
 
         Args:
-            hurried: Whether statements have a time limit. Those of a migration have none.
+            time_limits: Whether statements have a time limit. Those of a migration have none.
         """
 
     def in_memory(self, url: URL) -> bool:

@@ -42,9 +42,9 @@ class Mysql(Dialect):
         return given.set(drivername="mysql+asyncmy").update_query_dict({"charset": "utf8mb4"})
 
     @override
-    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
-        if hurried:
+        if time_limits:
             arguments["read_timeout"] = pool.statement_timeout
         # READ COMMITTED takes no locks on gaps, so that writers of different threads do not meet.
         return {"connect_args": arguments, "isolation_level": "READ COMMITTED", **pool.engine_arguments()}

@@ -59,14 +59,14 @@ class Postgresql(OnConflict):
         return url.difference_update_query([*_NUMBERS, *_SETTINGS])
 
     @override
-    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
         settings = {name: value for name, value in url.query.items() if name in _SETTINGS}
         arguments: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
             "server_settings": {"application_name": "backchannel", **settings},
             **{name: int(str(value)) for name, value in url.query.items() if name in _NUMBERS},
         }
-        if hurried:
+        if time_limits:
             arguments["command_timeout"] = pool.statement_timeout
         return {"connect_args": arguments, **pool.engine_arguments()}
 

@@ -42,9 +42,9 @@ class Sqlite(OnConflict):
         return given.set(drivername="sqlite+aiosqlite")
 
     @override
-    def engine_arguments(self, url: URL, pool: PoolOptions, *, hurried: bool) -> dict[str, Any]:
+    def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
         # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
-        patience = pool.statement_timeout if hurried else LOCK_SECONDS
+        patience = pool.statement_timeout if time_limits else LOCK_SECONDS
         options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": patience}}
         options |= pool.engine_arguments() | {"poolclass": AsyncAdaptedQueuePool}
         if self.in_memory(url):

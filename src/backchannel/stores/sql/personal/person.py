@@ -14,7 +14,7 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import select_owned
 from backchannel.stores.sql.personal.tables import BATCH, beyond, delete_some, giving_way, thread_column
 from backchannel.stores.sql.tables import attachments, items, run_events, run_logs, search_entries, threads
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_text
 
 _JSON_TEXT = frozenset({items.c.data, attachments.c.data})
@@ -139,12 +139,12 @@ class PersonalData:
                 return
             statement = all_rows.where(beyond(key, [rows[-1][column.name] for column in key]))
 
-    @repeatable
+    @retryable
     async def _read(self, statement: Select[Any]) -> Sequence[RowMapping]:
         async with self.database.read() as connection:
             return (await connection.execute(statement)).mappings().all()
 
-    @repeatable
+    @retryable
     async def _delete_some(self, table: Table, scope: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
         still = self._deletable(table)
         async with self.database.write() as connection:

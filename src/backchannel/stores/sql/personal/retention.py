@@ -23,7 +23,7 @@ from backchannel.stores.sql.personal.tables import (
     thread_column,
 )
 from backchannel.stores.sql.tables import attachments, runs, threads, usage
-from backchannel.stores.sql.transactions import repeatable
+from backchannel.stores.sql.transactions import retryable
 
 
 async def delete_older(
@@ -83,7 +83,7 @@ class _Old:
                 yield row
             last = (rows[-1]["updated_at"], rows[-1]["id"])
 
-    @repeatable
+    @retryable
     async def _page_of_threads(self, last: Sequence[Any] | None) -> Sequence[RowMapping]:
         order = (threads.c.updated_at, threads.c.id)
         old = select(threads.c.id, threads.c.tenant, threads.c.user_id, threads.c.updated_at)
@@ -93,7 +93,7 @@ class _Old:
         async with self.database.read() as connection:
             return (await connection.execute(old.order_by(*order).limit(self._batch))).mappings().all()
 
-    @repeatable
+    @retryable
     async def _delete_from(self, thread_id: str, owner: Identity) -> tuple[dict[str, int], bool]:
         """Delete up to a batch of a thread's rows, the thread itself last; gives how many, and whether there are
         more to delete."""
@@ -117,7 +117,7 @@ class _Old:
             gone = await connection.execute(delete_owned(owner, threads).where(*here))
             return {**deleted, threads.name: gone.rowcount}, False
 
-    @repeatable
+    @retryable
     async def _delete_aged(self, table: Table) -> tuple[int, int]:
         """Delete up to a batch of old rows; gives how many were found, and how many of them were still there."""
         key, is_old = table.c.id, self._is_old(table.c.created_at)

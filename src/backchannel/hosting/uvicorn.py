@@ -1,12 +1,16 @@
-"""The server's process: what `backchannel serve` runs once the settings are known to be right."""
+"""The server's own processes under Uvicorn: what `backchannel serve` runs once the settings are known to be right."""
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+import sys
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any, override
 
@@ -22,38 +26,41 @@ from backchannel.hosting.fastapi import create_app
 from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
 from backchannel.settings import Settings, unknown_settings
-from backchannel.stores.sql.migrate import check_newest, upgrade
+from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
 from backchannel.wiring import build, load_target, open_database
 
-TARGET_VARIABLE = "BACKCHANNEL_SERVE_TARGET"
-
 _GRACE = STOP_SECONDS + 5
-"""Seconds for connections to close once nothing goes on any more."""
+"""Seconds for connections to close after the drain."""
 
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, target: str, *, host: str, port: int, workers: int, reload: bool) -> None:
-    """Serve until told to stop.
+def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool) -> None:
+    """Serve `settings.app` until a signal ends the process.
+
+    SIGTERM and SIGINT drain first (see `Backchannel.drain`). A second signal ends the process at once: other replicas,
+    or the next start, take over the runs that were in progress.
 
     Raises:
         ConfigurationError: The target, the database or the address cannot be used.
     """
     _prepare_process(settings)
-    if unknown := unknown_settings(os.environ, TARGET_VARIABLE):
+    if unknown := unknown_settings(os.environ):
         log.warning(
             "unknown_settings", names=unknown, hint="no such setting in this version; see .env.example"
         )
-    backchannel = build(settings, load_target(target))
-    asyncio.run(_prepare_database(settings, backchannel))
+    backchannel = build(settings, load_target(settings.app))
+    app = _app(backchannel)
+    asyncio.run(_prepare_database(settings, backchannel.parts.migrations if backchannel.assembled else ()))
     if workers == 1 and not reload:
         with _listen(host, port) as listener:
-            server = Server(_config(_app(backchannel), host=host, port=port), announce=True)
+            server = Server(_config(app, host=host, port=port), announce=True)
             server.run(sockets=[listener])
-        if not server.started:
+        if not server.started and not server.interrupted:
             raise ConfigurationError("The server could not start; the log above says why.")
         return
-    os.environ[TARGET_VARIABLE] = target
+    # Workers read the settings anew.
+    os.environ["BACKCHANNEL_APP"] = settings.app
     print(f"Backchannel is starting at http://{_shown(host)}:{port}", flush=True)
     config = _config(_WORKER, host=host, port=port, workers=workers, reload=reload)
     with _listen(host, port) as listener:
@@ -64,13 +71,14 @@ def run(settings: Settings, target: str, *, host: str, port: int, workers: int, 
 
 
 def app_of_worker() -> FastAPI:
-    """The application of a process, made anew in each."""
+    """The application of a worker process, made anew in each."""
+    _end_with_parent()
     settings = Settings.load()
     _prepare_process(settings)
-    return _app(build(settings, load_target(os.environ[TARGET_VARIABLE])))
+    return _app(build(settings, load_target(settings.app)))
 
 
-_WORKER = "backchannel.cli.server:app_of_worker"
+_WORKER = "backchannel.hosting.uvicorn:app_of_worker"
 
 
 def _app(backchannel: Backchannel) -> FastAPI:
@@ -79,6 +87,7 @@ def _app(backchannel: Backchannel) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
+        asyncio.get_running_loop().set_exception_handler(_log_task_failure)
         async with opened(app) as state:
             # What is loaded by now stays. Full collections that look at it again stop all streams for 0.1 s each.
             gc.collect()
@@ -94,32 +103,24 @@ def _app(backchannel: Backchannel) -> FastAPI:
 
 @contextmanager
 def _drained_first(backchannel: Backchannel) -> Generator[None]:
-    """Let a signal to exit first drain: the process is no longer ready and takes no more runs, those that go on end or
-    are handed over, and their readers are told to reconnect. Only then is it Uvicorn's turn, which stops listening. (By
-    itself it would stop listening at once, wait for the longest stream, and only then tell the application.)
-
-    A second signal ends the process without waiting.
-    """
+    """Drain on the first signal to exit, and hand the signal to Uvicorn only then. (By itself Uvicorn would stop
+    listening at once, wait for the longest stream, and only then tell the application.)"""
     loop = asyncio.get_running_loop()
     usual = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     draining: list[asyncio.Task[None]] = []
 
     async def drain(sig: int) -> None:
         try:
-            await backchannel.runs.drain(backchannel.settings.shutdown_seconds)
+            await backchannel.drain()
         finally:
-            exit_now(sig, None)
+            handler = usual[signal.Signals(sig)]
+            if callable(handler):
+                handler(sig, None)
 
-    def exit_now(sig: int, frame: FrameType | None) -> None:
-        handler = usual[signal.Signals(sig)]
-        if callable(handler):
-            handler(sig, frame)
-
-    def on_signal(sig: int, frame: FrameType | None) -> None:
+    def on_signal(sig: int, _frame: FrameType | None) -> None:
         if draining:
-            exit_now(sig, frame)
-        else:
-            loop.call_soon_threadsafe(lambda: draining.append(loop.create_task(drain(sig))))
+            _end_now(128 + sig)
+        loop.call_soon_threadsafe(lambda: draining.append(loop.create_task(drain(sig))))
 
     for each in usual:
         signal.signal(each, on_signal)
@@ -130,12 +131,57 @@ def _drained_first(backchannel: Backchannel) -> Generator[None]:
             signal.signal(each, handler)
 
 
+def _end_now(code: int) -> None:
+    """End the process without closing anything, as a crash would: an orderly end would wait for tools and readers."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when its parent does, however that ends: a worker that stays would keep the port."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait_for_parent() -> None:
+        wait([parent.sentinel])
+        _end_now(1)
+
+    threading.Thread(target=wait_for_parent, name="parent", daemon=True).start()
+
+
+def _log_task_failure(_loop: asyncio.AbstractEventLoop, failure: dict[str, Any]) -> None:
+    """Log what asyncio reports about tasks that the application started and did not wait for, as one line."""
+    task = failure.get("task") or failure.get("future")
+    name = task.get_name() if isinstance(task, asyncio.Task) else None
+    log.error("task_failed", message=failure["message"], task=name, exc_info=failure.get("exception"))
+
+
 class Server(uvicorn.Server):
-    """Uvicorn, except that it says where it listens, and that a clean stop does not look like a kill."""
+    """Uvicorn, except that it prints where it listens, that a clean stop does not look like a kill, and that it can be
+    interrupted while it starts.
+
+    Attributes:
+        interrupted: Whether a signal ended it while it was starting.
+    """
 
     def __init__(self, config: uvicorn.Config, *, announce: bool = False) -> None:
         super().__init__(config)
+        self.interrupted = False
         self._announce = announce
+        self._serving: asyncio.Task[Any] | None = None
+
+    @override
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with suppress(asyncio.CancelledError):
+            super().run(sockets)
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._serving = asyncio.current_task()
+        await super().serve(sockets)
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -152,6 +198,9 @@ class Server(uvicorn.Server):
         # Not the inherited method, which has the signal raised again at the end.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+        if not self.started and self._serving is not None and not self.interrupted:
+            self.interrupted = True
+            self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
 
 def _config(
@@ -187,11 +236,12 @@ def _prepare_process(settings: Settings) -> None:
     set_trace_processors([])
 
 
-async def _prepare_database(settings: Settings, backchannel: Backchannel) -> None:
+async def _prepare_database(settings: Settings, migrations: Sequence[Migrations]) -> None:
+    """Migrate before the workers start, which then only look; and report an unusable database in one line."""
     database = open_database(settings)
     try:
         bring_up_to_date = upgrade if settings.database_migrate else check_newest
-        await bring_up_to_date(database, *backchannel.migrations)
+        await bring_up_to_date(database, *migrations)
     finally:
         await database.close()
 

@@ -1,0 +1,131 @@
+"""The SDK's hooks of one agent run: they write the journal, and report model calls, tool calls and hand-offs."""
+
+from time import perf_counter
+from typing import Any, Literal, override
+
+from agents import Agent, Model, ModelResponse, RunContextWrapper, RunHooks, Tool, TResponseInputItem
+from agents.tool_context import ToolContext
+from chatkit.types import HiddenContextItem
+
+from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.recovery import journal
+from backchannel.context import Usage
+from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.hooks import HandOff, ModelCall, ToolCall, run_fields
+
+
+class AnswerHooks(RunHooks[Any]):
+    """Hooks of one run. What is journaled is stored before the run goes on: a crash must not undo what happens next.
+
+    Args:
+        default_model: The name of the model of agents that name none.
+    """
+
+    def __init__(self, context: AnswerContext, hooks: HookDispatcher, default_model: str) -> None:
+        self._context = context
+        self._hooks = hooks
+        self._default_model = default_model
+        self._journaled: dict[str, HiddenContextItem] = {}
+        self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
+        self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
+
+    @override
+    async def on_llm_start(
+        self,
+        context: RunContextWrapper[Any],
+        agent: Agent[Any],
+        system_prompt: str | None,
+        input_items: list[TResponseInputItem],
+    ) -> None:
+        self._model_calls[agent.name] = (agent, perf_counter())
+
+    @override
+    async def on_llm_end(
+        self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse
+    ) -> None:
+        used = response.usage
+        usage = Usage(used.requests, used.input_tokens, used.output_tokens)
+        self._end_model_call(agent.name, usage, "completed")
+
+    @override
+    async def on_tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
+        if not isinstance(context, ToolContext):
+            return
+        call = journal.ToolCall(
+            call_id=context.tool_call_id, name=context.tool_name, arguments=context.tool_arguments
+        )
+        item = journal.to_item(call, self._context.thread.id)
+        self._journaled[call.call_id] = item
+        await self._context.write_journal(item)
+        self._tool_calls[call.call_id] = (agent, call.name, perf_counter())
+
+    @override
+    async def on_tool_end(
+        self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object
+    ) -> None:
+        if not isinstance(context, ToolContext):
+            return
+        self._end_tool_call(context.tool_call_id, "returned")
+        item = self._journaled.get(context.tool_call_id)
+        if item is not None:
+            output = result if isinstance(result, str) else str(result)
+            await self._context.write_journal(journal.with_output(item, output))
+
+    @override
+    async def on_handoff(
+        self, context: RunContextWrapper[Any], from_agent: Agent[Any], to_agent: Agent[Any]
+    ) -> None:
+        entry = journal.HandOff(agent=to_agent.name)
+        await self._context.write_journal(journal.to_item(entry, self._context.thread.id))
+        self._hooks.emit(HandOff(**self._fields(), from_agent=from_agent.name, to_agent=to_agent.name))
+
+    def close(self, outcome: Literal["failed", "cancelled"]) -> None:
+        """Report the calls that the end of the run has cut off. The SDK has no hooks for those."""
+        for name in list(self._model_calls):
+            self._end_model_call(name, Usage(), outcome)
+        for call_id in list(self._tool_calls):
+            self._end_tool_call(call_id, "cut_off")
+
+    def _end_model_call(
+        self, name: str, usage: Usage, outcome: Literal["completed", "failed", "cancelled"]
+    ) -> None:
+        call = self._model_calls.pop(name, None)
+        if call is None or not self._hooks.listens(ModelCall):
+            return
+        agent, began = call
+        self._hooks.emit(
+            ModelCall(
+                **self._fields(),
+                agent=name,
+                model=_name_of(agent.model, self._default_model),
+                usage=usage,
+                seconds=perf_counter() - began,
+                outcome=outcome,
+            )
+        )
+
+    def _end_tool_call(self, call_id: str, outcome: Literal["returned", "cut_off"]) -> None:
+        call = self._tool_calls.pop(call_id, None)
+        if call is None or not self._hooks.listens(ToolCall):
+            return
+        agent, tool, began = call
+        self._hooks.emit(
+            ToolCall(
+                **self._fields(),
+                agent=agent.name,
+                tool=tool,
+                call_id=call_id,
+                seconds=perf_counter() - began,
+                outcome=outcome,
+            )
+        )
+
+    def _fields(self) -> dict[str, Any]:
+        return run_fields(self._context.request_context, self._context.thread.id)
+
+
+def _name_of(model: str | Model | None, default: str) -> str:
+    if model is None or isinstance(model, str):
+        return model or default
+    name = getattr(model, "model", None)
+    return name if isinstance(name, str) else type(model).__name__
