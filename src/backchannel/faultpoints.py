@@ -1,4 +1,4 @@
-"""The points of a turn at which a crash leaves something else behind, by name.
+"""The points of a turn at which a crash leaves a different state behind, by name.
 
 Tests let a process die at each of them (`observe`); otherwise reaching one costs a comparison.
 """
@@ -6,17 +6,17 @@ Tests let a process die at each of them (`observe`); otherwise reaching one cost
 from collections.abc import Callable
 
 POINTS = (
-    "request.arrived",  # nothing is kept
-    "request.kept",  # inside the transaction that takes the request in
-    "request.taken_in",  # the request is kept, nobody knows it
-    "queue.kept",  # the run waits for its turn
-    "queue.claimed",  # its turn has come, its request is not taken in yet
-    "answer.began",  # the person's message is on the log
-    "item.said",  # an item is complete but not kept
-    "item.kept",  # it is kept, and not on the log yet
-    "tool.noted",  # a tool is about to run
-    "tool.done",  # it has run, and its output is not kept
-    "answer.made",  # all is kept, the run goes on
+    "request.arrived",  # nothing is stored
+    "request.stored",  # inside the transaction that accepts the request
+    "request.accepted",  # the request is stored, and the client does not know that yet
+    "queue.stored",  # the run waits for its turn
+    "queue.claimed",  # its turn has come, and its request is not accepted yet
+    "answer.began",  # the person's message is in the log
+    "item.completed",  # an item is complete but not stored
+    "item.stored",  # it is stored, and not in the log yet
+    "tool.journaled",  # a tool is about to run
+    "tool.returned",  # it has run, and its output is not stored
+    "answer.completed",  # everything is stored, the run is still running
     "run.finished",  # the run has ended, its log has not
     "log.ended",  # the log has
 )
@@ -25,7 +25,7 @@ _observer: Callable[[str], None] | None = None
 
 
 def observe(observer: Callable[[str], None] | None) -> None:
-    """Have `observer` called with the name of each point that is reached, or nobody any more."""
+    """Have `observer` called with the name of each point that is reached; `None` removes it."""
     global _observer  # noqa: PLW0603 - one switch of the process
     _observer = observer
 

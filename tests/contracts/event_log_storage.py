@@ -75,12 +75,12 @@ class SharedStorage(Storage):
             log.last = (log.last // JUMP + 1) * JUMP
         return WriterPosition(log.segments[-1].last if log.segments else 0, log.last, log.ended)
 
-    async def keep(self, portions: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         # Writing takes longer than reading, as everywhere.
         for _ in range(3):
             await self.reach()
-        kept = {portion.run_id: self.written(portion) for portion in portions}
-        self.server.writes.append(portions)
+        kept = {portion.run_id: self.written(portion) for portion in batches}
+        self.server.writes.append(batches)
         async with self.server.news:
             self.server.news.notify_all()
         return kept

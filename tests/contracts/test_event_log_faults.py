@@ -342,7 +342,7 @@ async def test_a_stale_writer_that_finds_redis_empty_does_not_stay(redis: RedisS
 async def test_a_redis_that_is_away_is_told_in_a_bounded_time(
     redis: RedisServer, logs: Making, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flusher, "PATIENCE", 1.0)
+    monkeypatch.setattr(flusher, "TIMEOUT_SECONDS", 1.0)
     log, another = logs(), logs()
     run_id = await begun(log)
     await say(log, run_id, [1])

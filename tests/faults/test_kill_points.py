@@ -32,19 +32,19 @@ LAST_STEPS_SECONDS = 3
 """For the points that come after the last answer was told."""
 NOTE_CHARACTERS = 8000
 SECOND_TIME = (
-    "request.taken_in",
-    "queue.kept",
+    "request.accepted",
+    "queue.stored",
     "queue.claimed",
-    "item.kept",
-    "tool.noted",
-    "tool.done",
+    "item.stored",
+    "tool.journaled",
+    "tool.returned",
     "run.finished",
 )
 """Points that leave something else behind when they are reached for the second time."""
 ROUNDS = [("sqlite", 1, POINTS), ("postgresql+redis", 2, SECOND_TIME)]
 """Kinds of database, how often a point is reached until the process dies, and which points."""
 CASES = [(kind, number, point) for kind, number, points in ROUNDS for point in points]
-HEIRS_POINTS = ("item.kept", "tool.noted", "tool.done", "answer.made", "run.finished")
+HEIRS_POINTS = ("item.stored", "tool.journaled", "tool.returned", "answer.completed", "run.finished")
 """Points at which a replica dies that goes on with the answer of another dead one."""
 
 type Case = tuple[str | int, ...]
@@ -163,7 +163,7 @@ async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathF
         name = f"heir-{point}".replace(".", "-")
         async with talking("mariadb", folder, model, name) as (cluster, conversation):
             first, heir = cluster.replicas
-            await asyncio.gather(first.start(FAULTS_KILL_AT="tool.done"), heir.start(FAULTS_KILL_AT=point))
+            await asyncio.gather(first.start(FAULTS_KILL_AT="tool.returned"), heir.start(FAULTS_KILL_AT=point))
             async with asyncio.TaskGroup() as tasks:
                 talk = tasks.create_task(conversation.hold())
                 await until_dead(first, talk)

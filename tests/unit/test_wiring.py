@@ -8,7 +8,7 @@ from agents import Agent
 
 from backchannel.application import Application
 from backchannel.chat.agent.server import ChatServer
-from backchannel.errors import ConfigurationError
+from backchannel.errors import ConfigurationError, NotRunningError
 from backchannel.settings import Settings, unknown_settings
 from backchannel.wiring import build
 
@@ -26,7 +26,7 @@ def of_settings(settings: Settings) -> Agent[Any]:
     return Agent(name=settings.env)
 
 
-@pytest.mark.parametrize("target", [AGENT, lambda: AGENT, lambda: Application(AGENT), lambda database: AGENT])
+@pytest.mark.parametrize("target", [AGENT, lambda: AGENT, lambda: Application(agent=AGENT), lambda database: AGENT])
 def test_an_agent_comes_in_several_ways(target: Any) -> None:
     server = build(Settings.load(), target).server
     assert isinstance(server, ChatServer)
@@ -39,8 +39,17 @@ def test_a_factory_may_ask_for_the_settings() -> None:
     assert server.agent.name == "development"
 
 
-async def asynchronous() -> Agent[Any]:
-    return AGENT
+async def asynchronous(settings: Settings) -> Agent[Any]:
+    return Agent(name=settings.env)
+
+
+async def test_an_asynchronous_factory_is_called_once_when_the_server_starts() -> None:
+    backchannel = build(Settings.load(database_url="sqlite://"), asynchronous)
+    with pytest.raises(NotRunningError, match="running"):
+        _ = backchannel.server
+    async with backchannel.running():
+        assert isinstance(backchannel.server, ChatServer)
+        assert backchannel.server.agent.name == "development"
 
 
 def raising() -> Agent[Any]:
@@ -50,7 +59,6 @@ def raising() -> Agent[Any]:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (asynchronous, "plain function"),
         (raising, "ValueError: two lines"),
         (lambda: 42, "int"),
         (lambda nobody_knows: AGENT, "nobody_knows"),

@@ -11,8 +11,9 @@ from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, ThreadSt
 
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.journal_hooks import JournalHooks
+from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.context import Identity, RequestContext
+from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.ids import new_id
 
 
@@ -132,8 +133,9 @@ def answering(
 
     def answer(agent: Agent[Any]) -> AsyncGenerator[ThreadStreamEvent]:
         context = AnswerContext(thread=thread, store=store, request_context=request_context)
-        result = Runner.run_streamed(agent, "hello", context=context, hooks=JournalHooks(context))
-        return stream_answer(context, result)
+        hooks = AnswerHooks(context, HookDispatcher(), "default")
+        result = Runner.run_streamed(agent, "hello", context=context, hooks=hooks)
+        return stream_answer(context, result, hooks)
 
     return answer
 

@@ -8,10 +8,11 @@ from anyio.lowlevel import checkpoint
 
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
-from backchannel.event_logs import durable, flusher, following
+from backchannel.event_logs import durable, flusher, tailer
 from backchannel.event_logs.base import EventLog, FencedError
 from backchannel.event_logs.durable import DurableEventLog
 from backchannel.event_logs.storage import Page, WriteBatch, WriterPosition
+from backchannel.retry import Backoff
 from backchannel.testing.contracts.event_log_base import (
     ADA,
     begun,
@@ -71,12 +72,10 @@ async def another(server: Server) -> AsyncGenerator[DurableEventLog]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes ten seconds takes a fifth of one."""
-    monkeypatch.setattr(flusher, "PATIENCE", 0.2)
-    monkeypatch.setattr(flusher, "SHORT_TIMEOUT", 0.05)
-    monkeypatch.setattr(flusher, "SHORTEST_PAUSE", 0.01)
-    monkeypatch.setattr(flusher, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(following, "SHORTEST_PAUSE", 0.01)
-    monkeypatch.setattr(following, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(flusher, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(flusher, "OUTAGE_TIMEOUT_SECONDS", 0.05)
+    for module in (flusher, tailer):
+        monkeypatch.setattr(module, "OUTAGE", Backoff(initial=0.01, maximum=0.02))
     monkeypatch.setattr(durable, "CLOSE_SECONDS", 0.2)
 
 
@@ -109,7 +108,7 @@ async def test_text_is_kept_soon_and_joined(server: Server, log: DurableEventLog
 async def test_a_whole_event_waits_for_nothing(
     server: Server, log: DurableEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flusher, "WITHIN", 10 * BOUND)
+    monkeypatch.setattr(flusher, "FLUSH_SECONDS", 10 * BOUND)
     run_id, other = await begun(log), await begun(log)
     log.append(run_id, word(1))
     log.append(other, word(1))
@@ -248,8 +247,8 @@ class Unsure(SharedStorage):
 
     failures = 3
 
-    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
-        persisted = await super().keep(batches)
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+        persisted = await super().append(batches)
         if self.failures:
             self.failures -= 1
             raise UnavailableError("unsure", retry_after=1)
@@ -298,10 +297,10 @@ class Picky(SharedStorage):
 
     bad = ""
 
-    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         if any(batch.run_id == self.bad for batch in batches):
             raise ValueError("cannot be written")
-        return await super().keep(batches)
+        return await super().append(batches)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -415,9 +414,9 @@ class Late(SharedStorage):
         super().__init__(server)
         self.go = asyncio.Event()
 
-    async def keep(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
+    async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         await self.go.wait()
-        return await super().keep(batches)
+        return await super().append(batches)
 
 
 async def test_a_stale_write_does_not_disturb_the_next_writer_in_the_same_process(

@@ -112,7 +112,7 @@ async def test_what_takes_longer_is_handed_over_and_finished_elsewhere(
     record = await runs.load(run_id, ann.identity)
     assert (record.status, record.replica) == ("running", None)
     model.add(Say("one two three"))
-    assert await other.live.take_over([run_id], None) == 1
+    assert await other.worker.take_over([run_id], None) == 1
     events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one two three"
     removed = [event["item_id"] for event in events if event["type"] == "thread.item.removed"]
@@ -148,7 +148,7 @@ async def test_a_message_that_waits_its_turn_is_answered_elsewhere(
     await asyncio.wait_for(runs.drain(0.01), 10)
     assert (await runs.load(second, ann.identity)).status == "queued"
     model.add(Say("one two"), Say("second answer"))
-    assert await other.live.take_over([first], None) == 1
+    assert await other.worker.take_over([first], None) == 1
     await replay(second)
     page = await store.load_thread_items(thread_id, None, 9, "asc", ann)
     assert [item.content[0].text for item in page.data] == ["hi", "one two", "second", "second answer"]

@@ -15,8 +15,8 @@ from backchannel.errors import UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.handovers.base import Handover
 from backchannel.handovers.redis import RedisHandovers
-from backchannel.runs import replica as housekeeping
-from backchannel.runs.rescuer import Replica
+from backchannel.runs import rescuer as rescuer_module
+from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import ReplicaRecord
@@ -52,17 +52,17 @@ async def other(
 ) -> AsyncGenerator[Runs]:
     """Another process. It looks for orphans once, when it starts."""
     monkeypatch.setattr(events, "disconnect_readers", lambda: None)
-    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 3600)
+    monkeypatch.setattr(rescuer_module, "RESCUE_SECONDS", 3600)
     other = Runs(chat_server, stores)
-    replica = Replica(other.live, lease=3600)
+    replica = Rescuer(other.worker, lease=3600)
     swept = asyncio.Event()
-    sweep = replica._sweep
+    sweep = replica._rescue
 
     async def sweep_once() -> None:
         await sweep()
         swept.set()
 
-    monkeypatch.setattr(replica, "_sweep", sweep_once)
+    monkeypatch.setattr(replica, "_rescue", sweep_once)
     async with replica.living():
         await swept.wait()
         yield other
@@ -98,7 +98,7 @@ class Remover:
     """A third process, which has not noticed yet that the replica `dead` gives no sign of life."""
 
     runs: Runs
-    house: Replica
+    house: Rescuer
     stores: RunStores
     dead: str
 
@@ -106,17 +106,17 @@ class Remover:
         """Look until it is noticed."""
         async with asyncio.timeout(10):
             while self.dead in {each.id for each in await self.stores.replicas.all()}:
-                await self.house._sweep()
+                await self.house._rescue()
 
 
 @pytest.fixture
 async def remover(
     runs: Runs, chat_server: ChatServer, started: str, stores: RunStores
 ) -> AsyncGenerator[Remover]:
-    dead = runs.live.replica
+    dead = runs.worker.replica
     await stores.replicas.join(ReplicaRecord(dead, "elsewhere", 1, 0))
     noticing = Runs(chat_server, stores)
-    house = Replica(noticing.live, lease=0.01)
+    house = Rescuer(noticing.worker, lease=0.01)
     await house._join()
     yield Remover(noticing, house, stores, dead)
     await house._leave()
@@ -131,13 +131,13 @@ async def test_the_runs_of_a_dead_replica_are_shared_by_delivery(
     handovers: RedisHandovers,
 ):
     await remover.remove()
-    assert started not in remover.runs.live
-    (delivery,) = await handovers.receive(remover.runs.live.replica)
+    assert started not in remover.runs.worker
+    (delivery,) = await handovers.receive(remover.runs.worker.replica)
     assert delivery.handover == Handover(started, remover.dead)
     await handovers.done([delivery])
     # It was not taken over by then: the next look does that.
     model.add(Say("one two"))
-    await remover.house._sweep()
+    await remover.house._rescue()
     await is_whole(started, replay, remover.runs, ann)
 
 
@@ -170,5 +170,5 @@ async def test_what_somebody_else_makes_by_now_is_left_alone(
         while await handovers._redis.xlen(handovers._stream):  # noqa: ASYNC110 - Redis tells nobody of it
             await asyncio.sleep(0.02)
     record = await runs.load(started, ann.identity)
-    assert (record.replica, record.fence, record.status) == (runs.live.replica, 1, "running")
-    assert not len(other.live)
+    assert (record.replica, record.fence, record.status) == (runs.worker.replica, 1, "running")
+    assert not len(other.worker)

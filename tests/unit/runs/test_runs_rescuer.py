@@ -14,8 +14,9 @@ from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.memory import MemoryEventLog
-from backchannel.runs import replica as housekeeping
-from backchannel.runs.rescuer import Replica, here
+from backchannel.runs import rescuer as rescuer_module
+from backchannel.runs.processes import host_id
+from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import ReplicaRecord
@@ -50,11 +51,11 @@ async def other(
 ) -> AsyncGenerator[Runs]:
     """Another process that keeps house."""
     monkeypatch.setattr(events, "disconnect_readers", lambda: None)
-    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(housekeeping, "STRAYS_SECONDS", 0.05)
-    monkeypatch.setattr(housekeeping, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(rescuer_module, "RESCUE_SECONDS", 0.05)
+    monkeypatch.setattr(rescuer_module, "UNTRACKED_SECONDS", 0.05)
+    monkeypatch.setattr(rescuer_module, "STOP_REQUESTS_SECONDS", 0.05)
     other = Runs(chat_server, stores)
-    async with Replica(other.live, lease=LEASE).living():
+    async with Rescuer(other.worker, lease=LEASE).running():
         yield other
         await other.drain(0)
 
@@ -64,7 +65,7 @@ async def started(
     runs: Runs, other: Runs, model: ScriptedModel, stores: RunStores, ann: RequestContext, hear: Hear
 ) -> str:
     """A run of a process that gives no further sign of life: its answer waits in the middle."""
-    await stores.replicas.join(ReplicaRecord(runs.live.replica, "elsewhere", 1, 0))
+    await stores.replicas.join(ReplicaRecord(runs.worker.replica, "elsewhere", 1, 0))
     model.add(Say(["one ", "two"], until=asyncio.Event()))
     run_id = await runs.start(say("count"), ann)
     await hear(run_id, "one ")
@@ -91,7 +92,7 @@ async def test_who_gives_no_sign_of_life_for_a_lease_loses_its_runs(
     assert events[-1]["item"]["content"][0]["text"] == "one two"
     record = await other.load(started, ann.identity)
     assert (record.status, record.fence) == ("completed", 2)
-    assert [each.id for each in await stores.replicas.all()] == [other.live.replica]
+    assert [each.id for each in await stores.replicas.all()] == [other.worker.replica]
 
 
 async def test_who_goes_on_beating_keeps_its_runs(
@@ -99,10 +100,10 @@ async def test_who_goes_on_beating_keeps_its_runs(
 ):
     deadline = asyncio.get_running_loop().time() + 2 * LEASE
     while asyncio.get_running_loop().time() < deadline:
-        assert await stores.replicas.beat(runs.live.replica)
+        assert await stores.replicas.beat(runs.worker.replica)
         await asyncio.sleep(LEASE / 10)
     record = await runs.load(started, ann.identity)
-    assert (record.replica, record.fence) == (runs.live.replica, 1)
+    assert (record.replica, record.fence) == (runs.worker.replica, 1)
 
 
 async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
@@ -116,7 +117,7 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
 ):
     gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await gone.wait()
-    await stores.replicas.join(ReplicaRecord(runs.live.replica, here(), gone.pid, 0))
+    await stores.replicas.join(ReplicaRecord(runs.worker.replica, host_id(), gone.pid, 0))
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     began = asyncio.get_running_loop().time()
     run_id = await runs.start(say("count"), ann)
@@ -128,15 +129,15 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
 @pytest.mark.parametrize(
     ("host", "pid", "alive"),
     [
-        (here(), os.getppid(), True),
+        (host_id(), os.getppid(), True),
         ("elsewhere", 1, True),
-        (here(), os.getpid(), False),
-        (here(), 2**22 + 1, False),
+        (host_id(), os.getpid(), False),
+        (host_id(), 2**22 + 1, False),
     ],
     ids=["another process", "another machine", "our number, not us", "no such process"],
 )
 def test_whether_a_process_is_there(host: str, pid: int, alive: bool):
-    assert housekeeping._is_gone(ReplicaRecord("rep_x", host, pid, 0)) is not alive
+    assert rescuer_module._is_gone(ReplicaRecord("rep_x", host, pid, 0)) is not alive
 
 
 async def test_who_was_removed_touches_none_of_its_runs_and_comes_back_under_another_name(
@@ -145,11 +146,11 @@ async def test_who_was_removed_touches_none_of_its_runs_and_comes_back_under_ano
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     run_id = await other.start(say("count"), ann)
     await hear(run_id, "one ")
-    name = other.live.replica
+    name = other.worker.replica
     assert await stores.replicas.remove(name)
     await replay(run_id)
-    assert other.live.replica != name
-    assert [each.id for each in await stores.replicas.all()] == [other.live.replica]
+    assert other.worker.replica != name
+    assert [each.id for each in await stores.replicas.all()] == [other.worker.replica]
     assert (await other.load(run_id, ann.identity)).fence == 2
 
 
@@ -194,9 +195,9 @@ async def test_a_run_that_is_noted_as_ours_and_that_nobody_makes_is_taken_up(
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     run_id = await other.start(say("count"), ann)
     await hear(run_id, "one ")
-    run = other.live.get(run_id)
+    run = other.worker.get(run_id)
     assert run is not None
-    other.live.leave(run)
+    other.worker._runs.pop(run.id)
     events = await replay(run_id)
     assert events[-1]["item"]["content"][0]["text"] == "one two"
     assert (await other.load(run_id, ann.identity)).fence == 2
@@ -217,7 +218,7 @@ async def test_a_log_that_could_not_be_ended_at_once_is_ended_later(
     model.add(Say(["one ", "two"], until=asyncio.Event()))
     run_id = await other.start(say("count"), ann)
     await hear(run_id, "one ")
-    run = other.live.get(run_id)
+    run = other.worker.get(run_id)
     assert run is not None
     assert run.task is not None
     run.stop("fenced")
@@ -238,7 +239,7 @@ async def test_a_log_that_could_not_be_ended_at_once_is_ended_later(
     await stores.runs.finish(run_id, run.fence, "completed", None, usage)
 
     async def forgotten() -> bool:
-        return await stores.runs.list_by_replica(other.live.replica) == []
+        return await stores.runs.list_by_replica(other.worker.replica) == []
 
     await until(forgotten)
     assert tries == (3 if isinstance(error, UnavailableError) else 1)
@@ -251,6 +252,6 @@ async def test_ended_runs_are_nobodys_after_a_while(
     await replay(await other.start(say("hi"), ann))
 
     async def forgotten() -> bool:
-        return await stores.runs.list_by_replica(other.live.replica) == []
+        return await stores.runs.list_by_replica(other.worker.replica) == []
 
     await until(forgotten)

@@ -95,7 +95,7 @@ async def serve(
 
 async def die(runs: Runs, run_id: str) -> None:
     """Leave everything about a run as it is, as a process does that is killed."""
-    run = runs.live.get(run_id)
+    run = runs.worker.get(run_id)
     assert run is not None
     assert run.task is not None
     run.stop("fenced")
@@ -104,7 +104,7 @@ async def die(runs: Runs, run_id: str) -> None:
 
 async def take_over(runs: Runs, run_id: str, ann: RequestContext) -> None:
     former = (await runs.load(run_id, ann.identity)).replica
-    assert await runs.live.take_over([run_id], former) == 1
+    assert await runs.worker.take_over([run_id], former) == 1
 
 
 async def texts(store: SqlStore, thread_id: str, ann: RequestContext) -> list[str]:
@@ -286,7 +286,7 @@ async def test_a_run_that_is_handed_over_before_it_began_is_begun_as_one_of_anot
     thread_id = (await one.load(first, ann.identity)).thread_id
     second = await one.start(say("and you?", thread_id), ann)
 
-    guard = stores.runs.guard
+    guard = stores.runs.check_fence
 
     async def wait(run_id: str, fence: int) -> None:
         if run_id == second:
@@ -295,7 +295,7 @@ async def test_a_run_that_is_handed_over_before_it_began_is_begun_as_one_of_anot
         await guard(run_id, fence)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stores.runs, "guard", wait)
+        patch.setattr(stores.runs, "check_fence", wait)
         go_on.set()
         await asyncio.wait_for(claimed.wait(), 10)
         await one.drain(0)
@@ -327,7 +327,7 @@ async def test_an_owner_that_wakes_up_late_writes_nothing(
     model.add(Say(["one ", "two"], until=asleep), Say("one two three"))
     run_id = await one.start(say("count"), ann)
     await hear(run_id, "one ")
-    late = one.live.get(run_id)
+    late = one.worker.get(run_id)
     assert late is not None
     assert late.task is not None
     await take_over(two, run_id, ann)
@@ -352,8 +352,8 @@ async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
     await die(first, run_id)
     second = serve()
     former = (await second.load(run_id, ann.identity)).replica
-    taking = asyncio.create_task(second.live.take_over([run_id], former))
-    while (run := second.live.get(run_id)) is None:  # noqa: ASYNC110 - each turn of the loop counts
+    taking = asyncio.create_task(second.worker.take_over([run_id], former))
+    while (run := second.worker.get(run_id)) is None:  # noqa: ASYNC110 - each turn of the loop counts
         await asyncio.sleep(0)
     # Nothing else has run since: its task is at its very beginning.
     run.stop("cancelled")

@@ -9,7 +9,7 @@ from chatkit.types import ThreadMetadata
 
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import UnavailableError
-from backchannel.retry import retry_budget as patience, patient
+from backchannel.retry import retry_budget, with_retry_budget
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
@@ -45,7 +45,7 @@ async def test_an_answer_waits_longer_for_a_free_connection_than_a_request(tmp_p
     await store.save_thread(thread, ann)
 
     async def load(seconds: float) -> str:
-        with patient(seconds):
+        with with_retry_budget(seconds):
             return (await store.load_thread("thr_1", ann)).id
 
     async with database.read():
@@ -58,5 +58,5 @@ async def test_an_answer_waits_longer_for_a_free_connection_than_a_request(tmp_p
         await asyncio.sleep(0.3)
         assert not waiting.done()
     assert await waiting == "thr_1"
-    assert patience() == 0
+    assert retry_budget() == 0
     await database.close()

@@ -32,9 +32,9 @@ from backchannel.chat.agent.activity import (
     Activity,
     finished,
     hand_off_task,
-    settle,
     tool_task,
 )
+from backchannel.chat.recovery.workflows import settle
 from backchannel.context import RequestContext
 
 pytestmark = pytest.mark.row("B5")

@@ -12,7 +12,7 @@ from chatkit.types import (
     ThreadItem,
 )
 
-from backchannel.chat.recovery.journal import HandOff, IntermediateMessage, ToolCall, keep, read, tool_call
+from backchannel.chat.recovery.journal import HandOff, IntermediateMessage, ToolCall, read, to_item, tool_call
 
 pytestmark = pytest.mark.row("H7", "H1")
 
@@ -58,6 +58,6 @@ def test_a_call_of_a_later_version_with_more_fields_is_read():
 
 def test_what_is_no_call_is_not_taken_for_one():
     for entry in (HandOff(agent="Todo"), IntermediateMessage(item_id="msg_1")):
-        item = keep(entry, "thr_1")
+        item = to_item(entry, "thr_1")
         assert read(HiddenContextItem.model_validate_json(item.model_dump_json())) == entry
         assert tool_call(item) is None

@@ -16,8 +16,9 @@ from chatkit.types import (
 )
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.interrupted_tools import call_again
 from backchannel.chat.recovery import journal
-from backchannel.chat.recovery.resume_point import answer_items, call_again, standing
+from backchannel.chat.recovery.resume_point import answer_items, find_resume_point
 from backchannel.context import RequestContext
 from backchannel.tools import idempotency_key, idempotent
 
@@ -43,16 +44,16 @@ def asked(item_id: str) -> UserMessageItem:
 
 
 def called(call_id: str, *, finished: bool = True, name: str = "note") -> HiddenContextItem:
-    item = journal.keep(journal.ToolCall(call_id=call_id, name=name, arguments="{}"), "thr_1")
-    return journal.ended(item, "ok") if finished else item
+    item = journal.to_item(journal.ToolCall(call_id=call_id, name=name, arguments="{}"), "thr_1")
+    return journal.with_output(item, "ok") if finished else item
 
 
 def goes_on(item_id: str) -> HiddenContextItem:
-    return journal.keep(journal.IntermediateMessage(item_id=item_id), "thr_1")
+    return journal.to_item(journal.IntermediateMessage(item_id=item_id), "thr_1")
 
 
 def to(agent: str) -> HiddenContextItem:
-    return journal.keep(journal.HandOff(agent=agent), "thr_1")
+    return journal.to_item(journal.HandOff(agent=agent), "thr_1")
 
 
 @pytest.mark.parametrize(
@@ -75,17 +76,17 @@ def to(agent: str) -> HiddenContextItem:
     ],
 )  # fmt: skip
 def test_what_is_left_to_say(items: list[ThreadItem], answered: bool, discarded: list[str]):
-    now = standing(items, FIRST)
-    assert (now.answered, now.discarded) == (answered, discarded)
+    now = find_resume_point(items, FIRST)
+    assert (now.complete, now.discarded) == (answered, discarded)
 
 
 def test_a_question_to_the_person_is_the_end_of_an_answer():
     call = ClientToolCallItem(
         id="tc_1", thread_id="thr_1", created_at=NOW, call_id="c1", name="where", arguments={}
     )
-    assert standing([called("c1", name="where"), call], FIRST).answered
+    assert find_resume_point([called("c1", name="where"), call], FIRST).complete
     done = call.model_copy(update={"status": "completed"})
-    assert not standing([called("c1", name="where"), done], FIRST).answered
+    assert not find_resume_point([called("c1", name="where"), done], FIRST).complete
 
 
 def test_what_a_guardrail_may_still_refuse_is_said_again():
@@ -93,13 +94,13 @@ def test_what_a_guardrail_may_still_refuse_is_said_again():
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
 
     guarded = Agent[Any](name="Guarded", output_guardrails=[OutputGuardrail(pass_all)])
-    now = standing([said("m1")], guarded)
-    assert (now.answered, now.discarded) == (False, ["m1"])
+    now = find_resume_point([said("m1")], guarded)
+    assert (now.complete, now.discarded) == (False, ["m1"])
 
 
 def test_tools_that_were_running_are_known():
     running = called("c2", finished=False)
-    assert standing([called("c1"), running], FIRST).unfinished == [running]
+    assert find_resume_point([called("c1"), running], FIRST).interrupted_calls == [running]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_tools_that_were_running_are_known():
     ],
 )
 def test_who_was_answering_goes_on(handed: list[str], agent: Agent[Any]):
-    assert standing([to(name) for name in handed], FIRST).agent is agent
+    assert find_resume_point([to(name) for name in handed], FIRST).agent is agent
 
 
 async def test_only_what_came_after_the_message_is_the_answer(store: Any, request_context: RequestContext):
