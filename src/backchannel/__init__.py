@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from backchannel.bundle import Bundle
     from backchannel.context import Identity, RequestContext
     from backchannel.frameworks.fastapi import create_app
+    from backchannel.models.offline import OfflineModel
+    from backchannel.models.response_events import Call
     from backchannel.settings import Settings
     from backchannel.tools import idempotency_key, idempotent
     from backchannel.wiring import build
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Backchannel": "backchannel.app",
     "Bundle": "backchannel.bundle",
+    "Call": "backchannel.models.response_events",
     "Identity": "backchannel.context",
+    "OfflineModel": "backchannel.models.offline",
     "RequestContext": "backchannel.context",
     "Settings": "backchannel.settings",
     "build": "backchannel.wiring",
@@ -30,7 +34,9 @@ _HOMES = {
 __all__ = [
     "Backchannel",
     "Bundle",
+    "Call",
     "Identity",
+    "OfflineModel",
     "RequestContext",
     "Settings",
     "build",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents import Agent
+from agents import Agent, Model
 from fastapi import APIRouter
 
 from backchannel.stores.sql.migrate import Migrations
@@ -19,9 +19,11 @@ class Bundle:
         routers: Mounted under `/api`, behind the same authentication and error format.
         migrations: Applied at start-up after Backchannel's own.
         suggestions: First messages that the chat page offers.
+        offline_model: Answers in place of the built-in offline model when no model is configured.
     """
 
     agent: Agent[Any]
     routers: Sequence[APIRouter] = ()
     migrations: Sequence[Migrations] = ()
     suggestions: Sequence[str] = ()
+    offline_model: Model | None = None

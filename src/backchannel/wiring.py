@@ -54,7 +54,7 @@ def build(settings: Settings, target: Target) -> Backchannel:
     served = _resolve(target, provided)
     bundle = Bundle(cast("Agent[Any]", served)) if isinstance(served, Agent) else served
     if isinstance(bundle, Bundle):
-        models = Models(settings)
+        models = Models(settings, bundle.offline_model)
         options = AnswerOptions(
             models,
             settings.max_turns,

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import Agent
+from agents import Agent, ModelSettings, ModelTracing
 
 from backchannel.bundle import Bundle
 from backchannel.chat.server import ChatServer
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings, unknown_settings
-from backchannel.wiring import build
+from backchannel.testing import Say, ScriptedModel
+from backchannel.todo.offline import TodoOfflineModel
+from backchannel.wiring import build, load_target
 
 pytestmark = pytest.mark.row("A5", "F7")
 
@@ -37,6 +39,25 @@ def test_a_factory_may_ask_for_the_settings() -> None:
     server = build(Settings.load(), of_settings).server
     assert isinstance(server, ChatServer)
     assert server.agent.name == "development"
+
+
+async def answered(server: Any) -> str:
+    model = server.models.get_model(None)
+    response = await model.get_response(None, "hi", ModelSettings(), [], None, [], ModelTracing.DISABLED)
+    return response.output[0].content[0].text
+
+
+async def test_an_application_brings_its_own_offline_model() -> None:
+    own = ScriptedModel(Say("My own"))
+    assert await answered(build(Settings.load(), Bundle(AGENT, offline_model=own))) == "My own"
+    assert "rule-based stand-in" in await answered(build(Settings.load(), Bundle(AGENT)))
+    assert "rule-based stand-in" in await answered(build(Settings.load(), AGENT))
+
+
+def test_the_todo_assistant_brings_one_that_understands_todos() -> None:
+    backchannel = build(Settings.load(), load_target("backchannel.todo:assistant"))
+    assert backchannel.models is not None
+    assert isinstance(backchannel.models.get_model(None), TodoOfflineModel)
 
 
 async def asynchronous() -> Agent[Any]:
