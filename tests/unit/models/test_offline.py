@@ -113,14 +113,13 @@ async def test_the_conversation_is_handed_off_by_name(name: str) -> None:
     assert "no tools and no hand-offs" in str(result.final_output)
 
 
-async def test_a_hand_off_happens_once() -> None:
-    first: Agent[Any] = Agent(name="First")
-    second: Agent[Any] = Agent(name="Second", handoffs=[first])
-    first.handoffs = [second]
-    result = await run(first, "hand off to second")
-    assert result.last_agent is second
-    result = await run(second, [*result.to_input_list(), {"role": "user", "content": "hand off to first"}])
-    assert result.last_agent is first
+async def test_a_hand_off_happens_once_a_turn() -> None:
+    agent: Agent[Any] = Agent(name="Itself")
+    agent.handoffs = [agent]
+    first = await run(agent, "hand off to itself")
+    assert first.final_output == "Handed off to Itself."
+    again = await run(agent, [*first.to_input_list(), {"role": "user", "content": "hand off to itself"}])
+    assert len([item for item in again.new_items if item.type == "handoff_call_item"]) == 1
 
 
 async def test_it_introduces_itself_and_names_what_the_agent_has() -> None:
