@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from backchannel.context import Identity, RequestContext
     from backchannel.hooks import Hooks
     from backchannel.hosting.fastapi import create_app
+    from backchannel.models.offline import OfflineModel
+    from backchannel.models.response_events import Call
     from backchannel.settings import Settings
     from backchannel.tools import idempotency_key, idempotent
     from backchannel.wiring import build
@@ -23,7 +25,9 @@ _HOMES = {
     "Authenticated": "backchannel.authenticators.base",
     "Authenticator": "backchannel.authenticators.base",
     "Hooks": "backchannel.hooks",
+    "Call": "backchannel.models.response_events",
     "Identity": "backchannel.context",
+    "OfflineModel": "backchannel.models.offline",
     "RequestContext": "backchannel.context",
     "Settings": "backchannel.settings",
     "build": "backchannel.wiring",
@@ -37,8 +41,10 @@ __all__ = [
     "Authenticated",
     "Authenticator",
     "Backchannel",
+    "Call",
     "Hooks",
     "Identity",
+    "OfflineModel",
     "RequestContext",
     "Settings",
     "build",

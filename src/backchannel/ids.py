@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 type IdKind = Literal[
     "request", "run", "thread", "message", "tool_call", "task", "workflow", "attachment",
-    "sdk_hidden_context", "hidden_context", "user", "todo", "replica",
+    "sdk_hidden_context", "hidden_context", "user", "replica",
 ]  # fmt: skip
 
 _PREFIXES: dict[IdKind, str] = {
@@ -25,7 +25,6 @@ _PREFIXES: dict[IdKind, str] = {
     "sdk_hidden_context": "shcx",
     "hidden_context": "hcx",
     "user": "usr",
-    "todo": "todo",
     "replica": "rep",
 }
 assert set(_PREFIXES) == set(get_args(IdKind.__value__))
@@ -33,5 +32,10 @@ assert set(_PREFIXES) == set(get_args(IdKind.__value__))
 
 def new_id(kind: IdKind) -> str:
     """A new id such as `thr_0198f2c3a4b5…`: the kind's prefix and 32 hexadecimal digits."""
+    return prefixed_id(_PREFIXES[kind])
+
+
+def prefixed_id(prefix: str) -> str:
+    """A new id for an application's own kind of object: `prefix`, an underscore and 32 hexadecimal digits."""
     milliseconds = time.time_ns() // 1_000_000
-    return f"{_PREFIXES[kind]}_{milliseconds:012x}{secrets.token_hex(10)}"
+    return f"{prefix}_{milliseconds:012x}{secrets.token_hex(10)}"

@@ -198,7 +198,7 @@ def _application(resolved: Any) -> Application:
 def _parts(settings: Settings, application: Application, database: Database, store: SqlStore) -> Parts:
     hooks = HookDispatcher([RunLogging(), *application.hooks])
     if application.agent is not None:
-        models = application.model_provider or Models(settings)
+        models = application.model_provider or Models(settings, application.offline_model)
         server: ChatKitServer[Any] = _chat_server(
             settings, application, application.agent, models, store, hooks
         )

@@ -163,7 +163,9 @@ async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathF
         name = f"heir-{point}".replace(".", "-")
         async with talking("mariadb", folder, model, name) as (cluster, conversation):
             first, heir = cluster.replicas
-            await asyncio.gather(first.start(FAULTS_KILL_AT="tool.returned"), heir.start(FAULTS_KILL_AT=point))
+            await asyncio.gather(
+                first.start(FAULTS_KILL_AT="tool.returned"), heir.start(FAULTS_KILL_AT=point)
+            )
             async with asyncio.TaskGroup() as tasks:
                 talk = tasks.create_task(conversation.hold())
                 await until_dead(first, talk)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from backchannel.ids import IdKind, new_id
+from backchannel.ids import IdKind, new_id, prefixed_id
 
 pytestmark = pytest.mark.row("A2")
 
@@ -22,7 +22,6 @@ PREFIXES: dict[IdKind, str] = {
     "sdk_hidden_context": "shcx",
     "hidden_context": "hcx",
     "user": "usr",
-    "todo": "todo",
     "replica": "rep",
 }
 
@@ -30,6 +29,11 @@ PREFIXES: dict[IdKind, str] = {
 @pytest.mark.parametrize(("kind", "prefix"), PREFIXES.items())
 def test_prefix_and_length(kind: IdKind, prefix: str):
     assert re.fullmatch(rf"{prefix}_[0-9a-f]{{32}}", new_id(kind))
+
+
+def test_an_application_has_prefixes_of_its_own():
+    assert re.fullmatch(r"note_[0-9a-f]{32}", prefixed_id("note"))
+    assert prefixed_id("note") != prefixed_id("note")
 
 
 def test_every_kind_has_a_prefix_of_its_own():

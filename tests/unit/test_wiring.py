@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import Agent
+from agents import Agent, Model
 
+from backchannel import OfflineModel
 from backchannel.application import Application
 from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import ConfigurationError, NotRunningError
 from backchannel.settings import Settings, unknown_settings
-from backchannel.wiring import build
+from backchannel.testing import ScriptedModel
+from backchannel.todo.offline import TodoOfflineModel
+from backchannel.wiring import build, load_target
 
 pytestmark = pytest.mark.row("A5", "F7")
 
@@ -26,7 +29,9 @@ def of_settings(settings: Settings) -> Agent[Any]:
     return Agent(name=settings.env)
 
 
-@pytest.mark.parametrize("target", [AGENT, lambda: AGENT, lambda: Application(agent=AGENT), lambda database: AGENT])
+@pytest.mark.parametrize(
+    "target", [AGENT, lambda: AGENT, lambda: Application(agent=AGENT), lambda database: AGENT]
+)
 def test_an_agent_comes_in_several_ways(target: Any) -> None:
     server = build(Settings.load(), target).server
     assert isinstance(server, ChatServer)
@@ -50,6 +55,23 @@ async def test_an_asynchronous_factory_is_called_once_when_the_server_starts() -
     async with backchannel.running():
         assert isinstance(backchannel.server, ChatServer)
         assert backchannel.server.agent.name == "development"
+
+
+def offline_model(target: Any) -> Model:
+    models = build(Settings.load(), target).parts.models
+    assert models is not None
+    return models.get_model(None)
+
+
+def test_an_application_brings_its_own_offline_model() -> None:
+    own = ScriptedModel()
+    assert offline_model(Application(agent=AGENT, offline_model=own)) is own
+    assert type(offline_model(Application(agent=AGENT))) is OfflineModel
+    assert type(offline_model(AGENT)) is OfflineModel
+
+
+def test_the_todo_assistant_brings_one_that_understands_todos() -> None:
+    assert isinstance(offline_model(load_target("backchannel.todo:assistant")), TodoOfflineModel)
 
 
 def raising() -> Agent[Any]:

@@ -18,9 +18,13 @@ class Models(ModelProvider):
     - An agent without a model gets the server's: `BACKCHANNEL_MODEL`, or the offline stand-in without a key.
     - An agent that names a model gets that one, whatever the server's is.
     - A name with a provider's prefix, such as `litellm/…`, goes to that provider.
+
+    Args:
+        settings: Configure the default model and the client of its endpoint.
+        offline: The stand-in to use in place of `OfflineModel()`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, offline: Model | None = None) -> None:
         self._default = None if settings.offline else settings.model
         self._offline = settings.offline
         key = settings.openai_api_key
@@ -36,7 +40,7 @@ class Models(ModelProvider):
             openai_use_responses=settings.model_api == "responses",
             unknown_prefix_mode="model_id" if own_endpoint else "error",
         )
-        self._stand_in = OfflineModel()
+        self._stand_in = offline or OfflineModel()
 
     @override
     def get_model(self, model_name: str | None) -> Model:

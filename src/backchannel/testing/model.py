@@ -1,31 +1,25 @@
 """A model that does exactly what its script says, and streams it as a real one does."""
 
 import asyncio
-import json
-import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, override
 
 from agents import Model, ModelResponse, ModelSettings, ModelTracing, TResponseInputItem, Usage
 from agents.agent_output import AgentOutputSchemaBase
 from agents.handoffs import Handoff
-from agents.items import TResponseOutputItem, TResponseStreamEvent
+from agents.items import TResponseStreamEvent
 from agents.tool import Tool
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseContentPartAddedEvent,
-    ResponseFunctionToolCall,
-    ResponseOutputItemAddedEvent,
-    ResponseOutputItemDoneEvent,
-    ResponseOutputMessage,
-    ResponseOutputText,
-    ResponseTextDeltaEvent,
-    ResponseTextDoneEvent,
-    ResponseUsage,
+from openai.types.responses import ResponseOutputMessage
+
+from backchannel.models.response_events import (
+    Call,
+    OutputItem,
+    ResponseEvents,
+    function_call,
+    message,
+    usage,
 )
-from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +42,6 @@ class Say:
     def deltas(self) -> Sequence[str]:
         """The text in the pieces in which it is streamed."""
         return [self.text] if isinstance(self.text, str) else self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Call a tool, or hand off: a hand-off is a call of `transfer_to_<agent>`."""
-
-    name: str
-    arguments: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,58 +110,37 @@ class ScriptedModel(Model):
         prompt: Any,
     ) -> AsyncIterator[TResponseStreamEvent]:
         parts = self._next(input)
-        output: list[TResponseOutputItem] = []
+        events = ResponseEvents("scripted")
+        output: list[OutputItem] = []
         self.streaming += 1
         try:
             for index, part in enumerate(parts):
                 item = _output(part)
                 output.append(item)
                 if isinstance(part, Say):
-                    async for event in self._say(part, item, index):
+                    async for event in self._say(part, events, index, item):
                         yield event
                 else:
-                    yield ResponseOutputItemAddedEvent(
-                        item=item,
-                        output_index=index,
-                        sequence_number=0,
-                        type="response.output_item.added",
-                    )
-                yield ResponseOutputItemDoneEvent(
-                    item=item, output_index=index, sequence_number=0, type="response.output_item.done"
-                )
-            yield ResponseCompletedEvent(
-                response=_response(output), sequence_number=0, type="response.completed"
-            )
+                    yield events.item_added(index, item)
+                yield events.item_done(index, item)
+            yield events.completed(output, usage(10, 5))
         finally:
             self.streaming -= 1
 
     async def _say(
-        self, say: Say, item: TResponseOutputItem, index: int
+        self, say: Say, events: ResponseEvents, index: int, item: OutputItem
     ) -> AsyncIterator[TResponseStreamEvent]:
         assert isinstance(item, ResponseOutputMessage)
-        empty = ResponseOutputText(text="", annotations=[], type="output_text")
-        place: dict[str, Any] = {
-            "item_id": item.id,
-            "output_index": index,
-            "content_index": 0,
-            "sequence_number": 0,
-        }
-        yield ResponseOutputItemAddedEvent(
-            item=item.model_copy(update={"content": [], "status": "in_progress"}),
-            output_index=index,
-            sequence_number=0,
-            type="response.output_item.added",
-        )
-        yield ResponseContentPartAddedEvent(part=empty, type="response.content_part.added", **place)
+        for event in events.message_started(index, item):
+            yield event
         for number, delta in enumerate(say.deltas):
             if say.until is not None and number == len(say.deltas) - 1:
                 await say.until.wait()
             if say.error is not None and number == len(say.deltas) - 1:
                 raise say.error
             self.deltas_sent += 1
-            yield ResponseTextDeltaEvent(delta=delta, logprobs=[], type="response.output_text.delta", **place)
-        text = "".join(say.deltas)
-        yield ResponseTextDoneEvent(text=text, logprobs=[], type="response.output_text.done", **place)
+            yield events.text_delta(index, item, delta)
+        yield events.text_done(index, item, "".join(say.deltas))
 
     def _next(self, input: str | list[TResponseInputItem]) -> Sequence[Say | Call]:
         self.calls.append([{"role": "user", "content": input}] if isinstance(input, str) else list(input))
@@ -187,43 +152,7 @@ class ScriptedModel(Model):
         return [step] if isinstance(step, Say | Call) else step
 
 
-def _output(part: Say | Call) -> TResponseOutputItem:
-    unique = secrets.token_hex(12)
+def _output(part: Say | Call) -> OutputItem:
     if isinstance(part, Call):
-        arguments = part.arguments if isinstance(part.arguments, str) else json.dumps(part.arguments)
-        return ResponseFunctionToolCall(
-            id=f"fc_{unique}",
-            call_id=f"call_{unique}",
-            name=part.name,
-            arguments=arguments,
-            type="function_call",
-            status="completed",
-        )
-    text = ResponseOutputText(text="".join(part.deltas), annotations=[], type="output_text")
-    return ResponseOutputMessage(
-        id=part.item_id or f"msg_{unique}",
-        content=[text],
-        role="assistant",
-        status="completed",
-        type="message",
-    )
-
-
-def _response(output: list[TResponseOutputItem]) -> Response:
-    return Response(
-        id=f"resp_{secrets.token_hex(12)}",
-        created_at=0,
-        model="scripted",
-        object="response",
-        output=output,
-        parallel_tool_calls=True,
-        tool_choice="auto",
-        tools=[],
-        usage=ResponseUsage(
-            input_tokens=10,
-            output_tokens=5,
-            total_tokens=15,
-            input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
-            output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
-        ),
-    )
+        return function_call(part)
+    return message("".join(part.deltas), part.item_id)

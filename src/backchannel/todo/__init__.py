@@ -4,6 +4,7 @@ from backchannel.application import Application
 from backchannel.settings import Settings
 from backchannel.sql import Database
 from backchannel.todo.agents import supervisor, triage
+from backchannel.todo.offline import TodoOfflineModel
 from backchannel.todo.rest import todo_router
 from backchannel.todo.service import TodoService
 from backchannel.todo.tables import MIGRATIONS
@@ -32,4 +33,5 @@ def assistant(settings: Settings, database: Database) -> Application:
         routers=(todo_router(service),),
         migrations=(MIGRATIONS,),
         suggestions=SUGGESTIONS,
+        offline_model=TodoOfflineModel(),
     )

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.context import Identity
 from backchannel.errors import ConflictError, NotFoundError, UnavailableError
-from backchannel.ids import new_id
+from backchannel.ids import prefixed_id
 from backchannel.sql import Database, delete_owned, retryable, select_owned, update_owned, upsert_owned
 from backchannel.todo.due_dates import DueDate
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoPage, TodoQuery
@@ -81,7 +81,7 @@ class TodoService:
         """
         now = self._clock()
         values: dict[str, Any] = {
-            "id": new_id("todo") if key is None else _id_of(identity, key),
+            "id": prefixed_id("todo") if key is None else _id_of(identity, key),
             "title": new.title,
             "description": new.description,
             "priority": new.priority,

@@ -99,7 +99,7 @@ class OwnershipSuite(StoreSuite):
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         await add_said(store, thread, "mine")
-        identity = Identity("ada", scopes=frozenset({"todos"}), anonymous=True, name="Ada L.")
+        identity = Identity("ada", scopes=frozenset({"files"}), anonymous=True, name="Ada L.")
         again = RequestContext(identity, request_id="req_2", run_id="run_2", locale="en-GB")
         assert await store.load_thread(thread.id, again) == thread
         assert len((await store.load_thread_items(thread.id, None, 10, "asc", again)).data) == 1

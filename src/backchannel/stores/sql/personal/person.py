@@ -52,7 +52,7 @@ class PersonalData:
     async def export(self) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
         """Every row as its table's name and what JSON can say of it, table by table, each in the order of its key.
 
-        Moments are ISO 8601 in UTC with `Z`; a wall clock's time, such as when a todo is due, has no offset. What
+        Moments are ISO 8601 in UTC with `Z`; a wall clock's time, such as a due date, has no offset. What
         is written meanwhile may be missing, and nothing comes twice.
         """
         for table in self._exported_tables():
