@@ -44,7 +44,7 @@ class Marks:
     """
 
     tests: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    misplaced: list[str] = field(default_factory=list)
+    misplaced: list[str] = field(default_factory=list[str])
 
 
 def sources(folder: Path = TESTS) -> dict[str, str]:
@@ -102,10 +102,12 @@ class _Module:
         found: set[str] = set()
         for node in (node for expression in expressions for node in ast.walk(expression)):
             if isinstance(node, ast.Call) and _is_row(node.func):
-                if node.func not in self._placed and not (node.args and all(map(_is_text, node.args))):
-                    self._misplaced(node, "needs the ids themselves, as strings")
+                ids = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                texts = {each for each in ids if isinstance(each, str)}
+                if node.func not in self._placed and not (texts and len(ids) == len(node.args) == len(texts)):
+                    self._misplaced(node, "needs ids as strings, each once")
                 self._placed.add(node.func)
-                found |= {each.value for each in node.args if _is_text(each)}
+                found |= texts
         return found
 
     def _misplaced(self, node: Any, what: str) -> None:
@@ -119,10 +121,6 @@ def _is_row(node: ast.AST) -> bool:
             return True
         case _:
             return False
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _pytestmarks(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
