@@ -1,4 +1,4 @@
-"""`chatkit-fetch.js`: OpenAI's element gets answers that survive the connection, and a stop that stops (PROTOCOL 3).
+"""`chatkit-fetch.js`: OpenAI's element gets answers that survive the connection, and a stop that stops.
 
 The element here is a stand-in that does on the wire what is known of the real one.
 """
@@ -225,6 +225,7 @@ async def test_an_answer_survives_the_server(
     await whole_and_once(embedded)
 
 
+@pytest.mark.row("P3")
 async def test_stopping_closes_the_models_call_and_keeps_what_was_said(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
     await begin(embedded, paused)
@@ -247,6 +248,7 @@ async def test_stopping_closes_the_models_call_and_keeps_what_was_said(embed: Em
     assert stop.headers["x-from-the-page"] == "yes"
 
 
+@pytest.mark.row("P3")
 async def test_stopping_while_the_message_is_still_on_its_way(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
     await embedded.send("find milk")
@@ -271,6 +273,7 @@ async def test_stopping_while_the_message_is_still_on_its_way(embed: Embed, paus
     await no_model_calls(paused)
 
 
+@pytest.mark.row("P3")
 async def test_a_stop_that_does_not_get_through_is_sent_again(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
     await begin(embedded, paused)
@@ -288,6 +291,7 @@ async def test_a_stop_that_does_not_get_through_is_sent_again(embed: Embed, paus
     assert lost == 3
 
 
+@pytest.mark.row("P3")
 async def test_leaving_the_page_does_not_stop_the_answer(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
     await begin(embedded, paused)
@@ -390,6 +394,7 @@ async def test_a_busy_element_is_updated_when_it_has_time(embed: Embed, paused: 
     await expect(embedded.answers).to_contain_text(END_OF_LONG)
 
 
+@pytest.mark.row("P5")
 async def test_a_message_whose_receipt_was_lost_arrives_once(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
     lost = 0

@@ -127,6 +127,7 @@ async def test_a_reload_in_the_middle_of_an_answer_joins_it_again(chat: ChatPage
     await expect(chat.answers).to_have_count(1)
 
 
+@pytest.mark.row("H8")
 async def test_feedback_is_sent_and_remembered(chat: ChatPage) -> None:
     await chat.ask("what can you do?")
     bodies: list[dict[str, Any]] = []
@@ -159,6 +160,7 @@ async def test_an_answer_can_be_copied(open_page: OpenPage) -> None:
     assert "**Buy oat milk**" in copied
 
 
+@pytest.mark.row("H8")
 async def test_an_answer_can_be_written_anew(chat: ChatPage, paused: Server) -> None:
     await chat.ask("find nothing at all")
     await chat.ask("what can you do?")

@@ -9,6 +9,7 @@ from backchannel.testing.memory_store import MemoryStore
 pytestmark = pytest.mark.row("D1", "D5", "H5")
 
 
+@pytest.mark.row("P10", "P13", "P14", "P15", "P17", "P18")
 class TestMemoryStore(StoreContract):
     @pytest.fixture
     def store(self) -> MemoryStore:

@@ -9,6 +9,7 @@ from backchannel.testing.contracts.store import ADA, StoreContract, a_thread, sa
 pytestmark = pytest.mark.row("D1", "D3", "D5")
 
 
+@pytest.mark.row("P10", "P13", "P14", "P15", "P17", "P18")
 class TestSqlStore(StoreContract):
     @pytest.fixture
     async def store(self, database: Database) -> SqlStore:

@@ -24,7 +24,7 @@ PEOPLE = 12
 GRACE_SECONDS = 1
 
 
-@pytest.mark.row("G2", "H2")
+@pytest.mark.row("G2", "H2", "P8")
 @within(90)
 async def test_a_rolling_restart_is_seen_by_nobody(model: ModelServer, tmp_path: Path):
     async with (
@@ -70,7 +70,7 @@ async def test_a_rolling_restart_is_seen_by_nobody(model: ModelServer, tmp_path:
             group.create_task(restart())
 
 
-@pytest.mark.row("G2", "G1")
+@pytest.mark.row("G2", "G1", "P8")
 @within(60)
 async def test_a_replica_that_is_told_to_stop_hands_over_what_it_cannot_finish(
     model: ModelServer, tmp_path: Path

@@ -6,7 +6,7 @@ import pytest
 
 from backchannel.context import Identity, RequestContext, Usage, identity_of
 
-pytestmark = pytest.mark.row("D5", "F4")
+pytestmark = pytest.mark.row("D5")
 
 
 @dataclass

@@ -41,6 +41,7 @@ def test_every_kind_has_a_prefix_of_its_own():
     assert len(set(PREFIXES.values())) == len(PREFIXES)
 
 
+@pytest.mark.row("P10")
 def test_300_000_ids_of_the_same_millisecond_differ(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(time, "time_ns", lambda: 1_795_000_000_000_000_000)
     assert len({new_id("thread") for _ in range(300_000)}) == 300_000

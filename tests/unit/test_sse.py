@@ -99,6 +99,7 @@ async def log() -> AsyncGenerator[MemoryEventLog]:
     await log.aclose()
 
 
+@pytest.mark.row("P6")
 async def test_a_silent_stream_beats_with_a_single_newline():
     log = ScriptedLog(Batch([], ended=False), Batch([], ended=False), Batch([], ended=True))
     assert [chunk async for chunk in stream(log, RUN, 0, heartbeat=15)] == [
@@ -173,8 +174,9 @@ async def test_a_stream_that_this_process_lets_go_of_says_that_it_is_not_the_end
     assert [chunk async for chunk in following] == []
 
 
+@pytest.mark.row("P6")
 async def test_the_last_lines_of_a_stream_are_no_event():
-    """PROTOCOL 6: clients that dispatch on blank lines must not see an empty one."""
+    """Clients that dispatch on blank lines must not see an empty one."""
 
     async def events(sent: bytes) -> tuple[list[ServerSentEvent], Remarks]:
         async def chunks() -> AsyncGenerator[bytes]:

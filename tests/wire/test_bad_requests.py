@@ -1,4 +1,4 @@
-"""Requests that must be refused: each gets its clear error, and nothing has changed (A3, A4; PROTOCOL 4, 5, 17)."""
+"""Requests that must be refused: each gets its clear error, and nothing has changed."""
 
 import asyncio
 import json
@@ -34,6 +34,7 @@ async def refusal(served, body: Any, **headers: str) -> tuple[int, dict[str, Any
     return response.status_code, answer
 
 
+@pytest.mark.row("P4", "P5", "P17", "P21")
 @pytest.mark.parametrize(
     ("body", "status", "code", "says"),
     [
@@ -70,6 +71,7 @@ async def test_is_refused_and_leaves_nothing(served, body, status, code, says):
     assert (await served.person.request("threads.list", {}))["data"] == []
 
 
+@pytest.mark.row("D5", "P4", "P5")
 @pytest.mark.parametrize(
     ("op", "params"),
     [
@@ -85,7 +87,7 @@ async def test_is_refused_and_leaves_nothing(served, body, status, code, says):
     ],
 )
 async def test_unknown_and_foreign_threads_are_404(served, op, params):
-    """D5: what belongs to somebody else does not exist."""
+    """What belongs to somebody else does not exist."""
     theirs, _ = await served.create()
     before = await served.items(theirs)
     stranger = await served.someone()
@@ -104,6 +106,7 @@ async def test_lists_show_only_ones_own(served):
     assert len((await served.person.request("threads.list", {}))["data"]) == 1
 
 
+@pytest.mark.row("P21")
 async def test_actions_are_refused_where_the_server_has_none(served):
     thread_id, _ = await served.create()
     for op in ("threads.custom_action", "threads.sync_custom_action"):
@@ -112,6 +115,7 @@ async def test_actions_are_refused_where_the_server_has_none(served):
         assert (error.value.status, error.value.code) == (422, "not_enabled")
 
 
+@pytest.mark.row("P4")
 async def test_retry_needs_a_user_message_of_the_thread(served):
     thread_id, events = await served.create()
     answer_id = events[-1]["item"]["id"]
@@ -153,8 +157,8 @@ async def test_titles_have_1_to_200_characters(served):
         assert error.value.status == 422
 
 
+@pytest.mark.row("P19")
 async def test_locked_and_closed_threads_take_no_messages(serve):
-    """PROTOCOL 19."""
     served = await serve(Agent(name="A", model=ScriptedModel(Say("hello"))))
     thread_id, _ = await served.create()
     store = served.backchannel.server.store
@@ -200,6 +204,7 @@ async def test_unknown_paths_and_methods_speak_the_same_format(served):
         assert {"code", "message", "request_id"} <= set(response.json())
 
 
+@pytest.mark.row("P7")
 @pytest.mark.parametrize(
     ("error", "reason", "retry"),
     [
@@ -209,7 +214,7 @@ async def test_unknown_paths_and_methods_speak_the_same_format(served):
     ],
 )
 async def test_a_failure_in_a_stream_is_one_error_event(serve, error, reason, retry):
-    """A3, PROTOCOL 7: the stream ends with exactly one error, and the message stays for another try."""
+    """The stream ends with exactly one error, and the message stays for another try."""
     served = await serve(Agent(name="A", model=ScriptedModel(Fail(error), Say("second try"))))
     thread_id, events = await served.create()
     errors = [event for event in events if event["type"] == "error"]

@@ -24,9 +24,9 @@ def updates(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [e["update"] for e in events if e["type"] == "thread.item.updated" and e["update"]["type"] == kind]
 
 
-@pytest.mark.row("A1", "C1")
+@pytest.mark.row("A1", "C1", "P7")
 async def test_create_sends_thread_message_options_then_the_answer(serve):
-    """PROTOCOL 7: the order that ChatKit clients rely on."""
+    """The order that ChatKit clients rely on."""
     served = await serve(Agent(name="A", model=ScriptedModel(Say(["Hel", "lo"]))))
     _, events = await served.create()
     assert types(events)[:3] == ["thread.created", "thread.item.done", "stream_options"]
@@ -107,9 +107,9 @@ async def test_tools_and_hand_offs_are_shown_and_remembered(serve):
     assert kinds == ["user_message", "workflow", "assistant_message", "user_message", "assistant_message"]
 
 
-@pytest.mark.row("B5")
+@pytest.mark.row("B5", "P9")
 async def test_a_tools_widget_comes_after_the_words_before_it(serve):
-    """PROTOCOL 9: with no delay at all the SDK lets the widget overtake the message's end."""
+    """With no delay at all the SDK lets the widget overtake the message's end."""
 
     @function_tool
     async def show(ctx: RunContextWrapper[AgentContext[RequestContext]]) -> str:
@@ -126,9 +126,9 @@ async def test_a_tools_widget_comes_after_the_words_before_it(serve):
     assert kept == ["user_message", "assistant_message", "workflow", "widget", "assistant_message"]
 
 
-@pytest.mark.row("A5")
+@pytest.mark.row("A5", "P11")
 async def test_models_that_repeat_ids_do_not_overwrite_messages(serve):
-    """PROTOCOL 11: Chat Completions models call every message __fake_id__."""
+    """Chat Completions models call every message __fake_id__."""
     model = ScriptedModel(Say("one", item_id="__fake_id__"), Say("two", item_id="__fake_id__"))
     served = await serve(Agent(name="A", model=model))
     thread_id, _ = await served.create()
@@ -139,9 +139,9 @@ async def test_models_that_repeat_ids_do_not_overwrite_messages(serve):
     assert "__fake_id__" not in {answers[0]["id"], answers[1]["id"]}
 
 
-@pytest.mark.row("A1")
+@pytest.mark.row("A1", "P12")
 async def test_dates_say_that_they_are_utc(serve, monkeypatch):
-    """PROTOCOL 12, on a server that is not in UTC."""
+    """On a server that is not in UTC."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -176,9 +176,8 @@ async def test_a_thread_gets_a_title_that_a_person_can_change_for_good(serve):
     assert (await served.person.request("threads.list", {}))["data"][0]["title"] == "Party 2027"
 
 
-@pytest.mark.row("A1")
+@pytest.mark.row("A1", "P19", "P28")
 async def test_metadata_of_a_request_reaches_the_agent(serve):
-    """PROTOCOL 19 and 28."""
     seen: list[RequestContext] = []
 
     @function_tool

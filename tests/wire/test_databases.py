@@ -177,7 +177,7 @@ async def test_search_finds_what_was_said_and_takes_everything_else_for_data(dat
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
 
 
-@pytest.mark.row("H8")
+@pytest.mark.row("H8", "P20")
 async def test_feedback_says_what_and_when_and_can_be_changed(database_url: str, serve):
     served = await serve(Agent(name="A", model=ScriptedModel(Say("hi"))), database_url=database_url)
     thread_id, events = await served.create()

@@ -1,4 +1,4 @@
-"""Stop and disconnect are told apart, and no button lies (C4, C5; PROTOCOL 3)."""
+"""Stop and disconnect are told apart, and no button lies."""
 
 import asyncio
 
@@ -22,6 +22,7 @@ async def options(stream) -> dict:
     raise AssertionError("no stream_options")
 
 
+@pytest.mark.row("P3")
 @pytest.mark.parametrize(
     ("on_disconnect", "headers", "allowed"),
     [

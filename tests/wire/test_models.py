@@ -78,7 +78,7 @@ async def test_tools_work_over_chat_completions(serve, upstream):
     assert roles.count("tool") == 1
 
 
-@pytest.mark.row("C5")
+@pytest.mark.row("C5", "P2")
 async def test_stop_closes_the_connection_to_the_model(serve, upstream, eventually):
     upstream.hold = asyncio.Event()
     served = await served_with(serve, upstream, Agent(name="A"), model="m")

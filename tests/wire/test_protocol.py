@@ -123,8 +123,8 @@ async def test_a_server_class_is_built_with_our_store_and_served(plain):
     assert [item["type"] for item in await served.items(thread_id)] == ["user_message", "assistant_message"]
 
 
+@pytest.mark.row("P7")
 async def test_passing_events_are_sent_and_not_kept(plain):
-    """PROTOCOL 7."""
     served, server = plain
     server.script = [
         ProgressUpdateEvent(text="working"),
@@ -136,8 +136,8 @@ async def test_passing_events_are_sent_and_not_kept(plain):
     assert len(await served.items(thread_id)) == 1
 
 
+@pytest.mark.row("B6", "P4", "P29")
 async def test_structured_input_is_replaced_before_the_answer(plain):
-    """PROTOCOL 29."""
     served, server = plain
     server.script = [questions()]
     thread_id, events = await served.create()
@@ -165,8 +165,9 @@ async def test_structured_input_is_replaced_before_the_answer(plain):
     assert await served.items(thread_id) == before
 
 
+@pytest.mark.row("B6", "P19")
 async def test_widget_actions_stream_and_sync(plain):
-    """PROTOCOL 19: the result of a synchronous action is kept."""
+    """The result of a synchronous action is kept."""
     served, server = plain
     server.script = [widget()]
     thread_id, events = await served.create()
@@ -187,8 +188,8 @@ async def test_widget_actions_stream_and_sync(plain):
             assert error.value.status == status
 
 
+@pytest.mark.row("P17")
 async def test_hidden_items_never_leave_and_never_shorten_pages(plain):
-    """PROTOCOL 17."""
     served, server = plain
     server.script = [step for n in range(6) for step in (hidden(f"secret {n}"), message(f"m{n}"))]
     thread_id, events = await served.create()
@@ -214,8 +215,9 @@ async def test_hidden_items_never_leave_and_never_shorten_pages(plain):
     assert error.value.status == 404
 
 
+@pytest.mark.row("P17")
 async def test_huge_limits_are_capped(plain):
-    """PROTOCOL 17: clients send limit 9999."""
+    """Clients send limit 9999."""
     served, server = plain
     server.script = [message(f"m{n}") for n in range(130)]
     thread_id, _ = await served.create()
@@ -242,8 +244,9 @@ async def test_threads_are_listed_in_pages_newest_first(plain):
     ] == ids[1]
 
 
+@pytest.mark.row("H8", "P20")
 async def test_retry_removes_what_came_after_and_says_so(plain):
-    """PROTOCOL 20: the SDK deletes without a word, and other tabs keep showing what is gone."""
+    """The SDK deletes without a word, and other tabs keep showing what is gone."""
     served, server = plain
     server.script = [hidden("note"), message("first"), message("second")]
     thread_id, events = await served.create()
@@ -267,6 +270,7 @@ async def test_feedback_reaches_the_server(plain):
     assert server.feedback == [(thread_id, [item_id], "positive")]
 
 
+@pytest.mark.row("H8")
 async def test_dictation_decodes_the_audio(plain):
     served, _ = plain
     params = {"audio_base64": "AAEC", "mime_type": "audio/webm;codecs=opus"}
@@ -276,6 +280,7 @@ async def test_dictation_decodes_the_audio(plain):
     assert error.value.status == 422
 
 
+@pytest.mark.row("P19")
 async def test_changes_of_the_thread_during_an_answer_are_kept_and_told(plain):
     served, server = plain
 
@@ -294,8 +299,9 @@ async def test_changes_of_the_thread_during_an_answer_are_kept_and_told(plain):
     assert "private" not in str(listed)
 
 
+@pytest.mark.row("B6", "P4")
 async def test_a_client_tool_call_goes_round(serve):
-    """A1: the answer stops at the call, goes on with its result, and the model sees both."""
+    """The answer stops at the call, goes on with its result, and the model sees both."""
 
     @function_tool
     async def ask_browser(ctx: RunContextWrapper[AgentContext[RequestContext]], what: str) -> str:
@@ -334,8 +340,9 @@ async def test_a_client_tool_call_goes_round(serve):
     assert await served.items(thread_id) == before
 
 
+@pytest.mark.row("P21")
 async def test_a_client_tool_call_that_is_never_answered_blocks_nothing(serve):
-    """PROTOCOL 21: pending calls are not shown to the model."""
+    """Pending calls are not shown to the model."""
 
     @function_tool
     async def ask_browser(ctx: RunContextWrapper[AgentContext[RequestContext]]) -> str:
@@ -360,8 +367,9 @@ async def test_a_client_tool_call_that_is_never_answered_blocks_nothing(serve):
     assert calls == outputs
 
 
+@pytest.mark.row("P21")
 async def test_tags_and_quotes_reach_the_model(serve):
-    """PROTOCOL 21: tags raise NotImplementedError in the SDK's default converter."""
+    """Tags raise NotImplementedError in the SDK's default converter."""
     model = ScriptedModel(Say("seen"))
     served = await serve(Agent(name="A", model=model))
     tag = {"type": "input_tag", "id": "u1", "text": "Ada", "data": {"role": "boss"}}
@@ -374,8 +382,9 @@ async def test_tags_and_quotes_reach_the_model(serve):
     assert "as agreed" in shown
 
 
+@pytest.mark.row("P14")
 async def test_items_of_equal_date_keep_their_order(plain, monkeypatch):
-    """PROTOCOL 14: order is by sequence, not by date."""
+    """Order is by sequence, not by date."""
     served, server = plain
     same = datetime(2026, 1, 1, 12)
 

@@ -1,4 +1,4 @@
-"""A run is its own task: what disconnects, stops, resumes and queues do to it (C4–C6; PROTOCOL 1, 2, 5, 16)."""
+"""A run is its own task: what disconnects, stops, resumes and queues do to it."""
 
 import asyncio
 
@@ -55,9 +55,9 @@ class SlowStore:
         return slow
 
 
-@pytest.mark.row("C4")
+@pytest.mark.row("C4", "P1")
 async def test_a_lost_connection_changes_nothing(serve, eventually):
-    """PROTOCOL 1: in the plain pattern the answer dies with the connection."""
+    """In the plain pattern the answer dies with the connection."""
     model, gate = held("Hello ", "world")
     served = await serve(Agent(name="A", model=model))
     stream = await served.person.say("hi")
@@ -84,9 +84,9 @@ async def test_resume_has_no_gap_and_no_duplicate(serve):
     assert whole_events(seen) == whole_events(whole)
 
 
-@pytest.mark.row("C4")
+@pytest.mark.row("C4", "P5")
 async def test_a_post_with_last_event_id_resumes_instead_of_repeating(serve):
-    """PROTOCOL 5: fetch-event-source repeats its POST with the header when the connection breaks."""
+    """fetch-event-source repeats its POST with the header when the connection breaks."""
     model, gate = held("one ", "two")
     served = await serve(Agent(name="A", model=model))
     stream = await served.person.say("hi")
@@ -103,7 +103,7 @@ async def test_a_post_with_last_event_id_resumes_instead_of_repeating(serve):
     assert events[-1]["item"]["content"][0]["text"] == "one two"
 
 
-@pytest.mark.row("A4", "C4")
+@pytest.mark.row("A4", "C4", "P5")
 async def test_the_same_idempotency_key_starts_one_run(serve):
     served = await serve(Agent(name="A", model=ScriptedModel(Say("once"), Say("twice"))))
     params = {"input": user_message("hi")}
@@ -122,10 +122,10 @@ async def test_the_same_idempotency_key_starts_one_run(serve):
     await theirs.events()
 
 
-@pytest.mark.row("C5")
+@pytest.mark.row("C5", "P1", "P2")
 @pytest.mark.parametrize("slow", [False, True])
 async def test_stop_ends_the_model_call_and_keeps_the_partial_answer(serve, eventually, slow):
-    """PROTOCOL 1 and 2, also with a store whose writes suspend."""
+    """Also with a store whose writes suspend."""
     model, _never = held("Hello ", "brave ", "world")
     served = await serve(Agent(name="A", model=model))
     if slow:
@@ -205,9 +205,9 @@ async def test_a_second_message_waits_for_the_first_answer(serve):
     assert texts == ["one", "first answer", "two", "second answer"]
 
 
-@pytest.mark.row("A1")
+@pytest.mark.row("A1", "P16")
 async def test_a_rename_during_an_answer_survives(serve):
-    """PROTOCOL 16: the SDK saves the whole thread as it was when the answer began."""
+    """The SDK saves the whole thread as it was when the answer began."""
     model, gate = held("Hello ", "world")
     served = await serve(Agent(name="A", model=model))
     stream = await served.person.say("hi")
@@ -219,7 +219,7 @@ async def test_a_rename_during_an_answer_survives(serve):
     assert (await served.person.request("threads.get_by_id", {"thread_id": thread_id}))["title"] == "Mine"
 
 
-@pytest.mark.row("A1", "H8")
+@pytest.mark.row("A1", "H8", "P16")
 async def test_a_rename_during_the_first_answer_is_not_undone_by_the_title_made_for_it(serve):
     gate = asyncio.Event()
 
@@ -288,9 +288,9 @@ async def test_runs_of_others_do_not_exist(serve):
     assert (await served.person.http.get(path, params={"status": "active"})).json()["data"] == []
 
 
-@pytest.mark.row("C1")
+@pytest.mark.row("C1", "P6")
 async def test_heartbeats_are_single_line_comments(serve):
-    """PROTOCOL 6: a comment with a blank line after it makes some clients dispatch an empty event."""
+    """A comment with a blank line after it makes some clients dispatch an empty event."""
     model, gate = held("Hello ", "world")
     served = await serve(Agent(name="A", model=model), heartbeat_seconds=0.05)
     stream = await served.person.say("hi")
@@ -320,7 +320,7 @@ async def test_drain_lets_answers_finish_and_refuses_new_ones(serve):
     await draining
 
 
-@pytest.mark.row("G2")
+@pytest.mark.row("G2", "P8")
 async def test_drain_hands_over_what_takes_too_long_and_tells_its_readers_to_reconnect(serve):
     model, _never = held("Hello ", "world")
     served = await serve(Agent(name="A", model=model))

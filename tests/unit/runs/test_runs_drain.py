@@ -123,6 +123,7 @@ async def test_what_takes_longer_is_handed_over_and_finished_elsewhere(
     assert [item.type for item in page.data] == ["user_message", "assistant_message"]
 
 
+@pytest.mark.row("P8")
 async def test_readers_that_are_left_are_told_to_reconnect(
     runs: Runs, started: Start, events: MemoryEventLog
 ):

@@ -1,4 +1,4 @@
-"""Whatever a model or a tool makes can be kept and sent (PROTOCOL 18)."""
+"""Whatever a model or a tool makes can be kept and sent."""
 
 import json
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from backchannel.stores.text import json_of, storable, storable_data
 
-pytestmark = pytest.mark.row("D1")
+pytestmark = pytest.mark.row("D1", "P18")
 
 
 class Model(BaseModel):

@@ -28,6 +28,7 @@ def local_zone() -> Generator[Zone]:
     time.tzset()
 
 
+@pytest.mark.row("P12")
 @pytest.mark.parametrize("zone", ZONES)
 def test_there_and_back(local_zone: Zone, zone: str):
     local_zone(zone)
@@ -40,6 +41,7 @@ def test_there_and_back(local_zone: Zone, zone: str):
         assert to_utc(sdk).tzinfo is UTC
 
 
+@pytest.mark.row("P12")
 @pytest.mark.parametrize(
     ("zone", "change"),
     [
@@ -57,6 +59,7 @@ def test_the_nights_when_clocks_change(local_zone: Zone, zone: str, change: date
         assert to_utc(to_sdk(moment)) == moment
 
 
+@pytest.mark.row("P12")
 def test_what_the_sdk_makes_is_read_as_local_time(local_zone: Zone):
     local_zone("Asia/Kolkata")
     assert to_utc(datetime(2026, 7, 1, 12, 0)) == datetime(2026, 7, 1, 6, 30, tzinfo=UTC)
@@ -64,6 +67,7 @@ def test_what_the_sdk_makes_is_read_as_local_time(local_zone: Zone):
     assert abs(to_utc(datetime.now()) - utc_now()) < timedelta(seconds=5)
 
 
+@pytest.mark.row("P12")
 def test_the_sdk_can_subtract_what_it_is_given(local_zone: Zone):
     local_zone("America/New_York")
     assert abs(datetime.now() - to_sdk(utc_now())) < timedelta(seconds=5)

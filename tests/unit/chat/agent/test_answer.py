@@ -224,6 +224,7 @@ async def test_a_task_is_loading_while_its_tool_runs(answering: Answering):
     assert workflows([event async for event in events])[0][0][1] == "complete"
 
 
+@pytest.mark.row("P9")
 @pytest.mark.parametrize("_round", range(20))
 async def test_a_tools_widget_never_overtakes_the_message_before_it(ask: Ask, _round: int):
     model = ScriptedModel([Say(["Here ", "it ", "is."]), Call("show_card")], Say("Well?"))
@@ -336,6 +337,7 @@ async def test_too_many_turns(answering: Answering):
     assert len(journaled(replay)) >= 2
 
 
+@pytest.mark.row("P2")
 async def test_closing_the_answer_lets_go_of_the_model(answering: Answering):
     forever = asyncio.Event()
     model = ScriptedModel(Say(["one ", "two ", "three"], until=forever))
@@ -353,6 +355,7 @@ async def test_closing_the_answer_lets_go_of_the_model(answering: Answering):
     assert model.deltas_sent == 2
 
 
+@pytest.mark.row("P2")
 async def test_closing_the_answer_stops_a_tool(answering: Answering):
     started, stopped = asyncio.Event(), asyncio.Event()
 

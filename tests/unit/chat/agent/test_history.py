@@ -116,6 +116,7 @@ async def test_a_client_tool_call_is_told_once_with_the_clients_output(finished:
     ]
 
 
+@pytest.mark.row("P21")
 @pytest.mark.parametrize("finished", [True, False])
 async def test_a_client_tool_call_that_waits_is_not_told_at_all(finished: bool):
     sent = await model_input(user("pick"), called("c1", "x", finished=finished), by_client("c1", "pending"))
@@ -178,6 +179,7 @@ async def test_foreign_hidden_context_does_not_crash(content: Any):
         assert "2026-01-02" in texts(sent)[1]
 
 
+@pytest.mark.row("P21", "P25")
 async def test_tags_and_attachments_are_told():
     tag = ck.UserMessageTagContent(id="t1", text="Ann", data={"mail": "ann@é"}, group="people")
     file = ck.FileAttachment(

@@ -213,6 +213,7 @@ async def test_annotations_that_cannot_be_shown_leave_no_hole(ask: Ask):
     ]
 
 
+@pytest.mark.row("P11")
 async def test_an_id_that_comes_back_each_turn_never_means_the_same_item(ask: Ask):
     model = ScriptedModel(
         Say(["one ", "two"], item_id="__fake_id__"),

@@ -99,6 +99,7 @@ def test_debug_mode_says_what_was_raised():
     assert '"detail":"RuntimeError: broken pipe"' in sent
 
 
+@pytest.mark.row("P7")
 def test_a_servers_own_stream_errors_are_the_sdks_events():
     event = failure_event(CustomStreamError("Out of credit.", allow_retry=True), CONTEXT, debug=False)
     assert (event.code, event.message, event.allow_retry) == ("custom", "Out of credit.", True)

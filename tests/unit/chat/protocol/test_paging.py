@@ -57,6 +57,7 @@ async def test_newest_items_are_loaded_as_they_are_asked_for(
     assert loads == [None, "v23"]
 
 
+@pytest.mark.row("P17")
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 2, 5, 50])

@@ -18,7 +18,7 @@ from pydantic import AnyUrl, TypeAdapter
 from backchannel.chat.protocol.failures import FailureEvent
 from backchannel.chat.protocol.wire import encode, encode_event, is_hidden, items_response, thread_response
 
-pytestmark = pytest.mark.row("C1", "A1", "E4")
+pytestmark = pytest.mark.row("C1", "A1")
 
 NAIVE = datetime(2026, 7, 1, 14, 30, 15, 123456)
 IN_UTC = "2026-07-01T12:30:15.123456Z"
@@ -144,6 +144,7 @@ def test_every_kind_of_event_item_and_update_is_tried():
     assert {type(each) for each in UPDATES} == set(get_args(ck.ThreadItemUpdate))
 
 
+@pytest.mark.row("P12")
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
 def test_an_event_is_the_sdks_bytes_with_dates_in_utc(event: Any):
     sent, expected = encode_event(event).body(), sdk_bytes(event)
@@ -181,6 +182,7 @@ def test_joined_text_deltas_are_the_sdks_bytes_of_the_joined_text(first: str, se
     assert type(one)(one.head, first + second).body() == sdk_bytes(event(first + second))
 
 
+@pytest.mark.row("P25")
 @pytest.mark.parametrize(
     "shown",
     [
@@ -211,6 +213,7 @@ def test_hidden_items_are_in_no_page_and_no_thread():
     assert [is_hidden(item) for item in [*ITEMS, *HIDDEN]] == [False] * len(ITEMS) + [True, True]
 
 
+@pytest.mark.row("P19")
 def test_a_threads_metadata_stays_on_the_server():
     thread = ck.ThreadMetadata(id="thr_1", created_at=NAIVE, metadata={"plan": "secret"})
     response = json.loads(encode(thread_response(thread)))
