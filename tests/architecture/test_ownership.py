@@ -16,7 +16,7 @@ ALLOWED = {
     "stores/sql/dialects/postgresql.py": "upserts, with the condition of ownership.py; locks",
     "stores/sql/dialects/sqlite.py": "upserts, with the condition of ownership.py",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
-    "stores/sql/attempts.py": "housekeeping: forgets everybody's old keys",
+    "stores/sql/idempotency.py": "maintenance: deletes old keys of all owners",
     "stores/sql/replicas.py": "the server's own processes, which are nobody's",
     "stores/sql/runs.py": "who makes a run and which is next is the replicas' business, over everybody's rows",
     "stores/sql/run_events.py": "the event log: one writer, one reader and one sweep for everybody's runs",

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.row("A3", "A4")
 # Clients and dashboards rely on these; a change here is a change of the interface.
 PUBLISHED = {
     "internal_error": (500, True),
+    "not_running": (503, False),
     "invalid_request": (400, False),
     "invalid_input": (422, False),
     "unauthenticated": (401, False),

@@ -19,7 +19,7 @@ from backchannel.http.gateway import Gateway
 from backchannel.http.health import health_router
 from backchannel.http.page import page_routes
 from backchannel.http.plain import plain_router
-from backchannel.http.runs import runs_router
+from backchannel.http.runs import runs_router, thread_runs_router
 from backchannel.http.threads import feedback_router, search_router, threads_router
 
 LOOPBACK_ORIGINS = r"https?://(localhost|[a-z0-9-]+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
@@ -62,6 +62,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
         search_router(backchannel),
         threads_router(backchannel),
         feedback_router(backchannel),
+        thread_runs_router(backchannel),
     ):
         api.include_router(router)
     app.include_router(api)

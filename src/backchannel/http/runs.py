@@ -7,12 +7,15 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
+from backchannel.chat.protocol.commands import load_thread
+from backchannel.chat.protocol.queries import MAX_PAGE
 from backchannel.errors import InvalidInputError
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response
 from backchannel.runs.stored_request import waiting_text
 from backchannel.sse import parse_last_event_id
+from backchannel.stores.run_states import ACTIVE, RunStatus
 from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_text
 
@@ -114,5 +117,27 @@ def runs_router(services: Services) -> APIRouter:
     async def cancel_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
         """Stop a run and its model call. What was said is kept. Stopping twice is the same as once."""
         return RunResponse.of(await services.runs.stop(run_id, context.identity))
+
+    return router
+
+
+def thread_runs_router(services: Services) -> APIRouter:
+    """The runs of a thread."""
+    router = APIRouter(prefix="/chatkit/threads", tags=["runs"])
+
+    @router.get("/{thread_id}/runs")
+    async def list_runs(  # pyright: ignore[reportUnusedFunction]
+        thread_id: str,
+        context: CurrentContext,
+        status: Literal["active", "queued", "running", "waiting"] | None = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+    ) -> RunPage:
+        """A thread's newest runs; with `status=active` those that go on or wait for their turn."""
+        await load_thread(services.server, thread_id, context)
+        wanted: frozenset[RunStatus] | None = (
+            None if status is None else ACTIVE if status == "active" else frozenset({status})
+        )
+        runs = await services.runs.list_by_thread(thread_id, context.identity, status=wanted, limit=limit)
+        return RunPage(data=[RunResponse.of(run) for run in runs])
 
     return router

@@ -11,10 +11,8 @@ from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.requests import check
 from backchannel.chat.protocol.wire import encode, thread_response
 from backchannel.http.current_context import CurrentContext
-from backchannel.http.runs import RunPage, RunResponse
 from backchannel.http.services import Services
 from backchannel.stores.base import Feedback, SearchResult
-from backchannel.stores.run_states import ACTIVE, RunStatus
 from backchannel.stores.times import utc_text
 from backchannel.stores.words import excerpt
 
@@ -175,21 +173,6 @@ def threads_router(services: Services) -> APIRouter:
         place = (limit, after, order)
         begun = services.runs.partial_items
         return _json(await queries.list_items(services.server, thread_id, *place, context, begun))
-
-    @router.get("/{thread_id}/runs")
-    async def list_runs(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str,
-        context: CurrentContext,
-        status: Literal["active", "queued", "running", "waiting"] | None = None,
-        limit: Limit = 20,
-    ) -> RunPage:
-        """A thread's newest runs; with `status=active` those that go on or wait for their turn."""
-        await load_thread(services.server, thread_id, context)
-        wanted: frozenset[RunStatus] | None = (
-            None if status is None else ACTIVE if status == "active" else frozenset({status})
-        )
-        runs = await services.runs.list_by_thread(thread_id, context.identity, status=wanted, limit=limit)
-        return RunPage(data=[RunResponse.of(run) for run in runs])
 
     return router
 

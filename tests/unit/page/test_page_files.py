@@ -1,5 +1,7 @@
 """How the page's files are served."""
 
+from types import SimpleNamespace
+
 import httpx2
 import pytest
 from starlette.applications import Starlette
@@ -11,7 +13,7 @@ pytestmark = pytest.mark.row("H3")
 
 @pytest.fixture
 def client() -> httpx2.AsyncClient:
-    app = Starlette(routes=page_routes([]))
+    app = Starlette(routes=page_routes(SimpleNamespace(parts=SimpleNamespace(suggestions=()))))
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 

@@ -63,7 +63,7 @@ async def other(
         swept.set()
 
     monkeypatch.setattr(replica, "_rescue", sweep_once)
-    async with replica.living():
+    async with replica.running():
         await swept.wait()
         yield other
         await other.drain(0)

@@ -236,7 +236,7 @@ async def test_what_is_written_together_is_kept_together_or_not_at_all(database:
 
 
 async def test_another_task_is_not_part_of_the_transaction(server: Database):
-    async with server.together():
+    async with server.transaction():
         assert server.in_transaction
 
         async def elsewhere() -> bool:
