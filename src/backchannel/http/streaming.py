@@ -108,7 +108,8 @@ async def events_response(
         return done(run_id, seq, await _status(services, run_id, context.identity))
 
     encode = encode_plain if plain else sse.encode
-    headers = {**sse.HEADERS, "X-Run-Id": run_id}
+    heartbeat = services.settings.heartbeat_seconds
+    headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
         batch = await services.events.read(run_id, after, wait=0)
     except LookupError:
@@ -125,7 +126,7 @@ async def events_response(
         services.events,
         run_id,
         after,
-        heartbeat=services.settings.heartbeat_seconds,
+        heartbeat=heartbeat,
         encode=encode,
         farewell=farewell if plain else None,
     )

@@ -70,9 +70,9 @@ export class ChatApi {
     return this.#post("api/chatkit", { type, params, metadata: {} }, signal, headers);
   }
 
-  /** Opens a run's events that come after a sequence number. */
+  /** Requests the events of a run after a sequence number; resolves with the response, whatever its status. */
   runEvents(runId, after, signal) {
-    return this.#fetch(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
+    return this.#request(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
   }
 
   /** Stops a run, or withdraws one that waits; returns it as it is then. */
@@ -113,6 +113,12 @@ export class ChatApi {
   }
 
   async #fetch(path, options) {
+    const response = await this.#request(path, options);
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+
+  async #request(path, options) {
     let response;
     try {
       response = await fetch(new URL(path, this.#base), { credentials: "same-origin", ...options });
@@ -122,8 +128,7 @@ export class ChatApi {
       throw new NetworkError();
     }
     this.#connectivity.succeeded();
-    if (response.ok) return response;
-    throw await refusal(response);
+    return response;
   }
 
   async #json(response) {
