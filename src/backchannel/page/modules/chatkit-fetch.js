@@ -192,7 +192,7 @@ class Updater {
     if (this.#loaded) this.#follow(this.#loaded);
   }
 
-  /** Whether an aborted request means that the person stopped it: elements also abort when they are removed or hidden. */
+  /** Whether an abort means that the person stopped the answer: elements also abort when removed or hidden. */
   isStop() {
     return !unloading && document.visibilityState !== "hidden" && (this.#element?.isConnected ?? true);
   }

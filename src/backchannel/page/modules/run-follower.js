@@ -1,4 +1,4 @@
-// Follows the event stream of one run across connections until the run has ended. For the chat page and chatkit-fetch.js.
+// Follows the event stream of a run across connections until the run has ended. For the page and chatkit-fetch.js.
 import { SseParser } from "./sse.js";
 
 const FIRST_DELAY_MS = 400;
