@@ -14,6 +14,7 @@ pytestmark = pytest.mark.row("C7", "H5")
 
 FOREVER = 3600
 SHORT = 0.4
+WAIT_SECONDS = 20
 
 
 class Body(httpx2.AsyncByteStream):
@@ -78,7 +79,8 @@ def heartbeats(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def numbers(talking: ChatKitClient) -> list[int]:
-    return [event["n"] for event in await (await talking.say("hello")).events()]
+    async with asyncio.timeout(WAIT_SECONDS):
+        return [event["n"] for event in await (await talking.say("hello")).events()]
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("0.5", 0.5), ("120", 120), (None, 15)])
@@ -128,4 +130,4 @@ async def test_a_response_that_does_not_begin_is_given_up():
     async with ChatKitClient("http://server", transport=transport, timeout=0.05) as talking:
         for attempt in (talking.say("hello"), talking.resume("run_1")):
             with pytest.raises(httpx2.ReadTimeout):
-                await attempt
+                await asyncio.wait_for(attempt, WAIT_SECONDS)
