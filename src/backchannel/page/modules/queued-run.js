@@ -62,7 +62,7 @@ export class QueuedRun {
     stream?.close();
   }
 
-  /** Closes the connection; the listener is told that it ended. The run goes on. */
+  /** Closes the connection; the listener gets `ended("closed")`. The run goes on. */
   close() {
     this.#stream?.close();
   }
