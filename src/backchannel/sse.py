@@ -29,6 +29,14 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+HEARTBEAT_HEADER = "X-Heartbeat-Seconds"
+"""The response header in which every stream of a run gives its heartbeat interval, such as `15` or `0.5`."""
+
+DEFAULT_HEARTBEAT_SECONDS = 15.0
+"""What clients assume of a server that does not send that header."""
+
+MAX_HEARTBEAT_SECONDS = 3600.0
+
 type Encode = Callable[[str, Iterable[Frame]], bytes]
 """Writes frames of the run with that id as one piece of an event stream. Frames that are not for its readers are
 left out."""
@@ -89,6 +97,22 @@ async def stream(
         if last:
             return
         batch = None
+
+
+def parse_heartbeat(value: str | None) -> float:
+    """The seconds in a `HEARTBEAT_HEADER`; `DEFAULT_HEARTBEAT_SECONDS` if it is missing, or not a number from above 0
+    to `MAX_HEARTBEAT_SECONDS`."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return DEFAULT_HEARTBEAT_SECONDS
+    return seconds if 0 < seconds <= MAX_HEARTBEAT_SECONDS else DEFAULT_HEARTBEAT_SECONDS
+
+
+def silence_limit(heartbeat_seconds: float) -> float:
+    """How many seconds a stream may be silent before its client treats the connection as lost: three heartbeats, and
+    five seconds for slow networks. The page's `run-follower.js` has the same rule."""
+    return 3 * heartbeat_seconds + 5
 
 
 def parse_last_event_id(value: str) -> tuple[str, int] | None:

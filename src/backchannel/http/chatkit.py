@@ -30,7 +30,8 @@ _DOCUMENTATION: dict[str, Any] = {
     },
     "responses": {
         "200": {
-            "description": "JSON, or an event stream for the ops that answer. Streams carry X-Run-Id.",
+            "description": "JSON, or an event stream for the ops that answer. Streams carry X-Run-Id "
+            "and X-Heartbeat-Seconds.",
             "content": {"application/json": {}, "text/event-stream": {}},
         }
     },

@@ -112,7 +112,8 @@ async def events_response(
         return done(run_id, seq, await _status(services, run_id, context.identity))
 
     encode = encode_plain if plain else sse.encode
-    headers = {**sse.HEADERS, "X-Run-Id": run_id}
+    heartbeat = services.settings.heartbeat_seconds
+    headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
         first = await services.events.read(run_id, after, wait=0)
     except LookupError:
@@ -129,7 +130,7 @@ async def events_response(
         services.events,
         run_id,
         after,
-        heartbeat=services.settings.heartbeat_seconds,
+        heartbeat=heartbeat,
         first=first,
         encode=encode,
         trailer=trailer if plain else None,

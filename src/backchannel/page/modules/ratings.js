@@ -1,4 +1,4 @@
-// What the reader thought of answers, remembered for this session of the browser tab.
+// Feedback about answers, stored for the session of the browser tab.
 
 const kept = new Map();
 const key = (itemId) => `backchannel-rating:${itemId}`;
@@ -19,6 +19,6 @@ export function rememberRating(itemId, kind) {
     if (kind) sessionStorage.setItem(key(itemId), kind);
     else sessionStorage.removeItem(key(itemId));
   } catch {
-    // Without storage the page's own memory has to do.
+    // Without storage, ratings last until the page is closed.
   }
 }
