@@ -235,6 +235,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         context=application.context,
         replace_context=replace_context,
         models=models,
+        model_name=_model_name(settings, application),
         lifespan=application.lifespan,
     )
 
@@ -255,12 +256,18 @@ def _chat_server(
         converter=application.converter or HistoryConverter(),
         titles=settings.titles == "model" and not offline_titles,
         title_model=settings.title_model,
-        default_model="offline" if settings.offline else settings.model or "openai-default",
+        default_model=_model_name(settings, application),
         actions=application.actions,
         sync_actions=application.sync_actions,
         hooks=hooks,
     )
     return ChatServer(agent, store, options, application.attachment_store)
+
+
+def _model_name(settings: Settings, application: Application) -> str:
+    if application.model_provider is not None:
+        return settings.model or type(application.model_provider).__name__
+    return "offline" if settings.offline else settings.model or "openai-default"
 
 
 def _own_server(
