@@ -327,6 +327,10 @@ def _handovers(settings: Settings) -> Handovers | None:
 def _authenticators(settings: Settings, application: Application) -> Sequence[Authenticator]:
     if application.authenticators is not None:
         return application.authenticators
+    if "application" in settings.auth:
+        raise ConfigurationError(
+            "BACKCHANNEL_AUTH has application, but the application has no authenticators: give it some, or name others."
+        )
     # A visitor's cookie comes last: it accepts every request, so a later token would not be looked at.
     order: list[AuthMethod] = sorted(settings.auth, key=lambda method: method == "anonymous")
     return [_authenticator(method, settings) for method in order]
@@ -348,3 +352,5 @@ def _authenticator(method: AuthMethod, settings: Settings) -> Authenticator:
                 audience=settings.jwt_audience,
                 leeway=settings.jwt_leeway_seconds,
             )
+        case "application":
+            raise AssertionError("the application's authenticators are not made here")
