@@ -175,11 +175,11 @@ async def test_a_connection_that_breaks_again_and_again(embed: Embed, paused: Se
             assert "idempotency-key" not in request.headers
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 async def test_a_connection_that_falls_silent_is_given_up_by_the_servers_heartbeat(
     serve: Callable[..., Server], embed: Embed
 ) -> None:
-    """FIELD K11: a page of another origin may read the server's heartbeat, too."""
+    """a page of another origin may read the server's heartbeat, too."""
     server = serve(heartbeat_seconds="0.2")
     async with Line(server.port) as line:
         embedded = await embed(line.url)

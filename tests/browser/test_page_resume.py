@@ -123,11 +123,11 @@ async def test_a_dead_connection_is_given_up_when_the_network_returns(
         assert len(followed(chat)) == 1
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 async def test_a_connection_that_falls_silent_is_given_up_by_the_servers_heartbeat(
     serve: Callable[..., Server], open_page: OpenPage
 ) -> None:
-    """FIELD K11: after three heartbeats and five seconds, not after a number of the page's own."""
+    """after three heartbeats and five seconds, not after a number of the page's own."""
     server = serve(heartbeat_seconds="0.2")
     async with Line(server.port) as line:
         chat = await open_page(at=line.url)

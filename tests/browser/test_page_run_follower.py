@@ -141,7 +141,7 @@ async def test_failures_are_counted_up_to_a_limit(timed: Page) -> None:
     assert calls[-1] == "ended"
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 @pytest.mark.parametrize(
     ("headers", "limit"),
     [({"X-Heartbeat-Seconds": "0.5"}, 6500), ({"X-Heartbeat-Seconds": "60"}, 185_000), ({}, DEFAULT_MS)],
@@ -149,7 +149,7 @@ async def test_failures_are_counted_up_to_a_limit(timed: Page) -> None:
 async def test_a_silent_connection_is_given_up_after_three_heartbeats(
     timed: Page, headers: dict[str, str], limit: int
 ) -> None:
-    """FIELD K11: the server's heartbeat decides how long the page waits."""
+    """the server's heartbeat decides how long the page waits."""
     await begin(timed, {"chunks": [event(1, "a")], "headers": headers, "stays": True}, {"chunks": [END]})
     await until(timed, "a")
     for _ in range(3):
@@ -163,9 +163,9 @@ async def test_a_silent_connection_is_given_up_after_three_heartbeats(
     assert (await timed.evaluate("window.following"))[2:] == ["cancelled", 400, "after 1", "ended"]
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 async def test_the_limit_is_the_same_in_python_and_in_the_page(timed: Page) -> None:
-    """FIELD K11: one rule for all clients."""
+    """one rule for all clients."""
     headers = [
         None,
         "",

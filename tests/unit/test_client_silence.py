@@ -1,4 +1,4 @@
-"""The client gives up silent connections by the server's own heartbeat (FIELD K11)."""
+"""The client gives up silent connections by the server's own heartbeat."""
 
 import asyncio
 import json

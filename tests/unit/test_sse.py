@@ -236,14 +236,14 @@ async def test_an_unknown_run_is_a_lookup_error():
         await anext(stream(MemoryEventLog(retention=60), RUN, 0, heartbeat=1))
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 def test_how_long_a_stream_may_be_silent():
-    """FIELD K11: longer than any heartbeat that the server may be set to."""
+    """longer than any heartbeat that the server may be set to."""
     assert [silence_limit(seconds) for seconds in (0.5, 15, 120)] == [6.5, 50, 365]
     assert Settings.model_fields["heartbeat_seconds"].default == DEFAULT_HEARTBEAT_SECONDS == 15
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

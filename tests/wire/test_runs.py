@@ -304,9 +304,9 @@ async def test_heartbeats_are_single_line_comments(serve):
     assert raw.endswith(b"\n\n: end\n")
 
 
-@pytest.mark.row("C7")
+@pytest.mark.row("K11")
 async def test_every_stream_says_how_often_heartbeats_come(serve):
-    """FIELD K11: clients derive from it when to give up a silent connection, pages of other origins too."""
+    """clients derive from it when to give up a silent connection, pages of other origins too."""
     served = await serve(
         Agent(name="A", model=ScriptedModel()),
         heartbeat_seconds=0.5,
