@@ -10,7 +10,7 @@ import pytest
 from backchannel import client
 from backchannel.client import ChatKitClient
 
-pytestmark = pytest.mark.row("C7", "H5")
+pytestmark = pytest.mark.row("K11", "H5")
 
 FOREVER = 3600
 SHORT = 0.4
