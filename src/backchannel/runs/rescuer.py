@@ -167,7 +167,7 @@ class Rescuer:
             by_former.setdefault(delivery.handover.former, []).append(delivery)
         for former, some in by_former.items():
             await self._worker.take_over([each.handover.run_id for each in some], former)
-            await handovers.done(some)
+            await handovers.acknowledge(some)
 
     async def _unless_closed(self, receiving: Coroutine[Any, Any, Sequence[Delivery]]) -> Sequence[Delivery]:
         task = asyncio.create_task(receiving)
