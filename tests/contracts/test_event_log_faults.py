@@ -165,7 +165,7 @@ class Unsure(Database):
         self.commits += 1
         if self.commits % 2:
             lost = TransactionAbortedError("lost", retry_after=1)
-            lost.unclear = True
+            lost.commit_unknown = True
             raise lost
 
 
