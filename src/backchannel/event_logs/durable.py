@@ -25,7 +25,7 @@ CLEANUP_SECONDS = 60.0
 """The pause between two deletions of expired logs."""
 
 MAX_FENCED = 4096
-"""How many runs that other processes have taken over are remembered, for their writers here to get `FencedError`."""
+"""The most runs taken over by other processes for which the writers here get `FencedError`; older ones are dropped."""
 
 log = structlog.get_logger(__name__)
 

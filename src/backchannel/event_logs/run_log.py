@@ -22,7 +22,7 @@ class RunLog:
 
     Attributes:
         buffer: The events after `buffer.start`, as far as this process has them.
-        ended: Whether the run has ended and readers may be told.
+        ended: Whether the run has ended and readers may know.
         readers: How many readers are waiting.
         last_read: When it was last read before its end, by the event loop's clock.
         eviction_timer: Evicts it from memory when it is not read any more.

@@ -221,7 +221,7 @@ class Database:
             return self._unreachable()
         if self.dialect.is_conflict(error):
             return TransactionAbortedError(
-                "Somebody else changed the same thing at the same time. Try again.", retry_after=1
+                "The same data was changed by another request at the same time. Try again.", retry_after=1
             )
         if error.connection_invalidated or self.dialect.is_unavailable(error):
             return self._unreachable()

@@ -30,9 +30,9 @@ class SqlIdempotencyStore(IdempotencyStore):
     @override
     @retryable
     async def load(self, identity: Identity, key: str) -> IdempotencyRecord | None:
-        mine = select_owned(identity, attempts).where(attempts.c.id == idempotency_id(identity, key))
+        statement = select_owned(identity, attempts).where(attempts.c.id == idempotency_id(identity, key))
         async with self.database.read() as connection:
-            row = (await connection.execute(mine)).mappings().one_or_none()
+            row = (await connection.execute(statement)).mappings().one_or_none()
         return None if row is None else IdempotencyRecord(**{name: row[name] for name in _COLUMNS})
 
     @override

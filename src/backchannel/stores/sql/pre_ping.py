@@ -18,7 +18,8 @@ _LAST_USED = "backchannel_last_used"
 
 
 def pre_ping(engine: Engine) -> None:
-    """Ping an engine's idle connections. If one is closed, all that were opened before it was are replaced."""
+    """Ping an engine's idle connections. If one is closed, all that are open at this time are replaced on their next
+    use."""
     dialect = engine.dialect
 
     def record_use(_connection: Any, record: Any) -> None:

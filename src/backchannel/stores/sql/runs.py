@@ -131,13 +131,13 @@ class SqlRuns(RunStore):
             .with_for_update(skip_locked=True)
         )
         async with self.database.write() as connection:
-            mine = runs.c.id.in_((await connection.execute(takeable)).scalars().all())
+            taken = runs.c.id.in_((await connection.execute(takeable)).scalars().all())
             assignment = _next_assignment(replica)
             if former is None:
                 # A release is not a failed attempt.
                 del assignment["attempt"]
-            await connection.execute(update(runs).where(mine).values(**assignment))
-            rows = (await connection.execute(select(runs).where(mine).order_by(runs.c.id))).mappings()
+            await connection.execute(update(runs).where(taken).values(**assignment))
+            rows = (await connection.execute(select(runs).where(taken).order_by(runs.c.id))).mappings()
             return [_record(row) for row in rows]
 
     @override
@@ -208,11 +208,11 @@ class SqlRuns(RunStore):
     @override
     @retryable
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
-        mine = select_owned(identity, runs).where(runs.c.id == run_id)
+        statement = select_owned(identity, runs).where(runs.c.id == run_id)
         used = [func.sum(usage.c[name]).label(name) for name in _AMOUNTS]
         booked = select_owned(identity, usage, *used).where(usage.c.run_id == run_id)
         async with self.database.read() as connection:
-            row = (await connection.execute(mine)).mappings().one_or_none()
+            row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
                 raise NotFoundError(f"No run {run_id}")
             amounts = (await connection.execute(booked)).mappings().one()
@@ -284,8 +284,8 @@ def _values(run: RunRecord) -> dict[str, Any]:
 
 async def _is_stored(connection: AsyncConnection, run: RunRecord) -> bool:
     """Whether the run is stored already, by an earlier try with unknown outcome."""
-    mine = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
-    return (await connection.execute(mine)).first() is not None
+    stored = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
+    return (await connection.execute(stored)).first() is not None
 
 
 async def _check_queue(connection: AsyncConnection, queue: str) -> None:
@@ -299,9 +299,9 @@ async def _check_queue(connection: AsyncConnection, queue: str) -> None:
 
 
 async def _check_fence(connection: AsyncConnection, run_id: str, fence: int) -> None:
-    mine = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
+    current = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
     # A shared lock, because several items of a run may be written at the same time; a take-over waits for them.
-    if (await connection.execute(mine.with_for_update(read=True))).first() is None:
+    if (await connection.execute(current.with_for_update(read=True))).first() is None:
         raise RunFencedError(run_id)
 
 

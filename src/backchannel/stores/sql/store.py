@@ -167,9 +167,9 @@ class SqlStore(Store[object]):
             await connection.execute(
                 delete_owned(identity, attachments).where(attachments.c.thread_id == thread_id)
             )
-            mine = select_owned(identity, runs, runs.c.id).where(runs.c.thread_id == thread_id)
+            run_ids = select_owned(identity, runs, runs.c.id).where(runs.c.thread_id == thread_id)
             for table in (run_events, run_logs):
-                await connection.execute(delete_owned(identity, table).where(table.c.run_id.in_(mine)))
+                await connection.execute(delete_owned(identity, table).where(table.c.run_id.in_(run_ids)))
             await connection.execute(delete_owned(identity, runs).where(runs.c.thread_id == thread_id))
             await connection.execute(delete_owned(identity, threads).where(threads.c.id == thread_id))
 
@@ -343,8 +343,8 @@ class SqlStore(Store[object]):
         upsert = upsert_owned(self.database.dialect, identity, table, values, key=("id",), change=change)
         await connection.execute(upsert)
         # Not every database reports that it left the row unchanged because it has another owner.
-        mine = select_owned(identity, table, table.c.id).where(table.c.id == values["id"])
-        await _scalar(connection, mine, values["id"])
+        own = select_owned(identity, table, table.c.id).where(table.c.id == values["id"])
+        await _scalar(connection, own, values["id"])
 
     @override
     @retryable
