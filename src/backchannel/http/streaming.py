@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from contextlib import aclosing
+from time import perf_counter
+from typing import Any, Literal
 
 from chatkit.types import StreamingReq
 from starlette.requests import Request
@@ -17,6 +19,7 @@ from backchannel.errors import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from backchannel.hooks import StreamClosed, StreamOpened
 from backchannel.http.services import Services
 from backchannel.plain import DELTAS, EVENTS, done
 from backchannel.plain import encode as encode_plain
@@ -120,7 +123,8 @@ async def events_response(
         frames = await snapshot(services.server, record, after, context)
         last = frames[-1].seq if frames else after
         told = encode(run_id, frames) + (await trailer(last) if plain else b"")
-        return StreamingResponse(_once(told + sse.END), headers=headers)
+        stream = _reported(services, run_id, context, _once(told + sse.END), plain=plain)
+        return StreamingResponse(stream, headers=headers)
     stream = sse.stream(
         services.events,
         run_id,
@@ -132,7 +136,7 @@ async def events_response(
     if not batch.frames and not batch.ended:
         # The headers go out at once, so that the client knows the run's id while the model thinks.
         stream = _with_first(sse.HEARTBEAT, stream)
-    return StreamingResponse(stream, headers=headers)
+    return StreamingResponse(_reported(services, run_id, context, stream, plain=plain), headers=headers)
 
 
 async def check_content_type(request: Request) -> None:
@@ -177,6 +181,42 @@ async def _stopping(
     except (asyncio.CancelledError, GeneratorExit):
         services.runs.client_disconnected(run_id, context.identity)
         raise
+
+
+def _reported(
+    services: Services, run_id: str, context: RequestContext, stream: AsyncGenerator[bytes], *, plain: bool
+) -> AsyncGenerator[bytes]:
+    """The stream, whose beginning and end are reported to those hooks that listen for them."""
+    hooks = services.parts.hooks
+    if not (hooks.listens(StreamOpened) or hooks.listens(StreamClosed)):
+        return stream
+    fields: dict[str, Any] = {
+        "run_id": run_id,
+        "identity": context.identity,
+        "request_id": context.request_id,
+        "format": "plain" if plain else "chatkit",
+    }
+
+    async def reporting() -> AsyncGenerator[bytes]:
+        began = perf_counter()
+        outcome: Literal["ended", "reconnect", "disconnected", "failed"] = "disconnected"
+        hooks.emit(StreamOpened(**fields))
+        try:
+            async with aclosing(stream):
+                async for chunk in stream:
+                    # Before the chunk is sent: clients close the connection as soon as they have read it.
+                    if chunk.endswith(sse.END):
+                        outcome = "ended"
+                    elif chunk.endswith(sse.RECONNECT):
+                        outcome = "reconnect"
+                    yield chunk
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            hooks.emit(StreamClosed(**fields, seconds=perf_counter() - began, outcome=outcome))
+
+    return reporting()
 
 
 async def _once(chunk: bytes) -> AsyncGenerator[bytes]:
