@@ -1,7 +1,7 @@
-"""Visitors without a login: each browser is a user of its own, by a signed cookie.
+"""Anonymous users, each identified by a signed cookie.
 
-The cookie holds a random user id and its HMAC-SHA256, so that nobody can become somebody else by editing it.
-It is HttpOnly and SameSite=Lax; requests that change something and come from another site are refused.
+The cookie contains a random user id and its HMAC-SHA256, so a client cannot forge another user's. It is HttpOnly and
+SameSite=Lax; cross-origin requests with unsafe methods are rejected.
 """
 
 import base64
@@ -24,14 +24,13 @@ _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 class AnonymousAuthenticator(Authenticator):
-    """Knows a visitor by their cookie, and gives new visitors one.
+    """Identifies a user by the cookie, and creates a user and a cookie for a request without one.
 
     Args:
-        key: Signs the cookies. With another key every visitor is new.
-        origins: Other origins whose pages may act for the visitor.
-        development: Pages of this machine may act too. Those that send no cookies, as pages on another port
-            do unless told to, share one user per origin, so that a front end under development works
-            unchanged.
+        key: The key that signs the cookies. Changing it invalidates all cookies.
+        origins: Other origins whose pages may send requests with unsafe methods; `*` allows all.
+        development: Whether pages of loopback origins may, too. Those that send no cookies, as `fetch` does by default
+            to another port, share one user per origin.
     """
 
     def __init__(self, key: bytes, *, origins: tuple[str, ...] = (), development: bool = False) -> None:
@@ -42,13 +41,18 @@ class AnonymousAuthenticator(Authenticator):
     @override
     async def authenticate(self, request: HTTPConnection) -> Authenticated | None:
         origin = request.headers.get("origin")
-        foreign = origin is not None and not _same_host(origin, request)
-        if foreign:
+        cross_origin = origin is not None and not _same_host(origin, request)
+        if cross_origin:
             self._check_origin(request, origin or "")
-        user = self._read(request.cookies.get(COOKIE, ""))
+        user = self._verify(request.cookies.get(COOKIE, ""))
         if user is not None:
             return Authenticated(Identity(user, anonymous=True))
-        if foreign and self._development and is_loopback_origin(origin or "") and _from_loopback(request):
+        if (
+            cross_origin
+            and self._development
+            and is_loopback_origin(origin or "")
+            and _from_loopback(request)
+        ):
             digest = hashlib.sha256(f"page:{origin}".encode()).hexdigest()[:24]
             return Authenticated(Identity(f"usr_page_{digest}", anonymous=True))
         user = new_id("user")
@@ -68,7 +72,7 @@ class AnonymousAuthenticator(Authenticator):
         secure = "; Secure" if request.url.scheme == "https" else ""
         return f"{COOKIE}={user}.{self._sign(user)}; Max-Age={MAX_AGE_SECONDS}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
-    def _read(self, cookie: str) -> str | None:
+    def _verify(self, cookie: str) -> str | None:
         user, separator, signature = cookie.rpartition(".")
         if not separator or not hmac.compare_digest(signature.encode(), self._sign(user).encode()):
             return None
@@ -80,17 +84,17 @@ class AnonymousAuthenticator(Authenticator):
 
 
 def is_loopback_origin(origin: str) -> bool:
-    """Whether an origin is a page that this machine serves, on whatever port."""
-    host = _parsed(origin)[1]
+    """Whether an origin's host is `localhost`, a subdomain of it, or a loopback address; on any port."""
+    host = _parse_origin(origin)[1]
     return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
 
 
 def _same_host(origin: str, request: HTTPConnection) -> bool:
-    return _parsed(origin)[0] == request.headers.get("host", "").lower()
+    return _parse_origin(origin)[0] == request.headers.get("host", "").lower()
 
 
-def _parsed(origin: str) -> tuple[str, str]:
-    """The origin's host with its port, and without; both empty if it is no address."""
+def _parse_origin(origin: str) -> tuple[str, str]:
+    """The origin's host with and without the port; both empty if it is not a URL."""
     try:
         parts = urlsplit(origin)
         return parts.netloc.lower(), parts.hostname or ""

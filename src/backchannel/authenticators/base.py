@@ -1,4 +1,4 @@
-"""Who is calling: a chain of authenticators, asked in order."""
+"""The interface of authenticators, and the chain in which they are tried in order."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Who it is, and what to tell their client so that it is known next time.
+    """The result of a successful authentication.
 
     Attributes:
-        set_cookie: A `Set-Cookie` header for the response, or `None`.
+        identity: The caller.
+        set_cookie: The value of a `Set-Cookie` header for the response, or `None`.
     """
 
     identity: Identity
@@ -29,31 +30,34 @@ class Authenticated:
 
 
 class Authenticator(ABC):
-    """Recognises one kind of credentials.
+    """Verifies one kind of credentials.
 
-    Contract: `None` means that the request carries none of this kind and the next may look. Raising means
-    that it carries some and they do not hold; then nobody else is asked, so a bad token never falls back to
-    being anonymous.
+    A request without this kind of credentials returns `None`, and the next authenticator is tried. Invalid credentials
+    raise an error, which ends the chain: a request with an invalid token is never treated as anonymous.
     """
 
     @abstractmethod
     async def authenticate(self, request: HTTPConnection) -> Authenticated | None:
-        """Who is calling, by this kind of credentials.
+        """Authenticate a request.
+
+        Returns:
+            The caller, or `None` if the request has no credentials of this kind.
 
         Raises:
-            UnauthenticatedError: There are credentials of this kind and they do not hold.
-            ForbiddenError: They hold, but may not be used from where the request comes.
+            UnauthenticatedError: Invalid credentials.
+            ForbiddenError: The credentials must not be used from the request's origin.
         """
 
 
 async def authenticate(chain: Sequence[Authenticator], request: HTTPConnection) -> Authenticated:
-    """Ask each authenticator in turn.
+    """Authenticate a request by the first authenticator that finds credentials.
 
     Raises:
-        UnauthenticatedError: None of them knows the caller, or one found bad credentials.
+        UnauthenticatedError: Missing or invalid credentials.
+        ForbiddenError: The credentials must not be used from the request's origin.
     """
     for authenticator in chain:
-        found = await authenticator.authenticate(request)
-        if found is not None:
-            return found
+        authenticated = await authenticator.authenticate(request)
+        if authenticated is not None:
+            return authenticated
     raise UnauthenticatedError("Log in, or send a valid bearer token in the Authorization header.")

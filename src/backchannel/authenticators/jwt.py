@@ -1,7 +1,7 @@
 """Bearer tokens: JSON Web Tokens signed with a shared key (HS256).
 
-`sub` is the user, `tenant` (optional) the tenant, `scope` (optional) a space-separated list of scopes.
-`exp` is required; `nbf`, `iat`, `iss` and `aud` are checked as RFC 7519 says.
+`sub` is the user's id, `tenant` (optional) the tenant, `scope` (optional) a space-separated list of scopes, `name`
+(optional) the display name. `exp` is required; `nbf`, `iat`, `iss` and `aud` are checked according to RFC 7519.
 """
 
 from typing import Any, override
@@ -20,13 +20,13 @@ MAX_TOKEN_CHARS = 8192
 
 
 class JwtAuthenticator(Authenticator):
-    """Knows a program or a person by a token that the holder of the key made.
+    """Authenticates requests by a JWT in the `Authorization: Bearer` header.
 
     Args:
         secret: The shared key, at least 32 bytes.
-        issuer: The `iss` a token must have, if given.
-        audience: The `aud` a token must have or contain, if given.
-        leeway: Seconds that clocks may differ.
+        issuer: The required `iss`, if any.
+        audience: The required `aud`, if any; a token may have further ones.
+        leeway: The tolerated clock difference in seconds.
     """
 
     def __init__(

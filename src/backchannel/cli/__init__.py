@@ -1,4 +1,4 @@
-"""The command line. Each command is a module of its own, loaded when it is called."""
+"""The command line. Each command is in a module of its own, which is imported when the command is called."""
 
 import sys
 from importlib.metadata import version
@@ -14,15 +14,13 @@ app = App(
 )
 app.command("backchannel.cli.serve:serve", help="Serve an agent with a chat page.")
 app.command("backchannel.cli.chat:chat", help="Talk to a running server from the terminal.")
-app.command("backchannel.cli.db:app", name="db", help="See and change the version of the database's tables.")
-app.command(
-    "backchannel.cli.export:export", help="Write everything that is kept of a person into a zip file."
-)
-app.command("backchannel.cli.erase:erase", help="Delete everything that is kept of a person.")
+app.command("backchannel.cli.db:app", name="db", help="Show and change the schema version of the database.")
+app.command("backchannel.cli.export:export", help="Export all stored data of a person to a zip file.")
+app.command("backchannel.cli.erase:erase", help="Delete all stored data of a person.")
 
 
 def main() -> None:
-    """Run a command. Wrong configuration ends it with exit code 2 and one line that names the setting."""
+    """Run a command. Invalid configuration is reported in one line on standard error, with exit code 2."""
     try:
         app(sys.argv[1:])
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""`backchannel chat`: talk to a running server from the terminal."""
+"""`backchannel chat`: chat with a running server in the terminal."""
 
 import asyncio
 import contextlib
@@ -28,19 +28,18 @@ def chat(
     token: str | None = None,
     thread: str | None = None,
 ) -> None:
-    """Talk to a running server; shows hand-offs and tools as they happen.
+    """Chat with a running server. Hand-offs and tool calls are shown live.
 
     Parameters
     ----------
     message
-        Send this one message, print the answer and leave. Without it, a conversation.
+        Send this message, print the answer and exit. Default: an interactive conversation.
     url
-        The server's address.
+        The URL of the server.
     token
-        A bearer token. Default: the environment's BACKCHANNEL_TOKEN, else a visitor's cookie, which is kept
-        for the next time.
+        A bearer token. Default: BACKCHANNEL_TOKEN, else an anonymous user's cookie, which is saved for later calls.
     thread
-        Go on with this conversation.
+        Continue the conversation with this id.
     """
     session = Session(url.rstrip("/"), token or os.environ.get("BACKCHANNEL_TOKEN"), Console(), thread)
     sys.exit(session.say(message) if message is not None else _converse(session))
@@ -65,8 +64,8 @@ def _converse(session: "Session") -> int:
 
 
 class Session:
-    """One conversation on the screen. Each message has an event loop of its own, so that Ctrl+C stops an
-    answer while one streams, and leaves while none does."""
+    """One conversation in the terminal. Each message has its own event loop, so that Ctrl+C stops an answer while one
+    is streamed, and otherwise exits."""
 
     def __init__(self, url: str, token: str | None, console: Console, thread_id: str | None) -> None:
         self.url = url
@@ -76,7 +75,7 @@ class Session:
         self._cookies = CookieFile(url)
 
     def say(self, text: str) -> int:
-        """Send a message and show the answer; 0 if all went well."""
+        """Send a message and show the answer. Returns the exit code: 0, or 1 if the answer failed."""
         try:
             return asyncio.run(self._say(text))
         except ServerError as error:
@@ -110,7 +109,7 @@ class Session:
                     transcript.apply(event)
                     live.update(transcript.render())
             except asyncio.CancelledError:
-                # Ctrl+C. The server keeps what was said.
+                # Ctrl+C. The server stores the partial answer.
                 await client.stop(stream.run_id)
                 transcript.apply({"type": "notice", "level": "info", "message": "Stopped."})
             live.update(transcript.render())
@@ -118,7 +117,7 @@ class Session:
 
 
 class CookieFile:
-    """Keeps a visitor's cookies between calls, readable by this user only."""
+    """Stores anonymous users' cookies by server URL, in a file that only the current user can read."""
 
     def __init__(self, url: str) -> None:
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
@@ -130,7 +129,7 @@ class CookieFile:
         return self._all().get(self._url, {})
 
     def save(self, cookies: Mapping[str, str]) -> None:
-        """Remember the cookies for this server. Failing to is no reason to fail."""
+        """Store the cookies for this server. Errors of the file system are ignored."""
         everything = {**self._all(), self._url: dict(cookies)}
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +138,7 @@ class CookieFile:
 
     def _all(self) -> dict[str, Any]:
         try:
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            stored = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return kept if isinstance(kept, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+        return stored if isinstance(stored, dict) else {}  # pyright: ignore[reportUnknownVariableType]

@@ -1,4 +1,4 @@
-"""What commands on the database have in common: it is opened, looked at, used, and closed again."""
+"""Opens, checks and closes the database for commands."""
 
 import asyncio
 import sys
@@ -17,32 +17,32 @@ from backchannel.stores.sql.migrate import CORE, Migrations, check_newest, versi
 from backchannel.wiring import Target, load_target, migrations_of, open_database
 
 type Work[R] = Callable[[Database, Sequence[Migrations]], Awaitable[R]]
-"""What to do with a database; it gets the sets of migrations that the target brings along."""
+"""Work on a database. Gets the target's own sets of migrations."""
 
 
-_VERSION = "_version"
+_VERSION_SUFFIX = "_version"
 
 
 def on_database[R](settings: Settings, work: Work[R], *, newest: bool = True, create: bool = False) -> R:
-    """Do `work` on the database of the settings, in an event loop of its own.
+    """Run `work` on the configured database, in a new event loop.
 
     Args:
-        newest: Whether the tables must be of this version of the code.
-        create: Whether a database file that is not there is made.
+        newest: Whether to check that the schema is at the newest version.
+        create: Whether to create a missing database file.
 
     Raises:
-        ConfigurationError: The target or the database cannot be used, or is lost on the way.
+        ConfigurationError: The target or the database cannot be used, or the connection was lost.
     """
     style = settings.log_format or ("json" if settings.production else "console")
-    # A command prints its results; the log is for problems only.
+    # Commands print their results, so only problems are logged.
     configure_logging(style, "error" if settings.log_level == "error" else "warning")
     loaded = load_target(settings.app)
     if not create:
-        _check_is_there(settings.database_url)
-    return asyncio.run(_do(settings, loaded, work, newest=newest))
+        _check_exists(settings.database_url)
+    return asyncio.run(_run(settings, loaded, work, newest=newest))
 
 
-async def _do[R](settings: Settings, target: Target, work: Work[R], *, newest: bool) -> R:
+async def _run[R](settings: Settings, target: Target, work: Work[R], *, newest: bool) -> R:
     database = open_database(settings)
     try:
         sets = await migrations_of(settings, target, database)
@@ -59,12 +59,12 @@ async def _do[R](settings: Settings, target: Target, work: Work[R], *, newest: b
         await database.close()
 
 
-def _check_is_there(url: str) -> None:
+def _check_exists(url: str) -> None:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        return  # `Database` says what is wrong with it.
-    # SQLite would make an empty database of a mistyped name.
+        return  # `Database` reports the error.
+    # SQLite creates an empty database for a mistyped name.
     if parsed.drivername.startswith("sqlite") and parsed.database and not Path(parsed.database).exists():
         raise ConfigurationError(
             f"BACKCHANNEL_DATABASE_URL: there is no database at {parsed.database}. "
@@ -83,22 +83,24 @@ async def _check_is_newest(database: Database, sets: Sequence[Migrations]) -> No
     await check_newest(database, *sets)
 
 
-async def warn_of_others(database: Database, sets: Sequence[Migrations]) -> None:
-    """Say on standard error if the database has tables of an application that the target is not: what they hold of
-    people is beyond the command's reach."""
+async def warn_of_foreign_tables(database: Database, sets: Sequence[Migrations]) -> None:
+    """Warn on standard error about tables of other applications in the database, whose data the command does not
+    process."""
 
     def version_tables(connection: Connection) -> list[str]:
-        look = inspect(connection)
-        names = [name for name in look.get_table_names() if name.endswith(_VERSION)]
+        inspector = inspect(connection)
+        names = [name for name in inspector.get_table_names() if name.endswith(_VERSION_SUFFIX)]
         return [
-            name for name in names if [each["name"] for each in look.get_columns(name)] == ["version_num"]
+            name
+            for name in names
+            if [column["name"] for column in inspector.get_columns(name)] == ["version_num"]
         ]
 
     async with database.read() as connection:
         found = await connection.run_sync(version_tables)
-    # Alembic's own name for it is that of a host application, which is none of ours.
+    # `alembic_version` is Alembic's default: it belongs to a host application that shares the database.
     known = {"alembic", *(each.name for each in (CORE, *sets))}
-    for name in sorted({table.removesuffix(_VERSION) for table in found} - known):
+    for name in sorted({table.removesuffix(_VERSION_SUFFIX) for table in found} - known):
         print(
             f"backchannel: the database also has {name} tables, which the target does not bring along: they are "
             "left out. Name their application with --target.",

@@ -1,4 +1,4 @@
-"""`backchannel db`: see and change the version of the database's tables."""
+"""`backchannel db`: show and change the schema version of the database."""
 
 import importlib
 from types import ModuleType
@@ -8,17 +8,17 @@ from cyclopts import App, Parameter
 
 from backchannel.settings import Settings
 
-app = App(name="db", help="See and change the version of the database's tables.")
+app = App(name="db", help="Show and change the schema version of the database.")
 
 
 @app.command
 def current(*, target: str | None = None) -> None:
-    """Show at which version the tables are, and what an upgrade would do.
+    """Show the schema version of each set of tables, and the pending migrations.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: its tables are shown too.
+        The served application, as module:attribute, whose tables are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     settings = Settings.load_for(target)
@@ -27,12 +27,12 @@ def current(*, target: str | None = None) -> None:
 
 @app.command
 def history(*, target: str | None = None) -> None:
-    """Show every step that this version of the code knows, the oldest first, and which are applied.
+    """Show all migrations, oldest first, and which are applied.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: the steps of its tables are shown too.
+        The served application, as module:attribute, whose migrations are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     settings = Settings.load_for(target)
@@ -41,12 +41,12 @@ def history(*, target: str | None = None) -> None:
 
 @app.command
 def upgrade(*, target: str | None = None) -> None:
-    """Bring the tables to the newest version. Nothing is lost; it can be repeated.
+    """Apply all pending migrations. No data is lost, and the command can be repeated.
 
     Parameters
     ----------
     target
-        What is served, as module:attribute: its tables are upgraded too.
+        The served application, as module:attribute, whose tables are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     settings = Settings.load_for(target)
@@ -62,20 +62,20 @@ def downgrade(
     yes: Annotated[bool, Parameter(negative="")] = False,
     target: str | None = None,
 ) -> None:
-    """Take tables back to an earlier version. What the undone steps added is lost, with all that is in it.
+    """Revert migrations. The tables and columns that they added are lost, with their data.
 
-    Stop every server first: one that starts brings the tables up to date again.
+    Stop every server first: a server that starts applies all migrations again.
 
     Parameters
     ----------
     version
-        The version to go back to, as `backchannel db history` shows it; base removes all tables of the set.
+        The version to return to, as shown by `backchannel db history`; base removes all tables of the set.
     tables
-        Which set of tables: backchannel, or one of the target's.
+        The set of tables: backchannel, or one of the target's.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     target
-        What is served, as module:attribute: it knows its tables.
+        The served application, as module:attribute, whose tables are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     settings = Settings.load_for(target)
@@ -83,5 +83,5 @@ def downgrade(
 
 
 def _schema() -> ModuleType:
-    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
+    # Imported late: the SDKs take seconds to load, and invalid settings are reported before.
     return importlib.import_module("backchannel.cli.schema")

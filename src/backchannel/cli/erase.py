@@ -1,4 +1,4 @@
-"""`backchannel erase`: delete everything that is kept of a person."""
+"""`backchannel erase`: delete all stored data of a person."""
 
 import importlib
 from pathlib import Path
@@ -20,26 +20,26 @@ def erase(
     receipt: Path | None = None,
     target: str | None = None,
 ) -> None:
-    """Delete everything that is kept of a person. It cannot be undone.
+    """Delete all stored data of a person. This cannot be undone.
 
-    If it is interrupted, run it again: it goes on with what is left.
+    If the command is interrupted, run it again to delete the rest.
 
     Parameters
     ----------
     user
         The person's id, such as the `sub` of their tokens.
     tenant
-        The tenant that they belong to.
+        The person's tenant.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     receipt
-        Write what was deleted to this file, as JSON. It must not be there yet.
+        A new JSON file for the number of deleted rows of each table. It must not exist.
     target
-        What is served, as module:attribute: what its tables hold is deleted too.
+        The served application, as module:attribute, whose tables are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     identity = person(user, tenant)
     settings = Settings.load_for(target)
-    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
+    # Imported late: the SDKs take seconds to load, and invalid settings are reported before.
     erasing = importlib.import_module("backchannel.cli.erasing")
     erasing.run(settings, identity, receipt, yes=yes)

@@ -1,4 +1,4 @@
-"""What `backchannel erase` does once its arguments are known to be right."""
+"""The implementation of `backchannel erase`."""
 
 import json
 import sys
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from backchannel.cli.asking import confirm, print_table
-from backchannel.cli.database import on_database, warn_of_others
+from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import Draft, new_file
-from backchannel.cli.person import shown
+from backchannel.cli.person import display_name
+from backchannel.cli.terminal import confirm, print_table
 from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings
@@ -22,31 +22,31 @@ UNFINISHED = "Perhaps not everything was deleted: run the command again."
 
 
 def run(settings: Settings, identity: Identity, receipt: Path | None, *, yes: bool) -> None:
-    """Say what there is, ask, delete it, and say what was deleted.
+    """Print the number of rows of each table, ask for confirmation, delete them, and print the deleted rows.
 
     Raises:
-        ConfigurationError: The receipt cannot be written, there is nobody to ask, or the database or the target
-            cannot be used.
+        ConfigurationError: The receipt cannot be written, there is no terminal for the confirmation, or the database
+            or the target cannot be used.
     """
-    # WriterPosition before anything is deleted: nobody should find out afterwards that there can be no receipt.
+    # Created before anything is deleted, so that a receipt that cannot be written is noticed in time.
     with new_file(receipt) if receipt is not None else nullcontext() as draft:
         counts = _count(settings, identity)
         if any(counts.values()):
-            print(f"Kept of {shown(identity)}:")
+            print(f"Kept of {display_name(identity)}:")
             _print_counts(counts)
             confirm("Delete all of it? It cannot be undone.", yes=yes)
             counts = _erase(settings, identity)
             print("Deleted:")
             _print_counts(counts)
         else:
-            print(f"Nothing is kept of {shown(identity)}.")
+            print(f"Nothing is kept of {display_name(identity)}.")
         if draft is not None:
             _write_receipt(draft, identity, counts)
 
 
 def _count(settings: Settings, identity: Identity) -> Mapping[str, int]:
     async def count(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
-        await warn_of_others(database, sets)
+        await warn_of_foreign_tables(database, sets)
         return await PersonalData(database, identity, owned_tables(*sets)).count()
 
     return on_database(settings, count)

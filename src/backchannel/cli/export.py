@@ -1,4 +1,4 @@
-"""`backchannel export`: everything that is kept of a person, as a file to hand over."""
+"""`backchannel export`: export all stored data of a person to a zip file."""
 
 import importlib
 from pathlib import Path
@@ -20,27 +20,27 @@ def export(
     force: Annotated[bool, Parameter(negative="")] = False,
     target: str | None = None,
 ) -> None:
-    """Write everything that is kept of a person into a zip file.
+    """Export all stored data of a person to a zip file.
 
-    The file has one line of JSON for each row, in one `.jsonl` file for each table, and a manifest. Ends with exit
-    code 1 and writes no file if nothing is kept of the person.
+    It contains a `.jsonl` file for each table, with one JSON object per row, and a manifest. If there is no data, no
+    file is written and the exit code is 1.
 
     Parameters
     ----------
     user
         The person's id, such as the `sub` of their tokens.
     tenant
-        The tenant that they belong to.
+        The person's tenant.
     output
         The file to write. Default: backchannel-export-USER-DATE.zip in the working directory.
     force
-        Write over a file that is there.
+        Overwrite an existing file.
     target
-        What is served, as module:attribute: what its tables hold is exported too.
+        The served application, as module:attribute, whose tables are included.
         Default: BACKCHANNEL_APP, else the todo assistant.
     """
     identity = person(user, tenant)
     settings = Settings.load_for(target)
-    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
+    # Imported late: the SDKs take seconds to load, and invalid settings are reported before.
     exporting = importlib.import_module("backchannel.cli.exporting")
     exporting.run(settings, identity, output, force=force)

@@ -1,4 +1,4 @@
-"""What `backchannel export` does once its arguments are known to be right."""
+"""The implementation of `backchannel export`."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from backchannel.cli.database import on_database, warn_of_others
+from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import new_file
-from backchannel.cli.person import shown
+from backchannel.cli.person import display_name
 from backchannel.context import Identity
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
@@ -22,7 +22,7 @@ from backchannel.stores.times import utc_now, utc_text
 
 
 def run(settings: Settings, identity: Identity, output: Path | None, *, force: bool) -> None:
-    """Write the file and say what is in it; with nothing to write, end with exit code 1.
+    """Write the file and print the number of rows of each table; without any data, exit with code 1.
 
     Raises:
         ConfigurationError: The file cannot be written, or the database or the target cannot be used.
@@ -31,33 +31,37 @@ def run(settings: Settings, identity: Identity, output: Path | None, *, force: b
     with new_file(path, force=force) as draft:
 
         async def write(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
-            await warn_of_others(database, sets)
-            person = PersonalData(database, identity, owned_tables(*sets))
-            return await write_archive(draft.file, identity, person)
+            await warn_of_foreign_tables(database, sets)
+            data = PersonalData(database, identity, owned_tables(*sets))
+            return await write_archive(draft.file, identity, data)
 
         counts = on_database(settings, write)
-        draft.wanted = any(counts.values())
-    if not draft.wanted:
-        print(f"Nothing is kept of {shown(identity)}. No file was written.", file=sys.stderr)
+        draft.publish = any(counts.values())
+    if not draft.publish:
+        print(f"Nothing is kept of {display_name(identity)}. No file was written.", file=sys.stderr)
         sys.exit(1)
-    said = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    print(f"Wrote what is kept of {shown(identity)} to {path}: {said}")
+    summary = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    print(f"Wrote what is kept of {display_name(identity)} to {path}: {summary}")
 
 
 def default_name(user: str) -> str:
-    """The file's name if none is given, whatever characters the person's id has."""
+    """The default file name. Characters of the user's id that are not safe in file names are replaced."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", user)[:80]
     return f"backchannel-export-{safe}-{utc_now():%Y-%m-%d}.zip"
 
 
-async def write_archive(file: BinaryIO, identity: Identity, person: PersonalData) -> Mapping[str, int]:
-    """Write a zip with one `<table>.jsonl` for each table and a `manifest.json`; gives the rows of each table."""
+async def write_archive(file: BinaryIO, identity: Identity, data: PersonalData) -> Mapping[str, int]:
+    """Write a zip with one `<table>.jsonl` for each table and a `manifest.json`.
+
+    Returns:
+        The number of rows, by table.
+    """
     began = utc_now()
-    counts = dict.fromkeys(person.exported, 0)
-    # The entry that is being written has to be closed before the archive, also when something is raised.
+    counts = dict.fromkeys(data.exported, 0)
+    # An open entry must be closed before the archive, also after an error.
     with ZipFile(file, "w", ZIP_DEFLATED) as archive, ExitStack() as opened:
         entry = None
-        async for table, row in person.export():
+        async for table, row in data.export():
             if entry is None or not counts[table]:
                 opened.close()
                 entry = opened.enter_context(archive.open(f"{table}.jsonl", "w", force_zip64=True))

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole."""
+"""Atomic creation of files: a file gets its name only after it was written completely."""
 
 import os
 from collections.abc import Generator
@@ -15,28 +15,28 @@ class Draft:
     """A file that is being written.
 
     Attributes:
-        wanted: Whether the file shall be there in the end.
+        publish: Whether to keep the file; set it to `False` to discard it.
     """
 
     file: BinaryIO
-    wanted: bool = True
+    publish: bool = True
 
 
 @contextmanager
 def new_file(path: Path, *, force: bool = False) -> Generator[Draft]:
-    """A file that only its owner can read, written beside its place and renamed when the block has ended well.
+    """Write a file with mode 0600 in the same folder, and rename it when the block ends without an error.
 
     Args:
-        force: Whether to replace a file that is there. Otherwise it is left alone, even if it comes meanwhile.
+        force: Whether to replace an existing file. Otherwise it is never replaced, even if it appears meanwhile.
 
     Raises:
-        ConfigurationError: It cannot be written, or something is there. Nothing is left behind.
+        ConfigurationError: The file cannot be written, or the path exists. No temporary file is left.
     """
     if os.path.lexists(path) and not (force and path.is_file()):
-        raise _is_there(path)
-    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.draft")
+        raise _exists(path)
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.draft")
     try:
-        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as error:
         raise _not_writable(path, error) from None
     try:
@@ -45,32 +45,32 @@ def new_file(path: Path, *, force: bool = False) -> Generator[Draft]:
             yield draft
             file.flush()
             os.fsync(file.fileno())
-        if draft.wanted:
-            _publish(beside, path, force=force)
+        if draft.publish:
+            _publish(temporary, path, force=force)
     except OSError as error:
         raise _not_writable(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _publish(beside: Path, path: Path, *, force: bool) -> None:
+def _publish(temporary: Path, path: Path, *, force: bool) -> None:
     if not force:
         try:
-            # A link fails where the name exists, which renaming would not.
-            path.hardlink_to(beside)
+            # Unlike renaming, linking fails if the path exists.
+            path.hardlink_to(temporary)
         except FileExistsError:
-            raise _is_there(path) from None
+            raise _exists(path) from None
         except OSError:
-            # A file system without links.
+            # The file system does not support hard links.
             with suppress(FileNotFoundError):
                 path.lstat()
-                raise _is_there(path) from None
+                raise _exists(path) from None
         else:
             return
-    beside.replace(path)
+    temporary.replace(path)
 
 
-def _is_there(path: Path) -> ConfigurationError:
+def _exists(path: Path) -> ConfigurationError:
     if path.is_file():
         return ConfigurationError(f"{path} is there already, and is left as it is. Name another file.")
     return ConfigurationError(f"{path} is there already, and is no file. Name another one.")

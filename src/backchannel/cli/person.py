@@ -1,14 +1,14 @@
-"""The person that a command is about."""
+"""The person whose data a command processes."""
 
 from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 
 
 def person(user: str, tenant: str) -> Identity:
-    """Whose data is meant.
+    """The identity of the user and tenant given on the command line.
 
     Raises:
-        ConfigurationError: Nobody can have such a name.
+        ConfigurationError: The user or the tenant is not a valid id.
     """
     try:
         return Identity(user, tenant=tenant)
@@ -16,6 +16,6 @@ def person(user: str, tenant: str) -> Identity:
         raise ConfigurationError(str(error)) from None
 
 
-def shown(identity: Identity) -> str:
-    """The person for messages; what is odd in a name is escaped."""
+def display_name(identity: Identity) -> str:
+    """The person as printed in messages. Control characters are escaped."""
     return f"{identity.user!r} (tenant {identity.tenant!r})"

@@ -1,9 +1,9 @@
-"""What `backchannel db` does once the settings are known to be right."""
+"""The implementation of `backchannel db`."""
 
 from collections.abc import Mapping, Sequence
 
-from backchannel.cli.asking import confirm, print_table
 from backchannel.cli.database import on_database
+from backchannel.cli.terminal import confirm, print_table
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings
 from backchannel.stores.sql import migrate
@@ -11,18 +11,18 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import CORE, Migrations, Version, versions
 
 BASE = "base"
-"""The version at which a set has no tables."""
+"""The version without any tables."""
 
 type Sets = Mapping[str, tuple[Migrations, Version]]
-"""Each set of migrations and where it stands, by its name."""
+"""Each set of migrations with its version in the database, by name."""
 
 
 def current(settings: Settings) -> None:
-    """Print where each set stands and what an upgrade would do."""
-    found = on_database(settings, _look, newest=False)
-    rows = [(name, version.current or "-", version.newest or "-") for name, (_, version) in found.items()]
+    """Print the version of each set and the pending migrations."""
+    sets = on_database(settings, _load_sets, newest=False)
+    rows = [(name, version.current or "-", version.newest or "-") for name, (_, version) in sets.items()]
     print_table(("TABLES", "VERSION", "NEWEST"), *rows)
-    pending = [(name, step) for name, (_, version) in found.items() for step in version.pending]
+    pending = [(name, step) for name, (_, version) in sets.items() for step in version.pending]
     if pending:
         print("\n`backchannel db upgrade` would apply:")
         for name, step in pending:
@@ -30,10 +30,10 @@ def current(settings: Settings) -> None:
 
 
 def history(settings: Settings) -> None:
-    """Print every step of each set, the oldest first, and whether it is applied."""
-    found = on_database(settings, _look, newest=False)
+    """Print all migrations of each set, oldest first, and whether they are applied."""
+    sets = on_database(settings, _load_sets, newest=False)
     rows: list[tuple[str, str, str, str]] = []
-    for name, (migrations, version) in found.items():
+    for name, (migrations, version) in sets.items():
         applied = {step for step, _ in _steps(migrations, version.current)}
         rows += [
             (name, step, "applied" if step in applied else "-", doc)
@@ -43,7 +43,7 @@ def history(settings: Settings) -> None:
 
 
 def upgrade(settings: Settings) -> None:
-    """Apply what is pending, and print it."""
+    """Apply all pending migrations, and print them."""
     for name, version in on_database(settings, _upgrade, newest=False, create=True).items():
         print(f"{name}: {'nothing to do' if not version.pending else 'applied'}, at version {version.newest}")
         for step in version.pending:
@@ -51,54 +51,55 @@ def upgrade(settings: Settings) -> None:
 
 
 def downgrade(settings: Settings, tables: str, version: str, *, yes: bool) -> None:
-    """Undo steps of one set, the newest first, after saying what is lost and asking.
+    """Revert migrations of one set, newest first, after printing what is lost and asking for confirmation.
 
     Raises:
-        ConfigurationError: There is no such set or no such version below the present one, or nobody to ask.
+        ConfigurationError: There is no such set, no such version below the current one, or no terminal for the
+            confirmation.
     """
-    found = on_database(settings, _look, newest=False)
-    if tables not in found:
-        raise ConfigurationError(f"There are no {tables!r} tables; --tables is one of {', '.join(found)}.")
-    migrations, stands = found[tables]
-    undone = _undone(migrations, stands, version)
-    if not undone:
-        print(f"{tables}: nothing to do, at version {stands.current or 'none'}")
+    sets = on_database(settings, _load_sets, newest=False)
+    if tables not in sets:
+        raise ConfigurationError(f"There are no {tables!r} tables; --tables is one of {', '.join(sets)}.")
+    migrations, installed = sets[tables]
+    reverted = _migrations_after(migrations, installed, version)
+    if not reverted:
+        print(f"{tables}: nothing to do, at version {installed.current or 'none'}")
         return
     print(f"These steps of the {tables} tables are undone. What they added is lost, with all that is in it:")
-    for step, doc in undone:
+    for step, doc in reverted:
         print(f"  {step}: {doc}")
     if version == BASE:
         print(f"All tables of the set go: {', '.join(sorted(migrations.metadata.tables))}.")
     confirm(f"Take the {tables} tables back to {version}?", yes=yes)
 
-    async def take_back(database: Database, _sets: Sequence[Migrations]) -> None:
+    async def revert(database: Database, _sets: Sequence[Migrations]) -> None:
         await migrate.downgrade(database, migrations, version)
 
-    on_database(settings, take_back, newest=False)
+    on_database(settings, revert, newest=False)
     print(f"{tables}: at version {version if version != BASE else 'none'}")
 
 
-def _undone(migrations: Migrations, stands: Version, version: str) -> Sequence[tuple[str, str]]:
-    """The applied steps after `version`, the newest first."""
-    applied = _steps(migrations, stands.current)
+def _migrations_after(migrations: Migrations, installed: Version, version: str) -> Sequence[tuple[str, str]]:
+    """The applied migrations after `version`, newest first."""
+    applied = _steps(migrations, installed.current)
     below = [BASE, *(step for step, _ in applied)]
     if version not in below:
         raise ConfigurationError(
-            f"The {stands.name} tables are at version {stands.current or 'none'} and can be taken back to "
+            f"The {installed.name} tables are at version {installed.current or 'none'} and can be taken back to "
             f"{', '.join(below[:-1]) or 'no other'}, not to {version!r}."
         )
     return applied[below.index(version) :][::-1]
 
 
 def _steps(migrations: Migrations, until: str | None) -> Sequence[tuple[str, str]]:
-    """Every step up to a version as `(version, what it does)`, the oldest first."""
+    """The migrations up to a version as `(version, description)`, oldest first."""
     if until is None:
         return []
     steps = migrations.scripts().iterate_revisions(until, BASE)
     return [(step.revision, step.doc) for step in steps][::-1]
 
 
-async def _look(database: Database, sets: Sequence[Migrations]) -> Sets:
+async def _load_sets(database: Database, sets: Sequence[Migrations]) -> Sets:
     by_name = {each.name: each for each in (CORE, *sets)}
     return {each.name: (by_name[each.name], each) for each in await versions(database, *sets)}
 

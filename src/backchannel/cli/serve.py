@@ -23,18 +23,18 @@ def serve(
     Parameters
     ----------
     target
-        What to serve, as module:attribute: an Agent, an Application, a ChatKitServer or its class, or a function that
-        returns one. Default: BACKCHANNEL_APP, else the todo assistant.
+        The application to serve, as module:attribute: an Agent, an Application, a ChatKitServer or its class, or a
+        function that returns one. Default: BACKCHANNEL_APP, else the todo assistant.
     host
         The address to listen on.
     port
         The port to listen on; 0 for any free one.
     workers
-        How many processes serve. Each can resume and stop what any of them answers.
+        The number of processes. Each can resume and stop the runs of any other.
     reload
-        Start again when a source file changes.
+        Restart when a source file changes.
     """
     settings = Settings.load_for(target)
-    # Imported only now: a wrong setting is reported at once, before the seconds that the SDKs take to load.
+    # Imported late: the SDKs take seconds to load, and invalid settings are reported before.
     server = importlib.import_module("backchannel.hosting.uvicorn")
     server.run(settings, host=host, port=port, workers=workers, reload=reload)

@@ -1,4 +1,4 @@
-"""An answer as a terminal shows it: put together from thread events, drawn with rich."""
+"""Builds an answer from thread events and renders it in the terminal."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ _NOTICES = {"info": "dim", "warning": "yellow", "danger": "red"}
 
 
 class Transcript:
-    """The items of one answer, in order. Unknown events and items are passed over."""
+    """The items of one answer, in order. Unknown events and items are ignored."""
 
     def __init__(self) -> None:
         self._items: dict[str, dict[str, Any]] = {}
         self._notes: list[Text] = []
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Take in one thread event."""
+        """Apply one thread event."""
         match event:
             case {"type": "thread.item.added" | "thread.item.done" | "thread.item.replaced", "item": item}:
                 if item["type"] != "user_message":
@@ -58,7 +58,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """What the assistant said, without the marks around it."""
+        """The text of the assistant's messages, without formatting."""
         messages = [item for item in self._items.values() if item["type"] == "assistant_message"]
         return "\n\n".join(part["text"] for item in messages for part in item["content"])
 

@@ -1,4 +1,4 @@
-"""Endpoints, and what an application's own routers need to behave like them."""
+"""HTTP endpoints, and the public parts for an application's own routers."""
 
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.json_body import JsonRoute

@@ -1,4 +1,4 @@
-"""`POST /api/chatkit`: the whole ChatKit protocol."""
+"""`POST /api/chatkit`: the endpoint of the ChatKit protocol."""
 
 from typing import Any
 
@@ -30,7 +30,8 @@ _DOCUMENTATION: dict[str, Any] = {
     },
     "responses": {
         "200": {
-            "description": "JSON, or an event stream for the ops that answer. Streams carry X-Run-Id.",
+            "description": "JSON, or an event stream for streaming operations, with the headers X-Run-Id and "
+            "X-Heartbeat-Seconds.",
             "content": {"application/json": {}, "text/event-stream": {}},
         }
     },
@@ -38,12 +39,12 @@ _DOCUMENTATION: dict[str, Any] = {
 
 
 def chatkit_router(services: Services) -> APIRouter:
-    """The protocol's endpoint."""
+    """The router of the ChatKit endpoint."""
     router = APIRouter(tags=["chatkit"])
 
     @router.post("/chatkit", openapi_extra=_DOCUMENTATION, response_class=Response)
     async def chatkit(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Any op of the ChatKit protocol. A POST with `Last-Event-ID` of one's own run resumes that run."""
+        """Any operation of the ChatKit protocol. With a `Last-Event-ID` of the caller's own run, resumes its stream."""
         context: RequestContext = await request.state.authenticate(request)
         await check_content_type(request)
         limit = services.settings.max_message_chars
@@ -51,12 +52,12 @@ def chatkit_router(services: Services) -> APIRouter:
         if is_streaming_req(parsed):
             return await run_response(services, request, parsed, context, plain=False)
 
-        async def make() -> bytes:
+        async def respond() -> bytes:
             if isinstance(parsed, ThreadsDeleteReq):
                 await services.runs.stop_in_thread(parsed.params.thread_id, context.identity)
             return await answer(services.server, parsed, context, services.runs.partial_items)
 
-        made = await services.runs.answer_once(parsed, context, idempotency_key(request), make)
-        return Response(made, media_type="application/json")
+        body = await services.runs.answer_once(parsed, context, idempotency_key(request), respond)
+        return Response(body, media_type="application/json")
 
     return router

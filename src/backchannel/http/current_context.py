@@ -1,4 +1,4 @@
-"""The authenticated caller of an endpoint, as a parameter: `async def endpoint(context: CurrentContext)`."""
+"""A dependency for the authenticated caller: `async def endpoint(context: CurrentContext)`."""
 
 from typing import Annotated
 
@@ -12,5 +12,5 @@ async def _current_context(request: Request) -> RequestContext:
 
 
 CurrentContext = Annotated[RequestContext, Depends(_current_context)]
-"""The caller's `RequestContext`, authenticated by the server's chain. A request without valid credentials is answered
-with 401 before the endpoint is called."""
+"""The `RequestContext` of the authenticated caller. Missing or invalid credentials are answered with 401 before the
+endpoint is called."""

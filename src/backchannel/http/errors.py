@@ -1,4 +1,4 @@
-"""Errors as responses: `{"code", "message", "request_id", "details"?}`, the same for every endpoint."""
+"""Error responses of all endpoints: `{"code", "message", "request_id", "details"?}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ _CODES = {
 def error_response(
     error: BackchannelError, request_id: str, cause: BaseException | None = None
 ) -> JSONResponse:
-    """The response to an error; with `cause`, in debug mode, it names what was raised."""
+    """The response for an error. `cause`, which is only given in debug mode, adds the exception as `debug`."""
     body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
     if error.details is not None:
         body["details"] = error.details
@@ -57,7 +57,7 @@ def error_response(
 
 
 def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONResponse:
-    """The response to an unexpected error. The log has the cause; the caller has the request's id."""
+    """The response for any exception. One that maps to a 5xx status is logged."""
     explained = explain(error)
     if explained.status >= 500:
         log.error("request_failed", exc_info=error)
@@ -65,16 +65,16 @@ def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONR
 
 
 async def on_backchannel_error(request: Request, error: Exception) -> JSONResponse:
-    """Handler of the errors that endpoints raise on purpose."""
+    """Exception handler for `BackchannelError`."""
     assert isinstance(error, BackchannelError)
     request.state.error_code = error.code
     return error_response(error, request.state.request_id)
 
 
 async def on_validation_error(request: Request, error: Exception) -> JSONResponse:
-    """Handler of parameters and bodies that FastAPI refused."""
+    """Exception handler for invalid parameters and bodies: 422, or 400 if the body is not JSON."""
     assert isinstance(error, RequestValidationError)
-    details = [_problem(problem) for problem in error.errors()[:20]]
+    details = [_detail(problem) for problem in error.errors()[:20]]
     first = details[0]
     explained: BackchannelError = InvalidInputError(f"{first['field']}: {first['message']}.", details=details)
     if error.errors()[0]["type"] == "json_invalid":
@@ -83,7 +83,7 @@ async def on_validation_error(request: Request, error: Exception) -> JSONRespons
 
 
 async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Handler of what the router itself answers, such as unknown paths and methods."""
+    """Exception handler for the router's own errors, such as unknown paths and methods."""
     assert isinstance(error, HTTPException)
     message = error.detail if error.status_code != 404 else f"There is nothing at {request.url.path}."
     code = request.state.error_code = _CODES.get(error.status_code, "http_error")
@@ -95,9 +95,9 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
-def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
-    place = [str(part) for part in problem["loc"] if part not in {"body", "query", "path"}]
+def _detail(problem: Mapping[str, Any]) -> dict[str, Any]:
+    path = [str(part) for part in problem["loc"] if part not in {"body", "query", "path"}]
     return {
-        "field": ".".join(place) or str(problem["loc"][0]),
+        "field": ".".join(path) or str(problem["loc"][0]),
         "message": problem["msg"].removeprefix("Value error, "),
     }

@@ -1,4 +1,4 @@
-"""Bodies read by the rules of JSON, as `POST /api/chatkit` reads them."""
+"""Strict parsing of JSON request bodies, with the parser that `POST /api/chatkit` uses."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -10,8 +10,8 @@ from pydantic_core import from_json
 
 
 class JsonRoute(APIRoute):
-    """A route that refuses what Python takes for JSON and nobody can keep or send: halves of surrogate pairs, NaN,
-    and nesting beyond reason. To be given to a router as its `route_class`."""
+    """A route that rejects what Python's JSON parser accepts beyond the standard: lone surrogates, NaN, and excessive
+    nesting. For use as a router's `route_class`."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -30,5 +30,5 @@ class _JsonRequest(Request):
         try:
             return from_json(body, allow_inf_nan=False)
         except ValueError as error:
-            # What FastAPI expects here, and answers as any other JSON that is none.
+            # FastAPI handles this exception as invalid JSON.
             raise json.JSONDecodeError(str(error), "", 0) from None

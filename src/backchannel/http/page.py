@@ -1,4 +1,4 @@
-"""The chat page at `/`, and the modules that pages elsewhere may import: those that CORS lets call the server."""
+"""The chat page at `/`, and its JavaScript modules, which pages of allowed CORS origins may import, too."""
 
 import html
 import json
@@ -32,14 +32,13 @@ class _PageFiles(StaticFiles):
         status_code: int = 200,
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
-        # Modules belong together: after an upgrade no browser may mix old and new ones. So each is asked for again,
-        # and answered with 304 as long as it is the same.
+        # Browsers must revalidate each module, so that they do not mix old and new ones after an upgrade.
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
 def page_routes(services: Services) -> list[BaseRoute]:
-    """The page, with first messages to offer, and the files that it loads."""
+    """The routes of the page, which gets the suggested first messages, and of its files."""
     folder = Path(str(files("backchannel") / "page"))
     source = (folder / "index.html").read_text(encoding="utf-8")
 

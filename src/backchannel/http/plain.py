@@ -1,4 +1,4 @@
-"""`POST /api/chatkit/stream`: a message in, its answer as plain events out, for programs that are not ChatKit."""
+"""`POST /api/chatkit/stream`: the plain API, which takes a message and streams its answer as plain events."""
 
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from backchannel.http.current_context import CurrentContext
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
+from backchannel.sse import HEARTBEAT_HEADER
 
 _EXAMPLE: dict[str, Any] = {
     "input": {"type": "user_message", "content": [{"type": "text", "text": "What's due today?"}]}
@@ -42,23 +43,23 @@ class _Strict(BaseModel):
 
 
 class ThreadReference(_Strict):
-    """Where the message is said.
+    """The conversation of the message.
 
     Attributes:
-        id: One of the caller's conversations; `None` for a new one.
-        metadata: For the server's agents, which find it in their context.
+        id: The id of one of the caller's conversations; `None` for a new one.
+        metadata: Request metadata for the server's agents (`RequestContext.metadata`).
     """
 
     id: str | None = Field(
-        default=None, min_length=1, description="One of one's own conversations; a new one by default."
+        default=None, min_length=1, description="One of the caller's conversations; a new one by default."
     )
     metadata: dict[str, Any] = Field(
-        default_factory=dict[str, Any], description="For the server's agents, as the request's metadata."
+        default_factory=dict[str, Any], description="Request metadata for the server's agents."
     )
 
 
 class MessageText(_Strict):
-    """A piece of what is said."""
+    """A text part of the message."""
 
     type: Literal["text"]
     text: str
@@ -72,10 +73,10 @@ class MessageText(_Strict):
 
 
 class MessageInput(_Strict):
-    """What is said."""
+    """The message."""
 
     type: Literal["user_message"]
-    content: list[MessageText] = Field(min_length=1, description="The message is all of them together.")
+    content: list[MessageText] = Field(min_length=1, description="The parts of the message, in order.")
 
     @field_validator("type", mode="before")
     @classmethod
@@ -100,8 +101,8 @@ class StreamRequest(_Strict):
     thread: ThreadReference | None = None
     input: MessageInput
 
-    def for_chatkit(self) -> ThreadsCreateReq | ThreadsAddUserMessageReq:
-        """The request that a ChatKit client would send for the same message."""
+    def to_chatkit(self) -> ThreadsCreateReq | ThreadsAddUserMessageReq:
+        """The equivalent ChatKit request."""
         message = UserMessageInput(
             content=[UserMessageTextContent(text=part.text) for part in self.input.content],
             attachments=[],
@@ -114,8 +115,8 @@ class StreamRequest(_Strict):
         return ThreadsAddUserMessageReq(metadata=thread.metadata, params=params)
 
 
-class Refusal(BaseModel):
-    """Why a request was refused; it has changed nothing."""
+class ErrorResponse(BaseModel):
+    """Why a request was rejected. It has changed nothing."""
 
     code: str
     message: str
@@ -127,15 +128,21 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": PLAIN_EVENTS,
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE_ANSWER}},
-        "headers": {"X-Run-Id": {"description": "The run that answers.", "schema": {"type": "string"}}},
+        "headers": {
+            "X-Run-Id": {"description": "The run that answers.", "schema": {"type": "string"}},
+            HEARTBEAT_HEADER: {
+                "description": "Seconds between the comments that are sent while there are no events.",
+                "schema": {"type": "number"},
+            },
+        },
     },
-    422: {"description": "A field is missing or wrong; the message says which.", "model": Refusal},
-    "default": {"description": "Refused.", "model": Refusal},
+    422: {"description": "A field is missing or invalid; the message names it.", "model": ErrorResponse},
+    "default": {"description": "The request was rejected.", "model": ErrorResponse},
 }
 
 
 def plain_router(services: Services) -> APIRouter:
-    """The plain API's endpoint. Its streams are resumed by `GET /chatkit/runs/{id}/events?format=plain`."""
+    """The router of the plain API. Its streams are resumed by `GET /chatkit/runs/{id}/events?format=plain`."""
     router = APIRouter(tags=["plain"], route_class=JsonRoute)
 
     @router.post(
@@ -148,13 +155,13 @@ def plain_router(services: Services) -> APIRouter:
     async def stream_answer(  # pyright: ignore[reportUnusedFunction]
         request: Request, message: StreamRequest, context: CurrentContext
     ) -> Response:
-        """Say something, in a new conversation or in one of one's own, and follow the answer.
+        """Send a message to a new conversation or to one of the caller's, and stream the answer.
 
-        The answer is made whether or not the connection holds. `GET /api/chatkit/runs/{id}/events?format=plain` goes
-        on where it broke, and so does the same POST with `Last-Event-ID`.
+        The run continues if the connection is lost. To resume the stream, use
+        `GET /api/chatkit/runs/{id}/events?format=plain`, or the same POST with `Last-Event-ID`.
         """
-        asked = message.for_chatkit()
-        check(asked, max_message_chars=services.settings.max_message_chars)
-        return await run_response(services, request, asked, context, plain=True)
+        chatkit_request = message.to_chatkit()
+        check(chatkit_request, max_message_chars=services.settings.max_message_chars)
+        return await run_response(services, request, chatkit_request, context, plain=True)
 
     return router

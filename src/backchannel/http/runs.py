@@ -1,4 +1,4 @@
-"""Runs as plain JSON endpoints: state, events, stopping."""
+"""JSON endpoints of runs: state, event stream, cancellation."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
@@ -28,7 +28,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 
 
 class UsageResponse(BaseModel):
-    """What an answer used of models."""
+    """The model usage of a run."""
 
     requests: int
     input_tokens: int
@@ -36,11 +36,12 @@ class UsageResponse(BaseModel):
 
 
 class RunResponse(BaseModel):
-    """A run: one answer being made, or made.
+    """A run: the execution of one streaming request.
 
-    `queued` waits for its turn, and `text` is the message that does; `waiting` waits for the person. `replica` is the
-    process that makes it, `fence` how many had it so far, `attempt` how often it was begun, not counting what
-    was handed over in good order. `usage` is not in lists.
+    Status `queued` means that it waits for earlier runs of its thread (`text` is its message), `waiting` that the
+    answer ended by asking the person for input. `replica` is the process that executes it, `fence` the number of
+    processes that have executed it, `attempt` the number of starts without those after a handover. `usage` is `null`
+    in lists.
     """
 
     id: str
@@ -59,8 +60,8 @@ class RunResponse(BaseModel):
 
     @classmethod
     def of(cls, run: RunRecord) -> Self:
-        """The response that tells of `run`."""
-        used = run.usage
+        """The response for `run`."""
+        usage = run.usage
         return cls(
             id=run.id,
             thread_id=run.thread_id,
@@ -71,7 +72,7 @@ class RunResponse(BaseModel):
             fence=run.fence,
             attempt=run.attempt,
             text=waiting_text(run),
-            usage=used and UsageResponse(**asdict(used)),
+            usage=usage and UsageResponse(**asdict(usage)),
             created_at=utc_text(run.created_at),
             started_at=run.started_at and utc_text(run.started_at),
             ended_at=run.ended_at and utc_text(run.ended_at),
@@ -87,12 +88,12 @@ class RunPage(BaseModel):
 
 
 def runs_router(services: Services) -> APIRouter:
-    """State, events and stopping of runs."""
+    """The router of runs: state, event stream, cancellation."""
     router = APIRouter(prefix="/chatkit/runs", tags=["runs"])
 
     @router.get("/{run_id}")
     async def get_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
-        """How a run goes, or went."""
+        """A run with its status and usage."""
         return RunResponse.of(await services.runs.load(run_id, context.identity))
 
     @router.get("/{run_id}/events", response_class=StreamingResponse, responses=_EVENTS)
@@ -103,26 +104,26 @@ def runs_router(services: Services) -> APIRouter:
         format: Literal["chatkit", "plain"] = "chatkit",
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """Follow a run from the event after `after`, or after the `Last-Event-ID`; as ChatKit's thread events, or as
-        those of the plain API, whichever way it was started. Both have the same numbers."""
+        """Stream the events of a run after the number `after`, or after the `Last-Event-ID`, as ChatKit thread events
+        or as plain events. Both formats have the same numbers and are available for every run."""
         await services.runs.load(run_id, context.identity)
         if last_event_id:
-            place = parse_last_event_id(last_event_id)
-            if place is None or place[0] != run_id:
+            position = parse_last_event_id(last_event_id)
+            if position is None or position[0] != run_id:
                 raise InvalidInputError("Last-Event-ID is not an event of this run.")
-            after = place[1]
+            after = position[1]
         return await events_response(services, run_id, after, context, plain=format == "plain")
 
     @router.post("/{run_id}/cancel")
     async def cancel_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
-        """Stop a run and its model call. What was said is kept. Stopping twice is the same as once."""
+        """Cancel a run and its model call. The partial answer is stored. Repeating the request has no effect."""
         return RunResponse.of(await services.runs.stop(run_id, context.identity))
 
     return router
 
 
 def thread_runs_router(services: Services) -> APIRouter:
-    """The runs of a thread."""
+    """The router of a thread's runs."""
     router = APIRouter(prefix="/chatkit/threads", tags=["runs"])
 
     @router.get("/{thread_id}/runs")
@@ -132,12 +133,12 @@ def thread_runs_router(services: Services) -> APIRouter:
         status: Literal["active", "queued", "running", "waiting"] | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
     ) -> RunPage:
-        """A thread's newest runs; with `status=active` those that go on or wait for their turn."""
+        """A thread's runs, newest first; with `status=active` only those that are queued or running."""
         await load_thread(services.server, thread_id, context)
-        wanted: frozenset[RunStatus] | None = (
+        statuses: frozenset[RunStatus] | None = (
             None if status is None else ACTIVE if status == "active" else frozenset({status})
         )
-        runs = await services.runs.list_by_thread(thread_id, context.identity, status=wanted, limit=limit)
+        runs = await services.runs.list_by_thread(thread_id, context.identity, status=statuses, limit=limit)
         return RunPage(data=[RunResponse.of(run) for run in runs])
 
     return router

@@ -1,4 +1,4 @@
-"""What the endpoints work with: `app.Backchannel`, as far as they need to know it."""
+"""The interface of `app.Backchannel` that the endpoints use."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -15,45 +15,45 @@ from backchannel.settings import Settings
 
 
 class ServerParts(Protocol):
-    """What exists once the application is made."""
+    """The components of a running server."""
 
     @property
     def authenticators(self) -> Sequence[Authenticator]:
-        """The chain that identifies callers."""
+        """The authenticators, in the order in which they are tried."""
         ...
 
     @property
     def hooks(self) -> HookDispatcher:
-        """The listeners."""
+        """The dispatcher of hook events."""
         ...
 
     @property
     def suggestions(self) -> Sequence[str]:
-        """First messages that the chat page offers."""
+        """Suggested first messages for the chat page."""
         ...
 
     @property
     def context(self) -> Callable[[RequestContext, Request | None], Any] | None:
-        """Makes the application's own context of a request."""
+        """Creates the application's own context for a request; `None` if it has none."""
         ...
 
     @property
     def replace_context(self) -> bool:
-        """Whether that replaces the `RequestContext` for the server and its store."""
+        """Whether that context replaces the `RequestContext` for the server and its store."""
         ...
 
 
 class Services(Protocol):
-    """A server, as its endpoints see it."""
+    """The server, as used by its endpoints."""
 
     @property
     def is_running(self) -> bool:
-        """Whether every part is open."""
+        """Whether every component is open."""
         ...
 
     @property
     def parts(self) -> ServerParts:
-        """The parts of a running server."""
+        """The components. Only available while the server is running."""
         ...
 
     @property
@@ -63,12 +63,12 @@ class Services(Protocol):
 
     @property
     def server(self) -> ChatKitServer[Any]:
-        """Answers the ops of the protocol."""
+        """The ChatKit server that handles the protocol's operations."""
         ...
 
     @property
     def runs(self) -> Runs:
-        """Starts runs, and knows those of this process."""
+        """Starts, loads and cancels runs."""
         ...
 
     @property
@@ -77,5 +77,5 @@ class Services(Protocol):
         ...
 
     async def health(self) -> dict[str, Any]:
-        """The state of each part; `status` is `ok` only if every part is."""
+        """The state of each component; `status` is `ok` only if every component is available."""
         ...

@@ -1,4 +1,4 @@
-"""Threads and what is in them as plain JSON endpoints, for clients that need more than the protocol offers."""
+"""JSON endpoints of threads, items, feedback and search, beyond what the ChatKit protocol offers."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,33 +20,33 @@ Limit = Annotated[int, Query(ge=1, le=queries.MAX_PAGE)]
 Order = Literal["asc", "desc"]
 
 MAX_HITS = 50
-"""The most threads that one search gives."""
+"""The most threads in one search response."""
 
 
-class Rename(BaseModel):
-    """What can be changed of a thread."""
+class ThreadPatch(BaseModel):
+    """The changeable fields of a thread."""
 
     title: str
 
 
 class TextPart(BaseModel):
-    """A piece of text; `match` if it is what was looked for. To be shown as text, never as HTML."""
+    """A part of a text; `match` is true for a matching word. Not HTML: show it as text."""
 
     text: str
     match: bool
 
 
 class Excerpt(BaseModel):
-    """A piece of a message around the first place that matches."""
+    """A part of a message around its first match."""
 
     item_id: str
     parts: list[TextPart]
 
 
 class Hit(BaseModel):
-    """A thread that was found.
+    """A matching thread.
 
-    `title` is there if the title matches, `excerpts` are of the messages that match best.
+    `title` is empty unless the title matches. `excerpts` are from the best matching messages.
     """
 
     thread: Thread
@@ -55,7 +55,7 @@ class Hit(BaseModel):
 
 
 class SearchPage(BaseModel):
-    """The threads that match, the best first. There are no further pages: a longer query finds less."""
+    """The matching threads, best match first. There is only one page; `has_more` means that there were more matches."""
 
     data: list[Hit]
     has_more: bool
@@ -63,7 +63,7 @@ class SearchPage(BaseModel):
 
     @classmethod
     def of(cls, result: SearchResult) -> Self:
-        """The response that tells of `result`."""
+        """The response for `result`."""
         hits = [
             Hit(
                 thread=thread_response(hit.thread),
@@ -80,7 +80,7 @@ class SearchPage(BaseModel):
 
 
 class FeedbackResponse(BaseModel):
-    """What the caller thought of one answer, and when."""
+    """The caller's feedback on one item."""
 
     item_id: str
     kind: Literal["positive", "negative"]
@@ -88,18 +88,18 @@ class FeedbackResponse(BaseModel):
     updated_at: str
 
     @classmethod
-    def of(cls, given: Feedback) -> Self:
-        """The response that tells of `given`."""
+    def of(cls, feedback: Feedback) -> Self:
+        """The response for `feedback`."""
         return cls(
-            item_id=given.item_id,
-            kind=given.kind,
-            created_at=utc_text(given.created_at),
-            updated_at=utc_text(given.updated_at),
+            item_id=feedback.item_id,
+            kind=feedback.kind,
+            created_at=utc_text(feedback.created_at),
+            updated_at=utc_text(feedback.updated_at),
         )
 
 
 class FeedbackPage(BaseModel):
-    """What the caller thought of a thread's answers, the oldest first."""
+    """The caller's feedback on items of a thread, least recently changed first."""
 
     data: list[FeedbackResponse]
     has_more: bool = False
@@ -111,16 +111,17 @@ def _parts(text: str, words: Any) -> list[TextPart]:
 
 
 def search_router(services: Services) -> APIRouter:
-    """Finding threads. To be included before `threads_router`, which would take `search` for a thread."""
+    """The router of search. Include it before `threads_router`, which would match `search` as a thread id."""
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
 
     @router.get("/search", response_model=SearchPage)
     async def search_threads(  # pyright: ignore[reportUnusedFunction]
         q: str, context: CurrentContext, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
     ) -> Response:
-        """The caller's threads with a message or title in which each word of `q` begins a word, the best first.
+        """The caller's threads with a title or message that contains every word of `q`, best match first.
 
-        `q` is data: quotes, operators and wildcards mean nothing; case and accents do not count.
+        A word also matches longer words that begin with it. Case and accents are ignored. There are no operators,
+        quotes or wildcards.
         """
         return _json(SearchPage.of(await queries.search(services.server, q, limit, context)))
 
@@ -128,35 +129,35 @@ def search_router(services: Services) -> APIRouter:
 
 
 def threads_router(services: Services) -> APIRouter:
-    """Threads and their items, in keyset pages `{"data", "has_more", "after"}`."""
+    """The router of threads and their items, in keyset pages `{"data", "has_more", "after"}`."""
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
 
     @router.get("", response_model=Page[Thread])
     async def list_threads(  # pyright: ignore[reportUnusedFunction]
         context: CurrentContext, limit: Limit = 20, after: str | None = None, order: Order = "desc"
     ) -> Response:
-        """The caller's threads, newest first."""
+        """A page of the caller's threads, newest first by default."""
         return _json(await queries.list_threads(services.server, limit, after, order, context))
 
     @router.get("/{thread_id}", response_model=Thread)
     async def get_thread(thread_id: str, context: CurrentContext) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """A thread with its first items."""
+        """A thread with its first page of items."""
         return _json(
             await queries.get_thread(services.server, thread_id, context, services.runs.partial_items)
         )
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, change: Rename, context: CurrentContext
+        thread_id: str, patch: ThreadPatch, context: CurrentContext
     ) -> Response:
         """Rename a thread."""
-        request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id=thread_id, title=change.title))
+        request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id=thread_id, title=patch.title))
         check(request, max_message_chars=0)
         return _json(await queries.rename(services.server, thread_id, request.params.title, context))
 
     @router.delete("/{thread_id}", status_code=204)
     async def delete_thread(thread_id: str, context: CurrentContext) -> None:  # pyright: ignore[reportUnusedFunction]
-        """Delete a thread with everything in it. An answer in progress is stopped first."""
+        """Delete a thread with its items. A run in progress is stopped first."""
         await services.runs.stop_in_thread(thread_id, context.identity)
         await queries.delete_thread(services.server, thread_id, context)
 
@@ -168,24 +169,25 @@ def threads_router(services: Services) -> APIRouter:
         after: str | None = None,
         order: Order = "desc",
     ) -> Response:
-        """A thread's items, newest first."""
+        """A page of a thread's items, newest first by default."""
         await load_thread(services.server, thread_id, context)
-        place = (limit, after, order)
-        begun = services.runs.partial_items
-        return _json(await queries.list_items(services.server, thread_id, *place, context, begun))
+        load_partial = services.runs.partial_items
+        return _json(
+            await queries.list_items(services.server, thread_id, limit, after, order, context, load_partial)
+        )
 
     return router
 
 
 def feedback_router(services: Services) -> APIRouter:
-    """What people thought of answers."""
+    """The router of feedback."""
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
 
     @router.get("/{thread_id}/feedback")
     async def list_feedback(thread_id: str, context: CurrentContext) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
-        """What the caller thought of the thread's answers."""
-        given = await queries.feedback(services.server, thread_id, context)
-        return FeedbackPage(data=[FeedbackResponse.of(each) for each in given])
+        """The caller's feedback on items of the thread."""
+        feedback = await queries.feedback(services.server, thread_id, context)
+        return FeedbackPage(data=[FeedbackResponse.of(each) for each in feedback])
 
     return router
 

@@ -1,4 +1,4 @@
-"""Server-sent events of a model, read event by event where the client reads them line by line."""
+"""A faster SSE decoder for the OpenAI client, which splits at events and not at lines."""
 
 from collections.abc import AsyncIterator
 from typing import Any, override
@@ -8,32 +8,31 @@ from pydantic_core import from_json
 
 
 class EventStreamDecoder(SSEDecoder):
-    """Gives the same events as the client's own decoder, in a fraction of its time where lines end in line feeds only,
-    as most servers have it."""
+    """Decodes the same events as the client's own decoder. Faster if all lines end in LF; else it uses that decoder."""
 
     @override
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
-        begun = bytearray()
+        buffer = bytearray()
         try:
             async for chunk in iterator:
                 if b"\r" in chunk:
-                    async for event in super().aiter_bytes(_again(bytes(begun) + chunk, iterator)):
+                    async for event in super().aiter_bytes(_prepend(bytes(buffer) + chunk, iterator)):
                         yield event
                     return
-                # The blank line may have begun with the chunk before.
-                looked = max(len(begun) - 1, 0)
-                begun += chunk
-                if (end := begun.rfind(b"\n\n", looked)) < 0:
+                # The first line feed of a blank line may be the previous chunk's last byte.
+                searched = max(len(buffer) - 1, 0)
+                buffer += chunk
+                if (end := buffer.rfind(b"\n\n", searched)) < 0:
                     continue
-                whole = bytes(begun[:end])
-                del begun[: end + 2]
-                for lines in whole.split(b"\n\n"):
-                    for event in self._events_of(lines.decode()):
+                complete = bytes(buffer[:end])
+                del buffer[: end + 2]
+                for lines in complete.split(b"\n\n"):
+                    for event in self._decode_event(lines.decode()):
                         yield event
         finally:
             self._reset()
 
-    def _events_of(self, lines: str) -> list[ServerSentEvent]:
+    def _decode_event(self, lines: str) -> list[ServerSentEvent]:
         before, newline, last = lines.rpartition("\n")
         named = before.startswith("event: ") and "\n" not in before
         if last.startswith("data: ") and (named or not newline):
@@ -48,11 +47,11 @@ class _Event(ServerSentEvent):
         try:
             return from_json(self.data)
         except ValueError:
-            # The other one is more lenient, and its errors are those that are known.
+            # The standard parser is more lenient, and callers expect its errors.
             return super().json()
 
 
-async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for chunk in rest:
         yield chunk

@@ -1,7 +1,7 @@
-"""The offline model: a rule-based stand-in for agents that run without a configured model.
+"""The offline model: a rule-based model for agents that run without a configured model.
 
-It introduces itself, calls a tool by name and hands off by name. An application that can do more by rules
-subclasses `OfflineModel`, overrides `answer`, and passes an instance as its `offline_model`.
+It calls tools and hands off by name, and otherwise describes itself. An application can subclass `OfflineModel`,
+override `answer`, and pass an instance as its `offline_model`.
 """
 
 import asyncio
@@ -38,18 +38,18 @@ _HAND_OFF = re.compile(
 _PAIR = re.compile(
     r"(?P<key>\w+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s,]+))\s*,?\s*"
 )
-# What ChatKit adds to a message as user input of its own: hidden context, attachments, tags, quotations.
-_ADDED = re.compile(r"<[A-Z]|Hidden context for the agent|The user is referring to this")
+# User input that the ChatKit SDK adds to a message: hidden context, attachments, tags, quotations.
+_ADDED_CONTEXT = re.compile(r"<[A-Z]|Hidden context for the agent|The user is referring to this")
 _WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+")
 
 
 class OfflineModel(Model):
-    """A deterministic model without a key or a network. The same input gives the same answer, apart from ids.
+    """A deterministic model that needs no API key and no network. Answers to the same input differ only in ids.
 
-    Subclasses override `answer`; responses, streaming and usage, which counts words, are built from it.
+    Subclasses override `answer`. Responses, stream events and usage (which counts words) are derived from it.
 
     Args:
-        words_per_second: The pace of streamed text; 0 streams without any delay.
+        words_per_second: The rate of streamed text; 0 streams without delay.
 
     Raises:
         ValueError: `words_per_second` is negative.
@@ -66,15 +66,14 @@ class OfflineModel(Model):
         tools: Sequence[Tool],
         handoffs: Sequence[Handoff[Any, Any]],
     ) -> str | Sequence[Call]:
-        """The next step of the agent: the text to answer with, or the calls to make.
+        """The agent's next step: the text of the answer, or tool calls.
 
-        It is called again with the outputs of those calls at the end of `input`, until it returns a text or
-        a hand-off gives the conversation to another agent.
+        Called again with the outputs of those calls at the end of `input`, until it returns a text or hands off.
 
         Args:
-            input: The conversation in the Responses API's form, oldest item first, or the user's message.
+            input: The conversation in the format of the Responses API, oldest item first, or the user's message.
             tools: The agent's tools.
-            handoffs: The agent's hand-offs. A call of `tool_name` hands off.
+            handoffs: The agent's hand-offs. A call of `Handoff.tool_name` hands off.
         """
         explicit = self.explicit_answer(input, tools, handoffs)
         if explicit is not None:
@@ -89,20 +88,21 @@ class OfflineModel(Model):
         tools: Sequence[Tool],
         handoffs: Sequence[Handoff[Any, Any]],
     ) -> str | Sequence[Call] | None:
-        """The answer to `call TOOL {"json": "args"}`, `call TOOL key=value` and `hand off to NAME`.
+        """The answer to the commands `call TOOL {"json": "args"}`, `call TOOL key=value` and `hand off to NAME`.
 
-        `None` if the last message is neither, or names no tool or hand-off of the agent. Case is ignored.
+        Returns:
+            `None` if the last message is not a command, or the agent has no such tool or hand-off. Case is ignored.
         """
         sentence, outputs = _last_turn(input)
         if match := _CALL.fullmatch(sentence):
-            wanted = match["name"].lower()
-            name = next((name for name in _names(tools) if name.lower() == wanted), None)
+            requested = match["name"].lower()
+            name = next((name for name in _names(tools) if name.lower() == requested), None)
             if name is not None:
                 return _call(name, match["rest"].strip(), outputs)
         if match := _HAND_OFF.fullmatch(sentence):
-            wanted = match["name"].lower()
+            requested = match["name"].lower()
             for handoff in handoffs:
-                if wanted in {handoff.agent_name.lower(), handoff.tool_name.lower()}:
+                if requested in {handoff.agent_name.lower(), handoff.tool_name.lower()}:
                     done = handoff.tool_name in outputs
                     return f"Handed off to {handoff.agent_name}." if done else [Call(handoff.tool_name)]
         return None
@@ -122,7 +122,7 @@ class OfflineModel(Model):
         conversation_id: str | None = None,
         prompt: ResponsePromptParam | None = None,
     ) -> ModelResponse:
-        """The whole answer at once, with the same content as the stream."""
+        """The complete answer, with the same content as the stream."""
         await asyncio.sleep(0)
         output = self._output(input, tools, handoffs)
         used = _usage(system_instructions, input, output)
@@ -152,7 +152,7 @@ class OfflineModel(Model):
         conversation_id: str | None = None,
         prompt: ResponsePromptParam | None = None,
     ) -> AsyncIterator[TResponseStreamEvent]:
-        """The answer as stream events, text word by word. It can be cancelled between any two events."""
+        """The answer as stream events, with one text delta per word. Can be cancelled between any two events."""
         output = self._output(input, tools, handoffs)
         for event in _events(output, _usage(system_instructions, input, output)):
             yield event
@@ -170,23 +170,23 @@ def _names(tools: Sequence[Tool]) -> list[str]:
 
 
 def _last_turn(items: str | Sequence[TResponseInputItem]) -> tuple[str, Mapping[str, str]]:
-    """The user's last message, and the outputs of the function calls since then by tool name."""
+    """The last user message, and the outputs of the function calls since then, by tool name."""
     if isinstance(items, str):
         return items.strip(), {}
     sentence = ""
-    called: dict[str, str] = {}
+    names_by_call_id: dict[str, str] = {}
     outputs: dict[str, str] = {}
     for item in items:
         fields = cast(Mapping[str, Any], item)
         call_id = fields.get("call_id", "")
         if fields.get("role") == "user":
             text = _text(fields.get("content")).strip()
-            if not _ADDED.match(text):
-                sentence, called, outputs = text, {}, {}
+            if not _ADDED_CONTEXT.match(text):
+                sentence, names_by_call_id, outputs = text, {}, {}
         elif fields.get("type") == "function_call":
-            called[call_id] = fields.get("name", "")
-        elif fields.get("type") == "function_call_output" and call_id in called:
-            outputs[called[call_id]] = _text(fields.get("output"))
+            names_by_call_id[call_id] = fields.get("name", "")
+        elif fields.get("type") == "function_call_output" and call_id in names_by_call_id:
+            outputs[names_by_call_id[call_id]] = _text(fields.get("output"))
     return sentence, outputs
 
 
@@ -203,7 +203,7 @@ def _text(content: object) -> str:
 
 def _introduction(sentence: str, tools: Sequence[str], handoffs: Sequence[str]) -> str:
     lines = [_INTRODUCTION]
-    # "Call me tomorrow" is no call of a tool.
+    # "Call me tomorrow" is not a tool call.
     if (match := _CALL.fullmatch(sentence)) and re.search(r"[_{=]", sentence):
         lines = [f"This agent has no tool called `{match['name']}`."]
     abilities: list[str] = []

@@ -1,4 +1,4 @@
-"""Output items and stream events of the Responses API, for models that make their answers themselves."""
+"""Builds output items and stream events of the Responses API, for models that run in this process."""
 
 import json
 import secrets
@@ -33,11 +33,11 @@ type OutputItem = ResponseOutputMessage | ResponseFunctionToolCall
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call or a hand-off that a model asks for.
+    """A tool call or a hand-off by a model.
 
     Attributes:
         name: The tool's name. A hand-off is a call of `transfer_to_<agent>`.
-        arguments: The arguments, or their JSON text, which is sent unchecked.
+        arguments: The arguments, or their JSON text, which is not validated.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Call:
 
 
 def message(text: str, item_id: str | None = None) -> ResponseOutputMessage:
-    """A completed assistant message. Without `item_id` it gets a random id."""
+    """A completed assistant message; its id is random unless `item_id` is given."""
     return ResponseOutputMessage(
         id=item_id or f"msg_{secrets.token_hex(12)}",
         type="message",
@@ -116,55 +116,55 @@ class ResponseEvents:
         ]
 
     def item_added(self, index: int, item: OutputItem) -> TResponseStreamEvent:
-        """`response.output_item.added`, with the item as it is given."""
+        """`response.output_item.added`, with the item unchanged."""
         return ResponseOutputItemAddedEvent(
             type="response.output_item.added", item=item, output_index=index, sequence_number=self._next()
         )
 
     def call_started(self, index: int, item: ResponseFunctionToolCall) -> Sequence[TResponseStreamEvent]:
-        """The events before a function call's `item_done`: added without arguments, then the arguments."""
-        place: dict[str, Any] = {"item_id": item.id or item.call_id, "output_index": index}
+        """The events before a function call's `item_done`: the item without arguments, then the arguments."""
+        position: dict[str, Any] = {"item_id": item.id or item.call_id, "output_index": index}
         return [
             self.item_added(index, item.model_copy(update={"arguments": "", "status": "in_progress"})),
             ResponseFunctionCallArgumentsDeltaEvent(
                 type="response.function_call_arguments.delta",
                 delta=item.arguments,
                 sequence_number=self._next(),
-                **place,
+                **position,
             ),
             ResponseFunctionCallArgumentsDoneEvent(
                 type="response.function_call_arguments.done",
                 arguments=item.arguments,
                 sequence_number=self._next(),
-                **place,
+                **position,
             ),
         ]
 
     def message_started(self, index: int, item: ResponseOutputMessage) -> Sequence[TResponseStreamEvent]:
-        """The events before a message's text: added without content, then its one content part, empty."""
+        """The events before a message's text: the item without content, then its only content part, empty."""
         return [
             self.item_added(index, item.model_copy(update={"content": [], "status": "in_progress"})),
             ResponseContentPartAddedEvent(
-                type="response.content_part.added", part=_part(""), **self._place(index, item)
+                type="response.content_part.added", part=_part(""), **self._position(index, item)
             ),
         ]
 
     def text_delta(self, index: int, item: ResponseOutputMessage, delta: str) -> TResponseStreamEvent:
         """`response.output_text.delta`."""
         return ResponseTextDeltaEvent(
-            type="response.output_text.delta", delta=delta, logprobs=[], **self._place(index, item)
+            type="response.output_text.delta", delta=delta, logprobs=[], **self._position(index, item)
         )
 
     def text_done(self, index: int, item: ResponseOutputMessage, text: str) -> TResponseStreamEvent:
         """`response.output_text.done`, with the whole text."""
         return ResponseTextDoneEvent(
-            type="response.output_text.done", text=text, logprobs=[], **self._place(index, item)
+            type="response.output_text.done", text=text, logprobs=[], **self._position(index, item)
         )
 
     def part_done(self, index: int, item: ResponseOutputMessage, text: str) -> TResponseStreamEvent:
         """`response.content_part.done`, with the whole text."""
         return ResponseContentPartDoneEvent(
-            type="response.content_part.done", part=_part(text), **self._place(index, item)
+            type="response.content_part.done", part=_part(text), **self._position(index, item)
         )
 
     def item_done(self, index: int, item: OutputItem) -> TResponseStreamEvent:
@@ -187,7 +187,7 @@ class ResponseEvents:
         self._number += 1
         return self._number
 
-    def _place(self, index: int, item: ResponseOutputMessage) -> dict[str, Any]:
+    def _position(self, index: int, item: ResponseOutputMessage) -> dict[str, Any]:
         return {
             "item_id": item.id,
             "output_index": index,

@@ -146,6 +146,8 @@ class Executor:
         if error is not None:
             self._output.publish_failure(record.id, error, context)
         await events.end(record.id)
+        if record.status in ACTIVE:
+            self._output.report_end(record, context, "interrupted", RunAbandonedError.code)
 
     async def end_stopped(self, run: Run, status: RunStatus, driver: TurnDriver | None = None) -> None:
         """End a run that was stopped before its answer was complete; what had been shown of it is stored."""

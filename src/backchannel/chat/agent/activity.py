@@ -1,7 +1,7 @@
-"""What the agents are doing, as a workflow that the person can watch: thoughts, tools, hand-offs.
+"""The agents' reasoning, tool calls and hand-offs as ChatKit workflow items.
 
-One workflow stands before each message. Its tasks begin as loading and end as complete; it closes when the
-message starts or the answer ends.
+Each message is preceded by at most one workflow. A task begins as `loading` and ends as `complete`. The workflow is
+closed when the message starts or the answer ends.
 """
 
 import json
@@ -24,13 +24,13 @@ from chatkit.types import (
     WorkflowTaskUpdated,
 )
 
-from backchannel.chat.recovery.workflows import settle
+from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.context import RequestContext
 from backchannel.stores.times import to_sdk, utc_now
 
 MAX_CONTENT_CHARS = 300
 _ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
-"""An id of our own, which says nothing to a person."""
+"""An id made by this server. It is left out of task descriptions."""
 
 _ICONS: dict[str, Literal["search", "write", "check", "agent", "bolt"]] = {
     "search": "search",
@@ -46,16 +46,15 @@ _ICONS: dict[str, Literal["search", "write", "check", "agent", "bolt"]] = {
 class Activity:
     """The workflow of the answer in progress.
 
-    The open workflow is `context.workflow_item`, where the SDK keeps it, so that tools may use
-    `AgentContext.add_workflow_task` beside it.
+    The open workflow is the SDK's `context.workflow_item`, so tools can also call `AgentContext.add_workflow_task`.
     """
 
     def __init__(self, context: AgentContext[RequestContext]) -> None:
         self._context = context
-        self._places: dict[str, tuple[WorkflowItem, int]] = {}
+        self._positions: dict[str, tuple[WorkflowItem, int]] = {}
 
     def begin(self, key: str, task: CustomTask | ThoughtTask) -> Iterator[ThreadStreamEvent]:
-        """Show a task; `key` names it for `change`."""
+        """Add a task, in a new workflow if none is open. `key` identifies it for `change` and `task`."""
         item = self._context.workflow_item
         if item is None:
             reasoning = isinstance(task, ThoughtTask)
@@ -66,19 +65,19 @@ class Activity:
                 workflow=Workflow(type="reasoning" if reasoning else "custom", tasks=[task]),
             )
             self._context.workflow_item = item
-            self._places[key] = (item, 0)
+            self._positions[key] = (item, 0)
             yield ThreadItemAddedEvent(item=item)
             return
         item.workflow.tasks.append(task)
         index = len(item.workflow.tasks) - 1
-        self._places[key] = (item, index)
+        self._positions[key] = (item, index)
         yield ThreadItemUpdatedEvent(item_id=item.id, update=WorkflowTaskAdded(task=task, task_index=index))
 
     def change(self, key: str, task: CustomTask | ThoughtTask) -> Iterator[ThreadStreamEvent]:
-        """Show what became of a task, also in a workflow that was closed by something shown after it."""
-        if key not in self._places:
+        """Replace a task, in a closed workflow too. An unknown `key` is ignored."""
+        if key not in self._positions:
             return
-        item, index = self._places[key]
+        item, index = self._positions[key]
         item.workflow.tasks[index] = task
         if item is not self._context.workflow_item:
             yield ThreadItemReplacedEvent(item=item)
@@ -86,60 +85,60 @@ class Activity:
         yield ThreadItemUpdatedEvent(item_id=item.id, update=WorkflowTaskUpdated(task=task, task_index=index))
 
     def task(self, key: str) -> CustomTask | ThoughtTask | None:
-        """The task as it stands."""
-        if key not in self._places:
+        """The current task of that key, or `None`."""
+        if key not in self._positions:
             return None
-        item, index = self._places[key]
+        item, index = self._positions[key]
         return cast("CustomTask | ThoughtTask", item.workflow.tasks[index])
 
     def close(self) -> Iterator[ThreadStreamEvent]:
-        """The workflow is over; the next task starts another."""
+        """Close the open workflow, if any. The next task opens another."""
         item = self._context.workflow_item
         if item is None:
             return
         self._context.workflow_item = None
-        settle(item)
+        close_workflow(item)
         yield ThreadItemDoneEvent(item=item)
 
 
 def tool_task(name: str, arguments: str) -> CustomTask:
-    """A tool that is running: its name in words, and its arguments in short."""
+    """The task of a running tool: its name as a title, and its shortened arguments."""
     verb = name.partition("_")[0]
     return CustomTask(
         title=name.replace("_", " ").strip().capitalize(),
         icon=_ICONS.get(verb, "bolt"),
-        content=_shorten(_describe(arguments)) or None,
+        content=_shorten(_describe_arguments(arguments)) or None,
         status_indicator="loading",
     )
 
 
-def finished(task: CustomTask, output: object) -> CustomTask:
-    """The same tool when it is done; if its output is an error, the error's message."""
-    problem = _error_message(output)
+def completed_tool_task(task: CustomTask, output: object) -> CustomTask:
+    """The task of a tool that has returned. Shows the error's message if the output is a JSON error."""
+    message = _error_message(output)
     changes: dict[str, Any] = {"status_indicator": "complete"}
-    if problem:
-        changes["content"] = _shorten(problem)
+    if message:
+        changes["content"] = _shorten(message)
     return task.model_copy(update=changes)
 
 
 def hand_off_task(agent: str | None = None) -> CustomTask:
-    """A hand-off: under way, or to `agent` when it is done."""
+    """The task of a hand-off: in progress, or completed to `agent`."""
     if agent is None:
         return CustomTask(title="Finding the right assistant", icon="agent", status_indicator="loading")
     return CustomTask(title=f"{agent} is answering", icon="agent", status_indicator="complete")
 
 
-def _describe(arguments: str) -> str:
+def _describe_arguments(arguments: str) -> str:
     try:
         values = json.loads(arguments or "{}")
     except ValueError:
         return ""
     if not isinstance(values, dict):
         return ""
-    given = cast("dict[str, object]", values)
+    arguments_by_name = cast("dict[str, object]", values)
     return " · ".join(
         f"{name.replace('_', ' ')}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in given.items()
+        for name, value in arguments_by_name.items()
         if value not in (None, "", [], {}) and not (isinstance(value, str) and _ID.fullmatch(value))
     )
 

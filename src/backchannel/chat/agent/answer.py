@@ -1,7 +1,7 @@
-"""An agent's run as thread events: messages, thoughts, tool calls, hand-offs.
+"""Converts an agent run's stream to thread events: messages, reasoning, tool calls, hand-offs.
 
-Messages are the SDK's events in the SDK's order. Item ids are always our own: models that speak Chat
-Completions call every message `__fake_id__`, and an id from outside must not decide what it overwrites.
+Messages produce the same events in the same order as the SDK's `stream_agent_response`. Item ids are generated here:
+Chat Completions models give every message the id `__fake_id__`, and a provider's id must not overwrite a stored item.
 """
 
 import json
@@ -33,7 +33,7 @@ from chatkit.types import (
 )
 from openai.types.responses import ResponseCompletedEvent, ResponseFunctionToolCall
 
-from backchannel.chat.agent.activity import Activity, finished, hand_off_task, tool_task
+from backchannel.chat.agent.activity import Activity, completed_tool_task, hand_off_task, tool_task
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks
@@ -46,29 +46,29 @@ from backchannel.stores.times import to_sdk, utc_now
 async def stream_answer(
     context: AnswerContext, result: RunResultStreaming, hooks: AnswerHooks
 ) -> AsyncGenerator[ThreadStreamEvent]:
-    """Follow an agent's run. Closing the generator stops the run and its model call.
+    """Yield the thread events of a run, in order. Closing the generator stops the run and its model call.
 
     Raises:
-        Whatever the run raises, after everything that the model had written. After a guardrail's refusal, the items
-        that were shown are removed first.
+        Exception: Any exception of the run, after the events of everything the model wrote. If a guardrail was
+            tripped, the items shown so far are removed first.
     """
     context.attach(result)
     answer = _Answer(context)
     outcome: Literal["failed", "cancelled"] = "cancelled"
     try:
         async for event in result.stream_events():
-            for made in answer.translate(event):
-                yield made
+            for thread_event in answer.translate(event):
+                yield thread_event
             if isinstance(event, JournalWrite):
-                # Resumed after the `yield`, so the item is stored.
+                # The consumer stores an item before it asks for the next event.
                 event.stored.set_result(None)
-        for made in answer.finish(result.last_agent):
-            yield made
+        for thread_event in answer.finish(result.last_agent):
+            yield thread_event
     except ModelRefusalError:
         outcome = "failed"
-        # The refusal is the model's own text, shown like any answer.
-        for made in answer.finish(result.last_agent):
-            yield made
+        # The refusal text was streamed as a normal message.
+        for thread_event in answer.finish(result.last_agent):
+            yield thread_event
     except (InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered):
         outcome = "failed"
         for item_id in answer.shown:
@@ -79,7 +79,7 @@ async def stream_answer(
         outcome = "failed"
         raise
     finally:
-        # Without this the SDK's background task keeps the model writing after the stream is closed.
+        # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
         result.cancel()
         hooks.close(outcome)
         usage = result.context_wrapper.usage
@@ -97,12 +97,15 @@ class _Answer:
         self.shown: list[str] = []
 
     def translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
-        for made in self._translate(event):
-            begins = isinstance(made, ThreadItemAddedEvent | ThreadItemDoneEvent)
-            # What tools did stays stored even if the answer is withdrawn.
-            if begins and not is_hidden(made.item) and made.item.id not in self.shown:
-                self.shown.append(made.item.id)
-            yield made
+        for thread_event in self._translate(event):
+            # The journal of tool calls stays stored even if a guardrail withdraws the answer.
+            if (
+                isinstance(thread_event, ThreadItemAddedEvent | ThreadItemDoneEvent)
+                and not is_hidden(thread_event.item)
+                and thread_event.item.id not in self.shown
+            ):
+                self.shown.append(thread_event.item.id)
+            yield thread_event
 
     def _translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
         match event:
@@ -111,11 +114,13 @@ class _Answer:
                     yield from self._flush_messages(
                         intermediate=not isinstance(event.data, ResponseCompletedEvent)
                     )
-                for made in self._messages.translate(event.data):
-                    if isinstance(made, ThreadItemDoneEvent) and isinstance(made.item, AssistantMessageItem):
-                        self._messages_done.append(made)
+                for thread_event in self._messages.translate(event.data):
+                    if isinstance(thread_event, ThreadItemDoneEvent) and isinstance(
+                        thread_event.item, AssistantMessageItem
+                    ):
+                        self._messages_done.append(thread_event)
                     else:
-                        yield made
+                        yield thread_event
                 return
             case JournalWrite():
                 yield from self._flush_messages(intermediate=False)
@@ -139,11 +144,12 @@ class _Answer:
             case RunItemStreamEvent():
                 pass
             case _:
-                yield from self._streamed_by_tool(cast("ThreadStreamEvent", event))
+                yield from self._tool_event(cast("ThreadStreamEvent", event))
 
     def _flush_messages(self, *, intermediate: bool) -> Iterator[ThreadStreamEvent]:
-        """Yield that messages are done, now that it is known whether their model call went on after them: after a
-        crash, a message that was the last output is the answer, and an intermediate one is written again."""
+        """Yield the delayed done events of messages. They wait until it is known whether the model call had further
+        output: after a crash, a message that was the last output completes the answer, and an intermediate one is
+        generated again."""
         messages, self._messages_done = self._messages_done, []
         for done in messages:
             if intermediate:
@@ -154,23 +160,23 @@ class _Answer:
     def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
         yield from self._flush_messages(intermediate=False)
         yield from self._activity.close()
-        asked = self._context.client_tool_call
-        if asked is None:
+        requested = self._context.client_tool_call
+        if requested is None:
             return
-        call = self._call_of_client_tool(agent, asked.name)
+        call = self._find_client_tool_call(agent, requested.name)
         yield ThreadItemDoneEvent(
             item=ClientToolCallItem(
                 id=new_id("tool_call"),
                 thread_id=self._context.thread.id,
                 created_at=to_sdk(utc_now()),
-                name=asked.name,
-                arguments=asked.arguments,
+                name=requested.name,
+                arguments=requested.arguments,
                 call_id=call.call_id if call else new_id("tool_call"),
             )
         )
 
-    def _call_of_client_tool(self, agent: Agent[Any], name: str) -> ResponseFunctionToolCall | None:
-        # The SDK does not say which of several tools asked the client: it is the one that the agent stops at.
+    def _find_client_tool_call(self, agent: Agent[Any], name: str) -> ResponseFunctionToolCall | None:
+        # The SDK does not expose which tool made the client tool call: it is the one that the agent stops at.
         behavior = agent.tool_use_behavior
         stops = cast("StopAtTools", behavior)["stop_at_tool_names"] if isinstance(behavior, dict) else []
         names = {*stops, name}
@@ -182,7 +188,7 @@ class _Answer:
         if not isinstance(call, ResponseFunctionToolCall):
             return
         self._calls.append(call)
-        event = {"call_id": call.call_id, "name": call.name, "arguments": _read(call.arguments)}
+        event = {"call_id": call.call_id, "name": call.name, "arguments": _decode_arguments(call.arguments)}
         self._context.request_context.publish({"type": "tool_call.started", **event})
         yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments))
 
@@ -199,10 +205,10 @@ class _Answer:
             return
         journaled = self._journaled.get(call_id)
         if journaled is not None and not isinstance(output, str):
-            # Pictures and files: the form in which the model gets them is known only now.
+            # Images and files: the output in the form that the model receives is available only now.
             yield ThreadItemDoneEvent(item=journal.with_output(journaled, output))
         elif journaled is None:
-            # No tool ran: it does not exist, or a guardrail refused the call. Later turns show that too.
+            # No tool ran: it does not exist, or a guardrail refused the call. The model needs the error in later turns.
             entry = journal.ToolCall(
                 call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
             )
@@ -211,19 +217,19 @@ class _Answer:
         self._context.request_context.publish({"type": "tool_call.completed", **event})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
-            yield from self._activity.change(call_id, finished(task, output))
+            yield from self._activity.change(call_id, completed_tool_task(task, output))
 
-    def _streamed_by_tool(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
-        # Something to look at ends the workflow above it, as in the SDK; a workflow's own events do not.
+    def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
+        # A visible item closes the workflow before it, as in the SDK.
         if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
             current = self._context.workflow_item
-            quiet = {"client_tool_call", "hidden_context_item"}
-            if current is not None and event.item.id != current.id and event.item.type not in quiet:
+            invisible = {"client_tool_call", "hidden_context_item"}
+            if current is not None and event.item.id != current.id and event.item.type not in invisible:
                 yield from self._activity.close()
         yield event
 
 
-def _read(arguments: str) -> object:
+def _decode_arguments(arguments: str) -> object:
     try:
         return json.loads(arguments or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What tools get as `ctx.context`, and how what they stream stays in order."""
+"""The context of tools, which keeps the events that they stream in the run's order."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,34 +14,34 @@ from backchannel.context import RequestContext
 
 @dataclass(frozen=True, slots=True)
 class JournalWrite:
-    """An item of the journal to be stored; `stored` is resolved when it is."""
+    """A request to store a journal item. `stored` is resolved once the item is stored."""
 
     item: HiddenContextItem
     stored: asyncio.Future[None]
 
 
 class AnswerContext(AgentContext[RequestContext]):
-    """What tools get as `ctx.context`: the SDK's `AgentContext`, whose events stay in order.
+    """The SDK's `AgentContext`, which tools get as `ctx.context`, with ordered events.
 
-    An event that a tool streams goes into the run's own queue, behind everything that the model wrote before the tool
-    was called. (The SDK's helper merges two queues, and a tool's widget can overtake its message.)
+    An event that a tool streams goes into the run's own queue, after everything that the model wrote before the call.
+    The SDK's helper merges two queues, which can put a tool's widget before the preceding message.
     """
 
     def attach(self, result: RunResultStreaming) -> None:
-        """Send what tools stream through `result.stream_events()` from now on."""
-        queue = cast("Any", result)._event_queue  # noqa: SLF001 - the only queue with the run's order
+        """Route events that tools stream to `result.stream_events()` from now on."""
+        queue = cast("Any", result)._event_queue  # noqa: SLF001 - the only queue in the run's order
         self._events = _RunEventQueue(queue.put_nowait)
 
     async def write_journal(self, item: HiddenContextItem) -> None:
-        """Wait until everything that was streamed so far, and then `item`, is stored."""
+        """Store `item`, after everything streamed so far, and wait until it is stored."""
         write = JournalWrite(item, asyncio.get_running_loop().create_future())
-        # In place of an event: the reader of the queue recognises it.
+        # Not an event: `stream_answer`, which reads the queue, handles it.
         await self._events.put(cast("Any", write))
         await write.stored
 
 
 class _RunEventQueue(asyncio.Queue[Any]):
-    """Stands in for the queue of the SDK's context, and passes everything on at once."""
+    """Replaces the queue of the SDK's context and forwards every event immediately."""
 
     def __init__(self, sink: Callable[[ThreadStreamEvent], None]) -> None:
         super().__init__()

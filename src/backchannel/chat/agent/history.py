@@ -1,7 +1,7 @@
-"""What the model is shown of a thread: the newest turns that fit, with their tool calls, made whole.
+"""The model's input from a thread: the newest turns that fit the token budget, with complete tool calls.
 
-A model's API refuses a call without its output and an output without its call, and then the thread can never
-be answered again. So both are repaired here, from whatever a crash, a stop or another version left behind.
+Model APIs reject a tool call without its output, and an output without its call; every later request in the thread
+would fail. A call that a crash or a stop left without an output therefore gets one here.
 """
 
 import json
@@ -28,7 +28,7 @@ from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 
 CHARS_PER_TOKEN = 4
-"""The rule of thumb for English that OpenAI gives; exact counts would need each model's tokenizer."""
+"""OpenAI's rule of thumb for English. Exact counts would need each model's tokenizer."""
 
 INTERRUPTED = (
     "No result: the call was interrupted. It may or may not have taken effect; check before repeating it."
@@ -36,7 +36,7 @@ INTERRUPTED = (
 
 
 class HistoryConverter(ThreadItemConverter):
-    """Turns thread items into model input. A user's own converter can replace it."""
+    """Converts thread items to model input. `Application.converter` can replace it."""
 
     @override
     async def hidden_context_to_input(
@@ -53,12 +53,12 @@ class HistoryConverter(ThreadItemConverter):
     async def workflow_to_input(
         self, item: WorkflowItem
     ) -> TResponseInputItem | list[TResponseInputItem] | None:
-        # A workflow shows the person what the journal tells the model in full.
+        # The journal's tool calls give the model the same information in full.
         return None
 
     @override
     async def assistant_message_to_input(self, item: AssistantMessageItem) -> TResponseInputItem:
-        # Plain text: the SDK's content parts are refused by the SDK's own Chat Completions models.
+        # Plain text: the Agents SDK's Chat Completions models reject output content parts.
         return {"role": "assistant", "content": "\n\n".join(part.text for part in item.content)}
 
     @override
@@ -95,9 +95,9 @@ def _call_and_output(call: journal.ToolCall) -> list[TResponseInputItem]:
 async def load_history(
     store: Store[Any], thread_id: str, context: object, *, max_tokens: int
 ) -> list[ThreadItem]:
-    """The newest items of a thread that fit the budget, oldest first.
+    """The newest items of a thread, oldest first, up to about `max_tokens`.
 
-    Whole turns only: it starts at a person's message. The newest turn is always there, however long.
+    Consists of whole turns, each starting at a user message. The newest turn is always included, whatever its size.
     """
     budget = max_tokens * CHARS_PER_TOKEN
     turns: list[list[ThreadItem]] = []
@@ -111,7 +111,7 @@ async def load_history(
             turns.append(turn)
             turn = []
     else:
-        # What precedes the first message, such as a greeting that the server made.
+        # Items before the first user message, such as a greeting from the server.
         turns.append(turn)
     return [item for each in reversed(turns) for item in reversed(each)]
 
@@ -119,22 +119,22 @@ async def load_history(
 async def to_model_input(
     items: Sequence[ThreadItem], converter: ThreadItemConverter
 ) -> list[TResponseInputItem]:
-    """Thread items as model input, each tool call exactly once and with its output."""
-    by_client = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
-    kept = [item for item in items if not _is_for_others(item, by_client)]
-    return await converter.to_agent_input(kept)
+    """Convert thread items to model input. Each tool call occurs exactly once, with its output."""
+    client_call_ids = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
+    included = [item for item in items if not _is_excluded(item, client_call_ids)]
+    return await converter.to_agent_input(included)
 
 
-def _is_for_others(item: ThreadItem, by_client: set[str]) -> bool:
+def _is_excluded(item: ThreadItem, client_call_ids: set[str]) -> bool:
     entry = journal.read(item)
     if isinstance(entry, journal.ToolCall):
-        # A client tool is journaled when the server's half of it runs; its real output is the client's item.
-        return entry.call_id in by_client
+        # A client tool call is journaled when its server part runs. Its output is in the `ClientToolCallItem`.
+        return entry.call_id in client_call_ids
     return entry is not None
 
 
 def _size(item: ThreadItem) -> int:
-    # What a person sees of a workflow or a widget costs the model little; text and tool outputs cost it most.
+    # In characters of what the model receives.
     match item:
         case WorkflowItem():
             return 0

@@ -1,4 +1,4 @@
-"""Calls tools again that were running when their process died."""
+"""Repeats calls of idempotent tools that were interrupted by a crash."""
 
 from typing import Any
 
@@ -15,12 +15,13 @@ from backchannel.tools import is_idempotent
 log = structlog.get_logger(__name__)
 
 
-async def call_again(
+async def repeat_call(
     item: HiddenContextItem, agent: Agent[Any], context: AnswerContext, run_config: RunConfig
 ) -> HiddenContextItem | None:
-    """Call a tool again that was running when its process died, if it is idempotent.
+    """Repeat an interrupted tool call, if the tool is idempotent.
 
-    Gives the journal's item with the output, or `None` if the tool is not idempotent or does not exist any more.
+    Returns:
+        The journal item with the output, or `None` if the tool is not idempotent or no longer exists.
     """
     call = journal.tool_call(item)
     assert call is not None
@@ -30,7 +31,7 @@ async def call_again(
         log.warning("tool_outcome_unknown", tool=call.name)
         return None
     log.info("tool_called_again", tool=call.name)
-    given = ToolContext(
+    tool_context = ToolContext(
         context=context,
         usage=Usage(),
         tool_name=call.name,
@@ -39,5 +40,5 @@ async def call_again(
         agent=agent,
         run_config=run_config,
     )
-    output = await invoke_function_tool(function_tool=tool, context=given, arguments=call.arguments)
+    output = await invoke_function_tool(function_tool=tool, context=tool_context, arguments=call.arguments)
     return journal.with_output(item, output if isinstance(output, str) else str(output))

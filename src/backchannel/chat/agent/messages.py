@@ -1,6 +1,6 @@
-"""The model's own stream as thread events: messages, annotations, reasoning, generated images.
+"""Converts a model's response events to thread events: messages, annotations, reasoning, generated images.
 
-Event for event what the SDK's `stream_agent_response` sends for the same stream.
+Produces the same events as the SDK's `stream_agent_response`.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ from backchannel.stores.times import to_sdk, utc_now
 
 
 class Messages:
-    """Follows one answer's model calls. Provider ids are translated: the same one may come back each turn."""
+    """Converts the model calls of one answer. Provider ids are replaced, as they may repeat in every turn."""
 
     def __init__(self, context: Any, activity: Activity) -> None:
         self._thread_id: str = context.thread.id
@@ -62,7 +62,7 @@ class Messages:
         self._thoughts: dict[str, str] = {}
 
     def translate(self, event: TResponseStreamEvent) -> Iterator[ThreadStreamEvent]:
-        """The thread events that one event of the model's stream makes."""
+        """The thread events for one response event of the model."""
         match event:
             case ResponseTextDeltaEvent() | ResponseRefusalDeltaEvent():
                 yield self._update(event.item_id, _delta(event.content_index, event.delta))
@@ -71,7 +71,7 @@ class Messages:
             case ResponseContentPartAddedEvent():
                 if isinstance(event.part, ResponseOutputText | ResponseOutputRefusal):
                     added = AssistantMessageContentPartAdded(
-                        content_index=event.content_index, content=content_of(event.part)
+                        content_index=event.content_index, content=content_from(event.part)
                     )
                     yield self._update(event.item_id, added)
             case ResponseTextDoneEvent():
@@ -84,7 +84,7 @@ class Messages:
             case ResponseOutputItemDoneEvent():
                 yield from self._item_done(event)
             case ResponseReasoningSummaryTextDeltaEvent() | ResponseReasoningSummaryTextDoneEvent():
-                yield from self._thought(event)
+                yield from self._reasoning_changed(event)
             case ResponseImageGenCallPartialImageEvent():
                 yield from self._partial_image(event)
             case _:
@@ -101,7 +101,7 @@ class Messages:
                 id=new_id("message"),
                 thread_id=self._thread_id,
                 created_at=to_sdk(utc_now()),
-                content=[content_of(part) for part in event.item.content],
+                content=[content_from(part) for part in event.item.content],
             )
             self._open[event.item.id] = item
             yield ThreadItemAddedEvent(item=item)
@@ -115,13 +115,13 @@ class Messages:
         if isinstance(event.item, ResponseOutputMessage):
             if event.item.id not in self._open:
                 yield from self._activity.close()
-            begun = self._open.pop(event.item.id, None)
+            added = self._open.pop(event.item.id, None)
             yield ThreadItemDoneEvent(
                 item=AssistantMessageItem(
-                    id=begun.id if begun else new_id("message"),
+                    id=added.id if added else new_id("message"),
                     thread_id=self._thread_id,
-                    created_at=begun.created_at if begun else to_sdk(utc_now()),
-                    content=[content_of(part) for part in event.item.content],
+                    created_at=added.created_at if added else to_sdk(utc_now()),
+                    content=[content_from(part) for part in event.item.content],
                 )
             )
         elif isinstance(event.item, ImageGenerationCall) and event.item.result and self._image:
@@ -134,16 +134,16 @@ class Messages:
         annotation = _annotation(event.annotation)
         if annotation is None:
             return
-        # Counted here: what cannot be shown is left out, so the model's own index has holes.
-        place = (event.item_id, event.content_index)
-        index = self._annotations.get(place, 0)
-        self._annotations[place] = index + 1
+        # Counted here: unsupported annotations are left out, so the model's own indexes have gaps.
+        key = (event.item_id, event.content_index)
+        index = self._annotations.get(key, 0)
+        self._annotations[key] = index + 1
         update = AssistantMessageContentPartAnnotationAdded(
             content_index=event.content_index, annotation_index=index, annotation=annotation
         )
         yield self._update(event.item_id, update)
 
-    def _thought(
+    def _reasoning_changed(
         self, event: ResponseReasoningSummaryTextDeltaEvent | ResponseReasoningSummaryTextDoneEvent
     ) -> Iterator[ThreadStreamEvent]:
         key = f"thought:{event.item_id}:{event.summary_index}"
@@ -166,8 +166,8 @@ class Messages:
         yield ThreadItemUpdatedEvent(item_id=self._image.id, update=update)
 
 
-def content_of(part: ResponseOutputText | ResponseOutputRefusal) -> AssistantMessageContent:
-    """A part of the model's message as the client shows it. A refusal is shown as text."""
+def content_from(part: ResponseOutputText | ResponseOutputRefusal) -> AssistantMessageContent:
+    """The ChatKit content of a part of the model's message. A refusal becomes text."""
     if isinstance(part, ResponseOutputRefusal):
         return AssistantMessageContent(text=part.refusal)
     annotations = [_annotation(each) for each in part.annotations]
@@ -181,7 +181,7 @@ def _delta(index: int, text: str) -> AssistantMessageContentPartTextDelta:
 
 
 def _annotation(raw: object) -> Annotation | None:
-    # The openai client gives a dictionary, or a class that does not fit, for some annotation events.
+    # For some annotation events the OpenAI client returns a dictionary or an unrelated class.
     if isinstance(raw, dict):
         values = cast("dict[str, Any]", raw)
     else:

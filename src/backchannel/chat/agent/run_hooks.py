@@ -1,4 +1,4 @@
-"""The SDK's hooks of one agent run: they write the journal, and report model calls, tool calls and hand-offs."""
+"""Agents SDK hooks of one run: write the journal, and report model calls, tool calls and hand-offs."""
 
 from time import perf_counter
 from typing import Any, Literal, override
@@ -15,10 +15,10 @@ from backchannel.hooks import HandOff, ModelCall, ToolCall, run_fields
 
 
 class AnswerHooks(RunHooks[Any]):
-    """Hooks of one run. What is journaled is stored before the run goes on: a crash must not undo what happens next.
+    """Hooks of one run. A journal entry is stored before the run continues, so that a crash cannot lose it.
 
     Args:
-        default_model: The name of the model of agents that name none.
+        default_model: The name reported for agents that do not set a model.
     """
 
     def __init__(self, context: AnswerContext, hooks: HookDispatcher, default_model: str) -> None:
@@ -80,7 +80,7 @@ class AnswerHooks(RunHooks[Any]):
         self._hooks.emit(HandOff(**self._fields(), from_agent=from_agent.name, to_agent=to_agent.name))
 
     def close(self, outcome: Literal["failed", "cancelled"]) -> None:
-        """Report the calls that the end of the run has cut off. The SDK has no hooks for those."""
+        """Report the calls that the end of the run interrupted. The SDK has no hooks for those."""
         for name in list(self._model_calls):
             self._end_model_call(name, Usage(), outcome)
         for call_id in list(self._tool_calls):
@@ -97,7 +97,7 @@ class AnswerHooks(RunHooks[Any]):
             ModelCall(
                 **self._fields(),
                 agent=name,
-                model=_name_of(agent.model, self._default_model),
+                model=_model_name(agent.model, self._default_model),
                 usage=usage,
                 seconds=perf_counter() - began,
                 outcome=outcome,
@@ -124,7 +124,7 @@ class AnswerHooks(RunHooks[Any]):
         return run_fields(self._context.request_context, self._context.thread.id)
 
 
-def _name_of(model: str | Model | None, default: str) -> str:
+def _model_name(model: str | Model | None, default: str) -> str:
     if model is None or isinstance(model, str):
         return model or default
     name = getattr(model, "model", None)

@@ -27,11 +27,11 @@ from chatkit.types import (
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.history import HistoryConverter, load_history, to_model_input
-from backchannel.chat.agent.interrupted_tools import call_again
+from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.agent.run_hooks import AnswerHooks
-from backchannel.chat.agent.titles import title_by_model, title_from
+from backchannel.chat.agent.titles import generate_title, title_from
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_resume_point
-from backchannel.chat.recovery.workflows import settle
+from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.context import RequestContext
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.stores.base import KeepsFeedback
@@ -40,30 +40,30 @@ type ActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
 ]
 """Handles a widget action by streaming events: an async generator function with the parameters of
-`ChatKitServer.action`, that is the thread, the action, the widget's item (if it named one) and the `RequestContext`."""
+`ChatKitServer.action`: the thread, the action, the widget's item (or `None`) and the `RequestContext`."""
 
 type SyncActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], Awaitable[SyncCustomActionResponse | None]
 ]
-"""Handles a widget action at once, also while the thread is being answered: an async function with the parameters of
-`ChatKitServer.sync_action`."""
+"""Handles a widget action with a direct response, also during a run of the thread: an async function with the
+parameters of `ChatKitServer.sync_action`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
-    """How an agent is run.
+    """Options for running an agent.
 
     Attributes:
-        model_provider: Finds the model of an agent that names it, or names none.
-        max_turns: Model calls per answer, at most.
-        history_tokens: About how much of the earlier conversation the model is shown.
-        converter: Turns thread items into model input.
-        titles: Whether a model names threads. A rule does so at once in any case.
-        title_model: The model that does; `None` for the provider's default.
-        default_model: The name of the provider's default model, for reports.
-        actions: Handlers of widget actions that stream events, by the action's type.
-        sync_actions: Handlers of widget actions that answer at once, by the action's type.
-        hooks: Are told of model calls, tool calls and hand-offs.
+        model_provider: Resolves model names, and the default model.
+        max_turns: The most model calls per answer.
+        history_tokens: The approximate number of tokens of earlier conversation in the model's input.
+        converter: Converts thread items to model input.
+        titles: Whether a model generates thread titles, in place of the first line of the message.
+        title_model: The name of that model; `None` for the provider's default.
+        default_model: The name of the provider's default model, for hook events.
+        actions: Streaming handlers of widget actions, by action type.
+        sync_actions: Synchronous handlers of widget actions, by action type.
+        hooks: Receives model calls, tool calls and hand-offs.
     """
 
     model_provider: ModelProvider
@@ -104,7 +104,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         async with (
-            self._naming(thread, input_user_message, context),
+            self._titled(thread, input_user_message, context),
             aclosing(self._answer(thread, context, self.agent)) as events,
         ):
             async for event in events:
@@ -117,12 +117,12 @@ class ChatServer(ChatKitServer[RequestContext]):
         began_after: str,
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
-        """Go on with an answer whose process died, where its journal ends; see `chat.turn.Resumable`."""
+        """Resume an interrupted answer at the end of its journal; see `chat.turn.Resumable`."""
         items = await answer_items(self.store, thread.id, began_after, context)
         point = find_resume_point(items, self.agent)
         async with (
-            self._naming(thread, input_user_message, context),
-            aclosing(self._go_on(thread, context, point)) as events,
+            self._titled(thread, input_user_message, context),
+            aclosing(self._resume_at(thread, context, point)) as events,
         ):
             async for event in events:
                 yield event
@@ -154,7 +154,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         response = await self.options.sync_actions[action.type](thread, action, sender, context)
         return response or SyncCustomActionResponse()
 
-    async def _go_on(
+    async def _resume_at(
         self, thread: ThreadMetadata, context: RequestContext, point: ResumePoint
     ) -> AsyncGenerator[ThreadStreamEvent]:
         for item_id in point.discarded:
@@ -163,42 +163,42 @@ class ChatServer(ChatKitServer[RequestContext]):
             return
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
         for item in point.interrupted_calls:
-            called = await call_again(item, point.agent, answer, self._run_config(thread, context))
-            if called is not None:
-                yield ThreadItemDoneEvent(item=called)
+            completed = await repeat_call(item, point.agent, answer, self._run_config(thread, context))
+            if completed is not None:
+                yield ThreadItemDoneEvent(item=completed)
         async with aclosing(self._answer(thread, context, point.agent)) as events:
             async for event in events:
                 yield event
 
     @asynccontextmanager
-    async def _naming(
+    async def _titled(
         self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
     ) -> AsyncGenerator[None]:
-        """Name a thread without a title: by rule at once, and better, if a model can, when its answer is made."""
+        """Give an untitled thread a title: from its first message now, and from a model after the answer."""
         text = _text(message) if message is not None and thread.title is None else ""
-        by_rule = title_from(text)
-        if by_rule is None:
+        first_line = title_from(text)
+        if first_line is None:
             yield
             return
-        thread.title = by_rule
+        thread.title = first_line
         if not self.options.titles:
             yield
             return
         models, name = self.options.model_provider, self.options.title_model
-        naming = asyncio.create_task(title_by_model(models, name, text, context.usage))
+        generation = asyncio.create_task(generate_title(models, name, text, context.usage))
         try:
             yield
-            # A title that a person or the application gave meanwhile stays.
-            if (title := await naming) is not None and thread.title == by_rule:
+            # Do not overwrite a title that was set during the answer.
+            if (title := await generation) is not None and thread.title == first_line:
                 thread.title = title
         finally:
-            naming.cancel()
+            generation.cancel()
 
     async def _answer(
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
     ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
-        # Tools find the caller in the context; nothing that the model writes decides whose rows they touch.
+        # Tools take the caller from the context, so model output cannot choose whose rows they access.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
         hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model)
         result = Runner.run_streamed(
@@ -209,7 +209,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             max_turns=self.options.max_turns,
             run_config=self._run_config(thread, context),
         )
-        # Closed with this generator, not by the garbage collector: closing is what stops the model.
+        # Close it explicitly and not by garbage collection: closing stops the model.
         async with aclosing(stream_answer(answer, result, hooks)) as events:
             async for event in events:
                 yield event
@@ -221,7 +221,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         await super().handle_stream_cancelled(thread, pending_items, context)
         for item in pending_items:
             if isinstance(item, WorkflowItem):
-                settle(item)
+                close_workflow(item)
                 await self.store.add_thread_item(thread.id, item, context)
 
     @override
@@ -238,7 +238,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             group_id=thread.id,
             trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
             trace_include_sensitive_data=False,
-            # A model that calls a tool that does not exist gets an error as the output, and the answer goes on.
+            # A call of an unknown tool returns an error to the model instead of failing the answer.
             tool_not_found_behavior="return_error_to_model",
         )
 

@@ -1,6 +1,6 @@
-"""Taking in a streaming request: check it, commit what the person did, and prepare the answer.
+"""Accepts streaming requests: validates them, stores their input and prepares the answer.
 
-Everything is checked before anything is written, so a refused request changes nothing.
+Everything is validated before the first write, so a rejected request changes nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -46,17 +46,17 @@ from backchannel.stores.times import to_sdk, utc_now
 
 
 def thread_of(request: StreamingReq) -> str | None:
-    """The thread that a request speaks in; `None` where it makes a new one."""
+    """The id of a request's thread; `None` if the request creates one."""
     return None if isinstance(request, ThreadsCreateReq) else request.params.thread_id
 
 
 async def accept(server: Server, request: StreamingReq, context: RequestContext) -> Turn:
-    """Check a request and commit what the person did.
+    """Validate a request and store its input.
 
     Raises:
-        NotFoundError: The thread, the item or an attachment does not exist, or is somebody else's.
-        ConflictError: The thread is locked or closed, or the answer was given already.
-        InvalidInputError: The item is not of the kind that the request needs.
+        NotFoundError: The thread, an item or an attachment does not exist or has another owner.
+        ConflictError: The thread is locked or closed, or the input was already submitted.
+        InvalidInputError: The item is of the wrong type for the request.
         NotEnabledError: The server has no widget actions.
     """
     match request:
@@ -64,7 +64,7 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
             return await _create(server, request.params.input, context)
         case ThreadsAddUserMessageReq():
             thread = await open_thread(server, request.params.thread_id, context)
-            return await _say(server, thread, request.params.input, context)
+            return await _add_user_message(server, thread, request.params.input, context)
         case ThreadsAddClientToolOutputReq():
             return await _add_tool_output(server, request, context)
         case ThreadsAddStructuredInputReq():
@@ -72,14 +72,14 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
         case ThreadsRetryAfterItemReq():
             return await _retry(server, request, context)
         case ThreadsCustomActionReq():
-            return await _act(server, request, context)
+            return await _custom_action(server, request, context)
 
 
 async def load_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
-    """A thread of the caller's.
+    """Load a thread of the caller.
 
     Raises:
-        NotFoundError: There is none with that id, or it is somebody else's.
+        NotFoundError: The thread does not exist or has another owner.
     """
     try:
         return await server.store.load_thread(thread_id, context.for_server)
@@ -88,10 +88,10 @@ async def load_thread(server: Server, thread_id: str, context: RequestContext) -
 
 
 async def load_item(server: Server, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
-    """An item of the caller's that clients may see.
+    """Load a visible item of the caller.
 
     Raises:
-        NotFoundError: The thread has no such item.
+        NotFoundError: The thread has no such item, or it is hidden from clients.
     """
     try:
         item = await server.store.load_item(thread_id, item_id, context.for_server)
@@ -105,7 +105,7 @@ async def load_item(server: Server, thread_id: str, item_id: str, context: Reque
 async def load_widget(
     server: Server, thread_id: str, item_id: str | None, context: RequestContext
 ) -> WidgetItem | None:
-    """The widget that an action comes from, if it names one.
+    """Load the widget that sent an action; `None` without an `item_id`.
 
     Raises:
         NotFoundError: The thread has no such item.
@@ -120,11 +120,11 @@ async def load_widget(
 
 
 async def open_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
-    """A thread of the caller's in which more may be said.
+    """Load a thread of the caller that accepts messages.
 
     Raises:
-        NotFoundError: There is none with that id, or it is somebody else's.
-        ConflictError: It is locked or closed.
+        NotFoundError: The thread does not exist or has another owner.
+        ConflictError: The thread is locked or closed.
     """
     thread = await load_thread(server, thread_id, context)
     if thread.status.type != "active":
@@ -148,7 +148,7 @@ async def _create(server: Server, message: UserMessageInput, context: RequestCon
     return Turn(thread, partial(server.respond, thread, item), item.id, opening)
 
 
-async def _say(
+async def _add_user_message(
     server: Server, thread: ThreadMetadata, message: UserMessageInput, context: RequestContext
 ) -> Turn:
     attachments = await _load_attachments(server, message, context)
@@ -172,15 +172,15 @@ async def _save_message(
     attachments: Sequence[Attachment],
     context: RequestContext,
 ) -> UserMessageItem:
-    placed = [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
-    for attachment in placed:
+    in_thread = [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
+    for attachment in in_thread:
         await server.store.save_attachment(attachment, context.for_server)
     item = UserMessageItem(
         id=server.store.generate_item_id("message", thread, context.for_server),
         thread_id=thread.id,
         created_at=to_sdk(utc_now()),
         content=message.content,
-        attachments=placed,
+        attachments=in_thread,
         quoted_text=message.quoted_text,
         inference_options=message.inference_options,
     )
@@ -205,9 +205,9 @@ async def _add_tool_output(
     call.status = "completed"
     await server.store.save_item(thread.id, call, context.for_server)
     for orphan in orphans:
-        # Only the newest call can be answered; one that never will be must not be shown to the model.
+        # Only the newest call can get an output. The model's input must not have calls without one.
         await server.store.delete_thread_item(thread.id, orphan.id, context.for_server)
-    newest = await _newest(server, thread.id, context)
+    newest = await _newest_item_id(server, thread.id, context)
     return Turn(thread, partial(server.respond, thread, None), newest)
 
 
@@ -221,7 +221,7 @@ async def _add_structured_input(
         raise InvalidInputError(f"Item {params.item_id} does not ask for structured input.")
     if item.status != "pending":
         raise ConflictError("These questions were answered already.")
-    answered = _answer(item, params.input)
+    answered = _apply_submission(item, params.input)
     await server.store.save_item(thread.id, answered, context.for_server)
 
     async def respond(server_context: Any) -> AsyncIterator[ThreadStreamEvent]:
@@ -229,20 +229,22 @@ async def _add_structured_input(
         async for event in server.respond(thread, None, server_context):
             yield event
 
-    return Turn(thread, respond, await _newest(server, thread.id, context))
+    return Turn(thread, respond, await _newest_item_id(server, thread.id, context))
 
 
-def _answer(item: StructuredInputItem, submission: StructuredInputSubmission) -> StructuredInputItem:
-    # The rules of the SDK: what is not answered counts as skipped, answers to unknown questions are ignored,
-    # and a question with one answer takes the first.
+def _apply_submission(
+    item: StructuredInputItem, submission: StructuredInputSubmission
+) -> StructuredInputItem:
+    # The SDK's rules: unanswered questions count as skipped, answers to unknown questions are ignored, and a
+    # single-choice question takes the first value.
     answered = item.model_copy(deep=True)
     for question in answered.inputs:
-        given = submission.answers.get(question.id)
-        if submission.status == "skipped" or given is None or given.skipped or not given.values:
+        answer = submission.answers.get(question.id)
+        if submission.status == "skipped" or answer is None or answer.skipped or not answer.values:
             question.answer = StructuredInputAnswer(skipped=True)
             continue
         single = isinstance(question, StructuredInputMultipleChoice) and not question.multiple
-        question.answer = StructuredInputAnswer(values=given.values[:1] if single else given.values)
+        question.answer = StructuredInputAnswer(values=answer.values[:1] if single else answer.values)
     answered.status = submission.status
     return answered
 
@@ -252,23 +254,21 @@ async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: Req
     thread = await open_thread(server, params.thread_id, context)
     message = await load_item(server, thread.id, params.item_id, context)
     if not isinstance(message, UserMessageItem):
-        raise InvalidInputError(
-            f"Item {params.item_id} is not a user message; only those can be retry_transaction."
-        )
+        raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
     later: list[ThreadItem] = []
     async for item in newest_items(server.store, thread.id, context.for_server):
         if item.id == message.id:
             break
         later.append(item)
-    await _delete(server, thread.id, message.id, later, context)
+    await _delete_later_items(server, thread.id, message.id, later, context)
     respond: Respond = partial(server.respond, thread, message)
-    gone: list[ThreadStreamEvent] = [
+    removed: list[ThreadStreamEvent] = [
         ThreadItemRemovedEvent(item_id=item.id) for item in later if not is_hidden(item)
     ]
-    return Turn(thread, respond, message.id, gone)
+    return Turn(thread, respond, message.id, removed)
 
 
-async def _delete(
+async def _delete_later_items(
     server: Server, thread_id: str, message_id: str, later: Sequence[ThreadItem], context: RequestContext
 ) -> None:
     if isinstance(server.store, DeletesTail):
@@ -278,26 +278,26 @@ async def _delete(
         await server.store.delete_thread_item(thread_id, item.id, context.for_server)
 
 
-async def _act(server: Server, request: ThreadsCustomActionReq, context: RequestContext) -> Turn:
+async def _custom_action(server: Server, request: ThreadsCustomActionReq, context: RequestContext) -> Turn:
     params = request.params
     check_action(server, params.action.type, sync=False)
     thread = await open_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
-    newest = await _newest(server, thread.id, context)
+    newest = await _newest_item_id(server, thread.id, context)
     return Turn(thread, partial(server.action, thread, params.action, sender), newest)
 
 
 def check_action(server: Server, action_type: str, *, sync: bool) -> None:
-    """Make sure that a server handles a widget action.
+    """Check that a server handles a widget action.
 
     Raises:
-        NotEnabledError: It handles none.
-        NotFoundError: It handles others.
+        NotEnabledError: The server has no widget actions.
+        NotFoundError: The server has other widget actions.
     """
-    own = type(server).sync_action if sync else type(server).action
+    method = type(server).sync_action if sync else type(server).action
     inherited = ChatKitServer[Any].sync_action if sync else ChatKitServer[Any].action
     known = server.action_types(sync=sync) if isinstance(server, KnowsActions) else None
-    if own is inherited or (known is not None and not known):
+    if method is inherited or (known is not None and not known):
         raise NotEnabledError("This server has no widget actions.")
     if known is not None and action_type not in known:
         raise NotFoundError(
@@ -305,6 +305,6 @@ def check_action(server: Server, action_type: str, *, sync: bool) -> None:
         )
 
 
-async def _newest(server: Server, thread_id: str, context: RequestContext) -> str:
+async def _newest_item_id(server: Server, thread_id: str, context: RequestContext) -> str:
     page = await server.store.load_thread_items(thread_id, None, 1, "desc", context.for_server)
     return page.data[0].id if page.data else ""

@@ -1,7 +1,7 @@
-"""What went wrong, as an error that a person may read.
+"""Maps exceptions to errors that clients may see.
 
-Whatever a model, a tool or a user's own server raises becomes one of `backchannel.errors`; what cannot be
-explained stays an internal error whose cause is in the log only.
+Exceptions of models, tools and custom servers are mapped to `backchannel.errors`. Any other becomes an internal error,
+whose cause is only logged.
 """
 
 from agents.exceptions import (
@@ -41,7 +41,12 @@ from backchannel.errors import (
 
 
 class FailureEvent(ErrorEvent):
-    """The SDK's `error` event with what it has no field for: a stable code and the ids to search logs by."""
+    """The SDK's `error` event with a stable error code and the ids to search the log for.
+
+    Attributes:
+        reason: The stable code, such as `rate_limited`.
+        detail: The exception's type and text; only in debug mode.
+    """
 
     reason: str
     request_id: str
@@ -50,7 +55,7 @@ class FailureEvent(ErrorEvent):
 
 
 class ApplicationError(BackchannelError):
-    """An error whose words and code the served application chose itself."""
+    """An error whose message and code were chosen by the application."""
 
     def __init__(self, message: str, *, code: str, allow_retry: bool) -> None:
         super().__init__(message)
@@ -59,7 +64,7 @@ class ApplicationError(BackchannelError):
 
 
 def explain(error: BaseException) -> BackchannelError:
-    """The error to tell the caller about; `error` itself if it is one already."""
+    """The client-visible error for an exception; a `BackchannelError` is returned unchanged."""
     match error:
         case BackchannelError():
             return error
@@ -86,7 +91,7 @@ def explain(error: BaseException) -> BackchannelError:
         case ModelBehaviorError():
             return ModelError("The model's answer could not be understood. Try again.")
         case UserError(__cause__=Exception() as cause):
-            # A specialist that is called as a tool fails like this, whatever really happened to it.
+            # The SDK wraps any exception of an agent that is called as a tool.
             return explain(cause)
         case UserError():
             return BackchannelError("The agent is not set up correctly. The server's log says what is wrong.")
@@ -119,19 +124,19 @@ def _explain_openai(error: OpenAIError) -> BackchannelError:
 
 
 def failure_event(error: Exception, context: RequestContext, *, debug: bool) -> ErrorEvent:
-    """The one `error` event that ends a stream which failed.
+    """The `error` event that ends a failed stream.
 
-    Clients show `message` only under the code `custom`, so that is the SDK's code of nearly every failure and
-    our own stands in `reason`.
+    ChatKit clients show `message` only if `code` is `custom`, so nearly every failure has that code, and the stable
+    code is in `reason`.
     """
-    replay = explain(error)
-    # A `StreamError` has no message of its own: clients have one, in their language, for its code.
-    own = error.code if isinstance(error, StreamError) else None
+    explained = explain(error)
+    # A `StreamError` has no message: clients have a localised one for its code.
+    sdk_code = error.code if isinstance(error, StreamError) else None
     return FailureEvent(
-        code=own or "custom",
-        message=None if own else replay.message,
-        allow_retry=replay.allow_retry,
-        reason=replay.code,
+        code=sdk_code or "custom",
+        message=None if sdk_code else explained.message,
+        allow_retry=explained.allow_retry,
+        reason=explained.code,
         request_id=context.request_id,
         run_id=context.run_id,
         detail=f"{type(error).__name__}: {error}" if debug else None,

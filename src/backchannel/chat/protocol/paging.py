@@ -1,4 +1,4 @@
-"""Walking through a thread by the SDK's `Store` contract, whatever store that is."""
+"""Iterates over a thread's items by the SDK's `Store` contract."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,41 +8,40 @@ from chatkit.types import Page, ThreadItem
 
 from backchannel.chat.protocol.wire import is_hidden
 
-_FIRST_CHUNK, _LARGEST_CHUNK = 10, 160
-"""How many items are loaded at a time: few at first, because a short history is what is asked for most."""
+_FIRST_PAGE, _LARGEST_PAGE = 10, 160
+"""Items per page. The first page is small, as most callers need only a short history."""
 
 
 async def newest_items(store: Store[Any], thread_id: str, context: object) -> AsyncIterator[ThreadItem]:
-    """All items of a thread, newest first, loaded as they are asked for."""
+    """All items of a thread, newest first, loaded lazily in pages."""
     after: str | None = None
-    chunk = _FIRST_CHUNK
+    size = _FIRST_PAGE
     while True:
-        page = await store.load_thread_items(thread_id, after, chunk, "desc", context)
+        page = await store.load_thread_items(thread_id, after, size, "desc", context)
         for item in page.data:
             yield item
         if not page.has_more or not page.data:
             return
         after = page.data[-1].id
-        chunk = min(chunk * 2, _LARGEST_CHUNK)
+        size = min(size * 2, _LARGEST_PAGE)
 
 
 async def visible_items(
     store: Store[Any], thread_id: str, after: str | None, limit: int, order: str, context: object
 ) -> Page[ThreadItem]:
-    """A page of exactly `limit` items that clients may see, if the thread has so many.
+    """A page of up to `limit` visible items. Only the last page is shorter.
 
-    The SDK filters hidden items out of a page it has cut already, so its pages come back short or empty
-    while there is more.
+    The SDK removes hidden items from a page after cutting it, so its pages can be short or empty before the end.
     """
-    shown: list[ThreadItem] = []
+    visible: list[ThreadItem] = []
     while True:
         page = await store.load_thread_items(thread_id, after, limit + 1, order, context)
         for item in page.data:
             if is_hidden(item):
                 continue
-            if len(shown) == limit:
-                return Page(data=shown, has_more=True, after=shown[-1].id)
-            shown.append(item)
+            if len(visible) == limit:
+                return Page(data=visible, has_more=True, after=visible[-1].id)
+            visible.append(item)
         if not page.has_more or not page.data:
-            return Page(data=shown)
+            return Page(data=visible)
         after = page.data[-1].id

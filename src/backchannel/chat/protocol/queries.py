@@ -1,4 +1,4 @@
-"""The ops that are answered at once: everything of the protocol that does not stream."""
+"""The non-streaming operations of the protocol."""
 
 import base64
 import binascii
@@ -29,7 +29,7 @@ from pydantic import BaseModel
 
 from backchannel.chat.protocol.commands import check_action, load_item, load_thread, load_widget
 from backchannel.chat.protocol.paging import visible_items
-from backchannel.chat.protocol.wire import dated, encode, items_response, thread_response
+from backchannel.chat.protocol.wire import encode, items_response, thread_response, with_utc_date
 from backchannel.chat.turn import Server
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
@@ -37,25 +37,25 @@ from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, Sea
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
-"""Clients are known to ask for 9999 items; they get this many and a cursor."""
+"""Some clients request 9999 items; they get this many and a cursor."""
 
 MAX_FEEDBACK_ITEMS = 100
-_DONE = b"{}"
+_EMPTY_OBJECT = b"{}"
 
 
-type Unfinished = Callable[[str, Identity], Awaitable[Sequence[ThreadItem]]]
-"""The items that an answer in progress in a thread has begun and not finished, as far as they have come."""
+type LoadPartialItems = Callable[[str, Identity], Awaitable[Sequence[ThreadItem]]]
+"""Loads the load_partial items of the run in progress in a thread, in their current state."""
 
 
 async def answer(
-    server: Server, request: NonStreamingReq, context: RequestContext, unfinished: Unfinished
+    server: Server, request: NonStreamingReq, context: RequestContext, load_partial: LoadPartialItems
 ) -> bytes:
-    """Answer a request with JSON.
+    """Handle a request and return its JSON response.
 
     Raises:
-        NotFoundError: What it speaks of does not exist, or is somebody else's.
+        NotFoundError: The thread, item or attachment does not exist or has another owner.
         InvalidInputError: A parameter is not acceptable.
-        NotEnabledError: The server does not offer the op.
+        NotEnabledError: The server does not support the operation.
     """
     match request:
         case ThreadsListReq():
@@ -63,22 +63,22 @@ async def answer(
             page = await list_threads(server, page_size(params.limit), params.after, params.order, context)
             return encode(page)
         case ThreadsGetByIdReq():
-            return encode(await get_thread(server, request.params.thread_id, context, unfinished))
+            return encode(await get_thread(server, request.params.thread_id, context, load_partial))
         case ItemsListReq():
             params = request.params
             await load_thread(server, params.thread_id, context)
             size = page_size(params.limit)
-            place = (size, params.after, params.order)
-            return encode(await list_items(server, params.thread_id, *place, context, unfinished))
+            page_params = (size, params.after, params.order)
+            return encode(await list_items(server, params.thread_id, *page_params, context, load_partial))
         case ThreadsUpdateReq():
             return encode(await rename(server, request.params.thread_id, request.params.title, context))
         case ThreadsDeleteReq():
             await delete_thread(server, request.params.thread_id, context)
-            return _DONE
+            return _EMPTY_OBJECT
         case ItemsFeedbackReq():
-            return await _give_feedback(server, request, context)
+            return await _add_feedback(server, request, context)
         case ThreadsSyncCustomActionReq():
-            return await _act(server, request, context)
+            return await _sync_action(server, request, context)
         case AttachmentsCreateReq() | AttachmentsDeleteReq():
             return await _attachments(server, request, context)
         case InputTranscribeReq():
@@ -86,10 +86,10 @@ async def answer(
 
 
 def page_size(limit: int | None) -> int:
-    """How many rows a page has for a client that asks for `limit`.
+    """The page size for a requested `limit`: 20 without one, and at most 100.
 
     Raises:
-        InvalidInputError: It is less than 1.
+        InvalidInputError: The limit is less than 1.
     """
     if limit is not None and limit < 1:
         raise InvalidInputError(f"limit must be 1 to {MAX_PAGE}.")
@@ -99,7 +99,11 @@ def page_size(limit: int | None) -> int:
 async def list_threads(
     server: Server, limit: int, after: str | None, order: str, context: RequestContext
 ) -> Page[Thread]:
-    """The caller's threads, without items."""
+    """A page of the caller's threads, without items.
+
+    Raises:
+        NotFoundError: There is no thread with the id `after`.
+    """
     try:
         page = await server.store.load_threads(limit, after, order, context.for_server)
     except StoreNotFoundError:
@@ -108,21 +112,25 @@ async def list_threads(
 
 
 async def get_thread(
-    server: Server, thread_id: str, context: RequestContext, unfinished: Unfinished
+    server: Server, thread_id: str, context: RequestContext, load_partial: LoadPartialItems
 ) -> Thread:
-    """A thread with its first page of items, oldest first; what is being said comes last."""
+    """A thread with its first page of items, oldest first. Items of a run in progress come last.
+
+    Raises:
+        NotFoundError: The thread does not exist or has another owner.
+    """
     thread = await load_thread(server, thread_id, context)
-    begun = await unfinished(thread_id, context.identity)
+    partial = await load_partial(thread_id, context.identity)
     items = await visible_items(server.store, thread_id, None, MAX_PAGE, "asc", context.for_server)
     if not items.has_more:
-        items.data += _missing(begun, items)
+        items.data += _missing(partial, items)
     return thread_response(thread, items)
 
 
-def _missing(begun: Sequence[ThreadItem], page: Page[ThreadItem]) -> list[ThreadItem]:
-    # What was finished meanwhile is in the page already: it was looked for first.
+def _missing(partial: Sequence[ThreadItem], page: Page[ThreadItem]) -> list[ThreadItem]:
+    # The partial items were loaded before the page, so the page has those that were completed in between.
     known = {item.id for item in page.data}
-    return [item for item in begun if item.id not in known]
+    return [item for item in partial if item.id not in known]
 
 
 async def list_items(
@@ -132,24 +140,32 @@ async def list_items(
     after: str | None,
     order: str,
     context: RequestContext,
-    unfinished: Unfinished,
+    load_partial: LoadPartialItems,
 ) -> Page[Any]:
-    """A page of a thread's items. What is being said is the newest, and beyond the page's size."""
+    """A page of a thread's items. Items of a run in progress count as the newest and may exceed `limit`.
+
+    Raises:
+        NotFoundError: There is no item with the id `after`.
+    """
     shows_end = after is None or order == "asc"
-    begun: Sequence[ThreadItem] = await unfinished(thread_id, context.identity) if shows_end else ()
+    partial: Sequence[ThreadItem] = await load_partial(thread_id, context.identity) if shows_end else ()
     try:
         page = await visible_items(server.store, thread_id, after, limit, order, context.for_server)
     except StoreNotFoundError:
         raise NotFoundError(f"after: there is no item {after} in this thread.") from None
     if order == "desc":
-        page.data = [*reversed(_missing(begun, page)), *page.data]
+        page.data = [*reversed(_missing(partial, page)), *page.data]
     elif not page.has_more:
-        page.data += _missing(begun, page)
+        page.data += _missing(partial, page)
     return items_response(page)
 
 
 async def rename(server: Server, thread_id: str, title: str, context: RequestContext) -> Thread:
-    """Set a thread's title and nothing else of it."""
+    """Set a thread's title.
+
+    Raises:
+        NotFoundError: The thread does not exist or has another owner.
+    """
     thread = await load_thread(server, thread_id, context)
     if isinstance(server.store, PatchesThreads):
         return thread_response(
@@ -161,10 +177,10 @@ async def rename(server: Server, thread_id: str, title: str, context: RequestCon
 
 
 async def search(server: Server, query: str, limit: int, context: RequestContext) -> SearchResult:
-    """The caller's threads in which every word of `query` was said.
+    """The caller's threads that contain every word of `query`.
 
     Raises:
-        NotEnabledError: The server's store cannot search.
+        NotEnabledError: The server's store does not support search.
         InvalidInputError: The query is empty.
     """
     if not query.strip():
@@ -175,10 +191,11 @@ async def search(server: Server, query: str, limit: int, context: RequestContext
 
 
 async def feedback(server: Server, thread_id: str, context: RequestContext) -> Sequence[Feedback]:
-    """What the caller thought of a thread's answers.
+    """The caller's feedback on items of a thread.
 
     Raises:
-        NotEnabledError: The server's store keeps no feedback.
+        NotFoundError: The thread does not exist or has another owner.
+        NotEnabledError: The server's store does not support feedback.
     """
     await load_thread(server, thread_id, context)
     if not isinstance(server.store, KeepsFeedback):
@@ -187,12 +204,16 @@ async def feedback(server: Server, thread_id: str, context: RequestContext) -> S
 
 
 async def delete_thread(server: Server, thread_id: str, context: RequestContext) -> None:
-    """Delete a thread with everything in it."""
+    """Delete a thread with its items.
+
+    Raises:
+        NotFoundError: The thread does not exist or has another owner.
+    """
     await load_thread(server, thread_id, context)
     await server.store.delete_thread(thread_id, context.for_server)
 
 
-async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
+async def _add_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
     params = request.params
     item_ids: Sequence[str] = list(dict.fromkeys(params.item_ids))
     if not 1 <= len(item_ids) <= MAX_FEEDBACK_ITEMS:
@@ -203,19 +224,19 @@ async def _give_feedback(server: Server, request: ItemsFeedbackReq, context: Req
         if isinstance(item, UserMessageItem):
             raise InvalidInputError(f"Item {item_id} is the person's own message; feedback is on answers.")
     await server.add_feedback(params.thread_id, list(item_ids), params.kind, context.for_server)
-    return _DONE
+    return _EMPTY_OBJECT
 
 
-async def _act(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
+async def _sync_action(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
     params = request.params
     check_action(server, params.action.type, sync=True)
     thread = await load_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
     response = await server.sync_action(thread, params.action, sender, context.for_server)
     if response.updated_item is not None:
-        # The SDK sends the changed item and forgets it; after a reload the old one would be back.
+        # The SDK only sends the changed item. Unless it is stored, a reload shows the old one.
         await server.store.save_item(thread.id, response.updated_item, context.for_server)
-        response = response.model_copy(update={"updated_item": dated(response.updated_item)})
+        response = response.model_copy(update={"updated_item": with_utc_date(response.updated_item)})
     return encode(response)
 
 
@@ -239,7 +260,7 @@ async def _attachments(
         raise NotFoundError(f"There is no attachment {attachment_id}.") from None
     await server.attachment_store.delete_attachment(attachment_id, context.for_server)
     await server.store.delete_attachment(attachment_id, context.for_server)
-    return _DONE
+    return _EMPTY_OBJECT
 
 
 async def _transcribe(server: Server, request: InputTranscribeReq, context: RequestContext) -> bytes:

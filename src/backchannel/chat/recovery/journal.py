@@ -1,9 +1,8 @@
-"""The journal of an answer: what its agents did, stored in the thread as hidden items.
+"""The journal of an answer: its tool calls and hand-offs, stored in the thread as hidden items.
 
-Each tool call is one item: stored before the tool starts, completed under the same id before the model gets the output.
-So the model knows in later turns what was called and what came back, and a process that takes the answer over knows
-what may have happened. Hand-offs, and messages that were not the last output of their model call, are stored for a
-take-over only.
+Each tool call is one item, stored before the tool starts and completed under the same id before the model gets the
+output. Later turns use it as model input, and a process that takes the run over uses it to find where to resume.
+Hand-offs, and messages that were not the last output of their model call, are stored only for resuming.
 """
 
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ class ToolCall(BaseModel):
     """A call of a tool by a model.
 
     Attributes:
-        output: What the tool returned; `None` while it runs, and for good if its process died.
+        output: What the tool returned; `None` while it runs, and if its process died before it returned.
         finished: Whether the tool has returned.
     """
 
@@ -33,14 +32,14 @@ class ToolCall(BaseModel):
 
 
 class HandOff(BaseModel):
-    """Another agent answers from here on."""
+    """A hand-off to `agent`, which answers from here on."""
 
     kind: Literal["backchannel.hand_off"] = "backchannel.hand_off"
     agent: str
 
 
 class IntermediateMessage(BaseModel):
-    """The message `item_id` was not the last output of its model call."""
+    """Marks the message `item_id`, which was not the last output of its model call."""
 
     kind: Literal["backchannel.goes_on"] = "backchannel.goes_on"
     item_id: str
@@ -77,7 +76,7 @@ def tool_call(item: ThreadItem) -> ToolCall | None:
 
 
 def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:
-    """A new hidden item with a journal entry."""
+    """A new hidden item for a journal entry."""
     return HiddenContextItem(
         id=new_id("hidden_context"),
         thread_id=thread_id,
@@ -87,6 +86,6 @@ def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:
 
 
 def with_output(item: HiddenContextItem, output: object) -> HiddenContextItem:
-    """The item of a tool call that has returned, with its output."""
+    """A copy of a tool call's item, completed with its output."""
     content = {**cast("dict[str, Any]", item.content), "output": output, "finished": True}
     return item.model_copy(update={"content": content})

@@ -1,7 +1,4 @@
-"""The items of a run that have begun but are not done, kept up to date as they stream.
-
-They are what is saved when a run is stopped or fails in the middle of an answer.
-"""
+"""The items of a run that have begun but are not done. They are stored if the run is stopped or fails."""
 
 from chatkit.types import (
     Annotation,
@@ -28,21 +25,21 @@ class PartialItems:
 
     def __init__(self) -> None:
         self._items: dict[str, ThreadItem] = {}
-        # Deltas are collected and joined when asked for: adding to a string each time copies it each time.
+        # Deltas are joined only on read: appending to a string copies it each time.
         self._texts: dict[tuple[str, int], list[str]] = {}
 
     def begin(self, item: ThreadItem) -> None:
-        """Follow an item from here on. The event's own item stays untouched."""
+        """Add a copy of an item that has begun."""
         self._items[item.id] = item.model_copy(deep=True)
 
     def end(self, item_id: str) -> None:
-        """The item is done, replaced or removed."""
+        """Remove an item that is done, replaced or removed."""
         self._items.pop(item_id, None)
         for key in [key for key in self._texts if key[0] == item_id]:
             del self._texts[key]
 
     def update(self, event: ThreadItemUpdatedEvent) -> None:
-        """Apply one update. An update of an item that never began is ignored."""
+        """Apply one update. An update of an unknown item is ignored."""
         update = event.update
         if isinstance(update, AssistantMessageContentPartTextDelta):
             self._texts.setdefault((event.item_id, update.content_index), []).append(update.delta)
@@ -60,7 +57,7 @@ class PartialItems:
                 pass
 
     def items(self) -> list[ThreadItem]:
-        """The unfinished items as they stand now."""
+        """The unfinished items in their current state. Later updates modify them."""
         for (item_id, index), texts in self._texts.items():
             item = self._items.get(item_id)
             if isinstance(item, AssistantMessageItem):

@@ -1,5 +1,4 @@
-"""The state of a run's readers, read back from the run's event log: what a process that takes the run over must know,
-and what a newcomer is shown of an answer in progress."""
+"""Replays a run's event log to the state of its readers: to resume the run, and to show an answer in progress."""
 
 from collections.abc import Iterable
 
@@ -25,15 +24,15 @@ _EVENT: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent)
 
 
 class ReaderState:
-    """What a reader knows that has read all of a run's log.
+    """The state of a reader that has read a run's log.
 
     Attributes:
-        last: The number of the last event.
+        last: The sequence number of the last event; 0 for an empty log.
         partial: The items that have begun and are not done.
-        done: Ids of items that are done.
-        created: Whether the new thread was shown.
-        options: Whether the stream's options were shown.
-        failed: Whether an error was shown.
+        done: The ids of the items that are done.
+        created: Whether `thread.created` was sent.
+        options: Whether the stream options were sent.
+        failed: Whether an `error` event was sent.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class ReaderState:
         self.failed = False
 
     def apply(self, frames: Iterable[Frame]) -> None:
-        """Take the next frames of the log into account."""
+        """Apply the next frames of the log."""
         for frame in frames:
             self.last = frame.seq
             if frame.event.plain:
@@ -53,14 +52,14 @@ class ReaderState:
             try:
                 event = _EVENT.validate_json(frame.event.body())
             except ValidationError:
-                # An event of the application's own, which no item depends on.
+                # An event type of the application. It does not affect items.
                 continue
             self._apply(event)
 
     def _apply(self, event: ThreadStreamEvent) -> None:
         match event:
             case ThreadItemAddedEvent():
-                # Dates on the wire are in UTC and say so; the SDK cannot calculate with those.
+                # The wire has aware UTC dates; the SDK calculates with naive local dates.
                 self.partial.begin(
                     event.item.model_copy(update={"created_at": to_sdk(event.item.created_at)})
                 )
@@ -83,10 +82,10 @@ class ReaderState:
 
 
 async def replay(events: EventLog, run_id: str) -> ReaderState:
-    """The state of a run's readers at the present end of its log.
+    """The state of a run's readers at the current end of its log.
 
     Raises:
-        LookupError: The log does not know the run.
+        LookupError: The log has no such run.
     """
     batch = await events.read(run_id, 0, wait=0)
     state = ReaderState()
@@ -95,7 +94,7 @@ async def replay(events: EventLog, run_id: str) -> ReaderState:
 
 
 async def partial_items(events: EventLog, run_id: str) -> list[ThreadItem]:
-    """The unfinished items of a run, as far as they have come."""
+    """The unfinished items of a run in their current state; none if its log has expired."""
     try:
         return (await replay(events, run_id)).partial.items()
     except LookupError:

@@ -1,7 +1,7 @@
-"""A turn whose process died, made ready to be resumed by another one.
+"""Prepares an interrupted turn to be resumed by another process.
 
-Readers are first brought to the state of the store: items that they saw begin and that were not stored are removed,
-stored ones that they may not have seen are sent.
+Readers are first brought to the state of the store: items that began but were not stored are removed, and stored items
+that may not have been sent are sent.
 """
 
 from collections.abc import AsyncIterator
@@ -30,14 +30,14 @@ from backchannel.chat.protocol.commands import load_item, load_thread
 from backchannel.chat.protocol.wire import is_hidden, thread_response
 from backchannel.chat.recovery.replay import ReaderState
 from backchannel.chat.recovery.resume_point import answer_items
-from backchannel.chat.recovery.workflows import settle
+from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.context import RequestContext
 
 
 def can_resume(server: Server, request: StreamingReq) -> bool:
-    """Whether a server can go on with an answer to this request. It cannot with a widget's action: what that does is
-    the application's own, and nothing says how far it came."""
+    """Whether a server can resume an answer to this request. Widget actions cannot be resumed: they run application
+    code, which has no journal."""
     return isinstance(server, Resumable) and not isinstance(request, ThreadsCustomActionReq)
 
 
@@ -49,14 +49,14 @@ async def resumed_turn(
     state: ReaderState,
     context: RequestContext,
 ) -> Turn:
-    """The turn, to be driven to its end.
+    """The turn that resumes the answer.
 
     Args:
-        began_after: The newest item of the thread when the answer began.
-        state: What readers of the run know. Its partial items must not be used afterwards.
+        began_after: The id of the newest item of the thread when the answer began.
+        state: The state of the run's readers. Its partial items must not be used afterwards.
 
     Raises:
-        NotFoundError: The thread or the message is gone.
+        NotFoundError: The thread or the message was deleted.
     """
     assert isinstance(server, Resumable)
     thread = await load_thread(server, thread_id, context)
@@ -67,15 +67,15 @@ async def resumed_turn(
         ThreadItemDoneEvent(item=item) for item in stored if not is_hidden(item) and item.id not in state.done
     ]
     stored_ids = {item.id for item in stored}
-    begun = [item for item in state.partial.items() if item.id not in stored_ids]
-    workflows = [item for item in begun if isinstance(item, WorkflowItem)]
-    opening += [ThreadItemRemovedEvent(item_id=item.id) for item in begun if item not in workflows]
+    unfinished = [item for item in state.partial.items() if item.id not in stored_ids]
+    workflows = [item for item in unfinished if isinstance(item, WorkflowItem)]
+    opening += [ThreadItemRemovedEvent(item_id=item.id) for item in unfinished if item not in workflows]
     answer = partial(server.resume, thread, message, began_after)
 
     async def respond(server_context: Any) -> AsyncIterator[ThreadStreamEvent]:
-        # What the agents did stays on view; only their unfinished text is written again.
+        # Workflows stay in the answer; only unfinished text is generated again.
         for item in workflows:
-            settle(item)
+            close_workflow(item)
             yield ThreadItemDoneEvent(item=item)
         async for event in answer(server_context):
             yield event
@@ -86,7 +86,7 @@ async def resumed_turn(
 async def _message(
     server: Server, request: StreamingReq, thread_id: str, began_after: str, context: RequestContext
 ) -> UserMessageItem | None:
-    """The message that is answered, if it is one."""
+    """The user message that the request asks to answer, if any."""
     match request:
         case ThreadsCreateReq() | ThreadsAddUserMessageReq():
             item_id = began_after
@@ -107,7 +107,7 @@ async def _missing_opening(
     state: ReaderState,
     context: RequestContext,
 ) -> list[ThreadStreamEvent]:
-    """What the request itself changed and readers may not know."""
+    """Events for what the request itself changed and readers may not have received."""
     opening: list[ThreadStreamEvent] = []
     if isinstance(request, ThreadsCreateReq) and not state.created:
         opening.append(ThreadCreatedEvent(thread=thread_response(thread)))

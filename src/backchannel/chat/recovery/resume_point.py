@@ -1,7 +1,7 @@
-"""Where an answer stopped whose process died, read from what it left in the thread.
+"""Finds where an interrupted answer stopped, from its stored items and journal.
 
-The journal says what the agents did. Text that was unfinished when the process died is written again. A tool that was
-running is called again only if it is idempotent; of any other the history tells the model that its outcome is unknown.
+Unfinished text is generated again. A tool that was running is called again only if it is idempotent; for any other the
+model gets an output which states that the outcome is unknown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ from backchannel.chat.recovery import journal
 
 @dataclass(slots=True)
 class ResumePoint:
-    """How far an answer has come.
+    """The point at which an answer is resumed.
 
     Attributes:
-        agent: The agent that answers from here on.
-        complete: Whether nothing is left to do.
-        discarded: Ids of messages that are written again and have to be removed first.
-        interrupted_calls: The journal's items of tools that were running, oldest first.
+        agent: The agent that continues the answer.
+        complete: Whether the answer was already complete.
+        discarded: The ids of messages to remove, because they are generated again.
+        interrupted_calls: The journal items of tools that were running, oldest first.
     """
 
     agent: Agent[Any]
@@ -53,16 +53,16 @@ async def answer_items(
 
 
 def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumePoint:
-    """Where the answer with these stored items stopped.
+    """The point at which to resume the answer with these stored items.
 
     Args:
-        first: The agent that began it.
+        first: The agent that began the answer.
     """
     entries = [(item, journal.read(item)) for item in items]
     agents = [entry.agent for _, entry in entries if isinstance(entry, journal.HandOff)]
-    point = ResumePoint(_find(first, agents[-1]) if agents else first)
-    asks = (ClientToolCallItem, StructuredInputItem)
-    if any(isinstance(item, asks) and item.status == "pending" for item in items):
+    point = ResumePoint(_find_agent(first, agents[-1]) if agents else first)
+    input_requests = (ClientToolCallItem, StructuredInputItem)
+    if any(isinstance(item, input_requests) and item.status == "pending" for item in items):
         point.complete = True
         return point
     intermediate = {entry.item_id for _, entry in entries if isinstance(entry, journal.IntermediateMessage)}
@@ -75,7 +75,7 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
             if isinstance(entry, journal.ToolCall) and not entry.finished:
                 assert isinstance(item, HiddenContextItem)
                 point.interrupted_calls.append(item)
-    # A guardrail may not have judged the last message yet: then it is written, and judged, again.
+    # Output guardrails may not have checked the last message: it is then generated, and checked, again.
     if last_messages and last_messages[-1] not in intermediate and not point.agent.output_guardrails:
         point.complete = True
     else:
@@ -83,8 +83,8 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
     return point
 
 
-def _find(first: Agent[Any], name: str) -> Agent[Any]:
-    """The agent of that name among all that can be reached by hand-offs, or the first one, which can hand off again."""
+def _find_agent(first: Agent[Any], name: str) -> Agent[Any]:
+    """The agent of that name that can be reached by hand-offs from `first`; else `first`, which can hand off again."""
     seen: list[Agent[Any]] = [first]
     for agent in seen:
         if agent.name == name:
@@ -96,7 +96,7 @@ def _find(first: Agent[Any], name: str) -> Agent[Any]:
 def _successors(agent: Agent[Any]) -> Iterator[Agent[Any]]:
     for each in agent.handoffs:
         if isinstance(each, Handoff):
-            # The SDK has no public way from a hand-off to its agent.
+            # The SDK has no public access to a hand-off's agent.
             reference = getattr(each, "_agent_ref", None)
             each = reference() if reference is not None else None  # noqa: PLW2901
         if isinstance(each, Agent):

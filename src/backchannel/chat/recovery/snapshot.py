@@ -1,5 +1,4 @@
-"""The stored result of a run as events: for readers who come after its log has expired, and for those whose log lacks
-its end because the process died."""
+"""The stored result of a run as events, for readers of a log that has expired or lacks its end after a crash."""
 
 from contextlib import suppress
 
@@ -22,7 +21,8 @@ from backchannel.stores.run_store import RunRecord
 
 
 async def snapshot(server: Server, run: RunRecord, after: int, context: RequestContext) -> list[Frame]:
-    """The message and the finished items of a run, in order. Their numbers follow `after` and mean nothing else."""
+    """The message and the completed items of a run, in order, as frames numbered from `after` + 1. The numbers are not
+    those of the run's log."""
     return [
         Frame(number, encode_event(ThreadItemDoneEvent(item=item)))
         for number, item in enumerate(await _stored_items(server, run, context), start=after + 1)
@@ -32,12 +32,12 @@ async def snapshot(server: Server, run: RunRecord, after: int, context: RequestC
 async def missing_events(
     server: Server, run: RunRecord, state: ReaderState, context: RequestContext
 ) -> list[ThreadStreamEvent]:
-    """What readers of a run that has ended still need, after `state`, to know what is stored of it."""
+    """The events that bring readers from `state` to the stored items of a run that has ended."""
     stored = await _stored_items(server, run, context)
     ids = {item.id for item in stored}
-    gone = [item.id for item in state.partial.items() if item.id not in ids]
+    removed = [item.id for item in state.partial.items() if item.id not in ids]
     return [
-        *(ThreadItemRemovedEvent(item_id=item_id) for item_id in gone),
+        *(ThreadItemRemovedEvent(item_id=item_id) for item_id in removed),
         *(ThreadItemDoneEvent(item=item) for item in stored if item.id not in state.done),
     ]
 
@@ -46,12 +46,12 @@ async def _stored_items(server: Server, run: RunRecord, context: RequestContext)
     if run.began_after is None:
         return []
     items: list[ThreadItem] = []
-    # It may have been deleted since then, or there was none.
+    # The message may have been deleted, or the thread was empty.
     with suppress(StoreNotFoundError):
         items.append(await server.store.load_item(run.thread_id, run.began_after, context.for_server))
     for item in await answer_items(server.store, run.thread_id, run.began_after, context.for_server):
         if isinstance(item, UserMessageItem):
-            # The next run's.
+            # It belongs to the next run.
             break
         items.append(item)
     return [item for item in items if not is_hidden(item)]

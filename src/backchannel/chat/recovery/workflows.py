@@ -1,12 +1,12 @@
-"""Closing a workflow whose tasks can no longer change: at the end of an answer, or after a crash."""
+"""Closes workflow items: at the end of an answer, or after a crash."""
 
 from datetime import datetime
 
 from chatkit.types import DurationSummary, WorkflowItem
 
 
-def settle(item: WorkflowItem) -> None:
-    """Give a workflow its summary and end what still looks busy."""
+def close_workflow(item: WorkflowItem) -> None:
+    """Collapse a workflow, set its summary, and end its `loading` tasks. Modifies `item`."""
     item.workflow.expanded = False
     if item.workflow.summary is None:
         elapsed = datetime.now() - item.created_at  # noqa: DTZ005 - the SDK's dates are naive

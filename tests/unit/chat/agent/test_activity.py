@@ -30,11 +30,11 @@ from hypothesis import strategies as st
 from backchannel.chat.agent.activity import (
     MAX_CONTENT_CHARS,
     Activity,
-    finished,
+    completed_tool_task,
     hand_off_task,
     tool_task,
 )
-from backchannel.chat.recovery.workflows import settle
+from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.context import RequestContext
 
 pytestmark = pytest.mark.row("B5")
@@ -73,7 +73,7 @@ def test_tasks_begin_and_change_where_they_stand(activity: Activity):
     assert first.id.startswith("wf_")
     added = update_of(activity.begin("two", two))
     assert (type(added), added.task_index, added.task) == (WorkflowTaskAdded, 1, two)
-    changed = update_of(activity.change("one", finished(one, "ok")))
+    changed = update_of(activity.change("one", completed_tool_task(one, "ok")))
     assert (type(changed), changed.task_index) == (WorkflowTaskUpdated, 0)
     assert changed.task.status_indicator == "complete"
     assert activity.task("one") == changed.task
@@ -122,17 +122,17 @@ def test_settling_ends_what_looks_busy_and_keeps_a_summary_that_is_there():
     ]
     workflow = Workflow(type="custom", tasks=tasks, expanded=True)
     item = WorkflowItem(id="wf_1", thread_id="thr_1", created_at=begun, workflow=workflow)
-    settle(item)
+    close_workflow(item)
     assert [task.status_indicator for task in item.workflow.tasks] == ["none", "complete"]
     assert item.workflow.expanded is False
     assert isinstance(item.workflow.summary, DurationSummary)
     assert 65 <= item.workflow.summary.duration < 120
     item.workflow.summary = CustomSummary(title="Mine")
-    settle(item)
+    close_workflow(item)
     assert item.workflow.summary == CustomSummary(title="Mine")
     # A clock that was set back gives no negative duration.
     item.workflow.summary, item.created_at = None, datetime.now() + timedelta(hours=1)
-    settle(item)
+    close_workflow(item)
     assert item.workflow.summary == DurationSummary(duration=0)
 
 
@@ -187,14 +187,14 @@ def test_long_arguments_are_cut():
 )
 def test_a_tool_that_is_done_shows_its_error_if_it_has_one(output: object, content: str):
     before = tool_task("list_todos", '{"limit": 5}')
-    after = finished(before, output)
+    after = completed_tool_task(before, output)
     assert (after.status_indicator, after.content, after.title) == ("complete", content, "List todos")
     assert before.status_indicator == "loading"
 
 
 @given(st.text(), st.text())
 def test_nothing_a_model_says_breaks_a_task(arguments: str, output: str):
-    task = finished(tool_task("t", arguments), output)
+    task = completed_tool_task(tool_task("t", arguments), output)
     assert task.content is None or len(task.content) <= MAX_CONTENT_CHARS
 
 

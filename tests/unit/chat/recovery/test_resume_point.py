@@ -16,7 +16,7 @@ from chatkit.types import (
 )
 
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.interrupted_tools import call_again
+from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import answer_items, find_resume_point
 from backchannel.context import RequestContext
@@ -146,14 +146,14 @@ async def test_a_tool_is_called_again_with_its_key_if_it_is_idempotent_and_else_
     agent = Agent[Any](name="A", tools=[pay, note])
     context = AnswerContext(thread=thread, store=store, request_context=request_context)
     for _ in range(2):
-        again = await call_again(called("c1", finished=False, name="pay"), agent, context, RunConfig())
+        again = await repeat_call(called("c1", finished=False, name="pay"), agent, context, RunConfig())
         assert again is not None
         entry = journal.tool_call(again)
         assert entry is not None
         assert (entry.output, entry.finished) == ("paid", True)
     assert len(keys) == 2
     assert keys[0] == keys[1]
-    await call_again(called("c2", finished=False, name="pay"), agent, context, RunConfig())
+    await repeat_call(called("c2", finished=False, name="pay"), agent, context, RunConfig())
     assert keys[2] != keys[0]
-    assert await call_again(called("c3", finished=False), agent, context, RunConfig()) is None
-    assert await call_again(called("c4", finished=False, name="gone"), agent, context, RunConfig()) is None
+    assert await repeat_call(called("c3", finished=False), agent, context, RunConfig()) is None
+    assert await repeat_call(called("c4", finished=False, name="gone"), agent, context, RunConfig()) is None

@@ -1,4 +1,4 @@
-"""What commands ask, and the tables that they print."""
+"""Confirmation prompts and tables in the terminal."""
 
 import sys
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from backchannel.errors import ConfigurationError
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on if `yes`, or if whoever sits at the terminal says so. Otherwise the command ends with exit code 1.
+    """Ask for confirmation, unless `yes`. Without it, exit with code 1.
 
     Raises:
-        ConfigurationError: There is no terminal.
+        ConfigurationError: Standard input is not a terminal.
     """
     if yes:
         return
@@ -29,7 +29,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def print_table(*rows: Sequence[object]) -> None:
-    """Print rows in columns as wide as they need to be; numbers stand at the right."""
+    """Print rows in aligned columns, integers aligned right."""
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (
