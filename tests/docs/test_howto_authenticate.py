@@ -40,11 +40,12 @@ async def test_no_key_is_refused_and_no_cookie_is_set(served):
     assert not served.person.http.cookies
 
 
-async def test_the_setting_is_still_needed_in_production_and_has_no_effect(write_page, serve):
+async def test_production_is_served_with_the_setting_that_names_the_application(write_page, serve):
     write_page("authenticate-callers.md")
     served = await serve(
-        "header_auth:app", env="production", auth=("anonymous",), secret_key="s" * 32, model="offline"
+        "header_auth:app", env="production", auth=("application",), secret_key="s" * 32, model="offline"
     )
     with pytest.raises(ServerError) as refused:
         await served.person.request("threads.list", {})
     assert refused.value.status == 401
+    assert (await (await someone(served, "key-of-ada")).request("threads.list", {}))["data"] == []
