@@ -13,6 +13,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from chatkit.types import FeedbackKind, ThreadMetadata
 
+__all__ = [
+    "DeletesTail",
+    "Feedback",
+    "KeepsFeedback",
+    "PatchesThreads",
+    "SearchHit",
+    "SearchResult",
+    "SearchesThreads",
+    "WritesAtomically",
+]
+
 
 @runtime_checkable
 class PatchesThreads(Protocol):
