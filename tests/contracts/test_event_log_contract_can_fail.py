@@ -30,7 +30,7 @@ async def outcome(name: str, maker: Sound) -> BaseException | None:
     contract.rounds, contract.windows = 512, 1024
     test = getattr(contract, name)
     another = maker.make(
-        server, cache_seconds=0 if name == "test_nothing_falls_between_replay_and_live" else 5
+        server, cache_seconds=0 if name == "test_no_event_is_lost_between_replay_and_live" else 5
     )
     given: dict[str, Any] = {
         "event_log": maker.make(server),
