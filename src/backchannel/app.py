@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
@@ -18,6 +18,7 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.errors import ConfigurationError, not_running_error
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.host_exit import drain_when_host_exits
 from backchannel.retention import retention
 from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
@@ -98,6 +99,8 @@ class Backchannel:
         self.is_running = False
         self._parts = parts if isinstance(parts, Parts) else None
         self._make_parts = None if isinstance(parts, Parts) else parts
+        self._opened = False
+        self._on_assembled: list[Callable[[], None]] = []
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -115,6 +118,13 @@ class Backchannel:
     def assembled(self) -> bool:
         """Whether the parts are made."""
         return self._parts is not None
+
+    def when_assembled(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the parts are made: now, or when the server starts. What it raises ends the start."""
+        if self.assembled:
+            callback()
+        else:
+            self._on_assembled.append(callback)
 
     @property
     def server(self) -> ChatKitServer[Any]:
@@ -147,24 +157,30 @@ class Backchannel:
         `CLOSE_SECONDS`. A part that fails to close is logged, and the next one is closed.
 
         The application's lifespan is entered after the database is ready and left when no run is in progress any more,
-        in the task that runs this context manager.
+        in the task that runs this context manager. Under Uvicorn the drain begins when the server is asked to exit.
 
         Raises:
-            ConfigurationError: The application or the database cannot be used.
+            ConfigurationError: The application or the database cannot be used, or this object has run before.
         """
+        if self._opened:
+            raise ConfigurationError("A Backchannel object runs once: build another one to start again.")
+        self._opened = True
         async with AsyncExitStack() as stack:
             if self._parts is None:
                 assert self._make_parts is not None
                 self._parts = await self._make_parts()
             parts = self._parts
             _close_later(stack, "database", parts.database.close)
-            _close_later(stack, "maintenance_database", parts.maintenance_database.close)
+            if parts.maintenance_database is not parts.database:
+                _close_later(stack, "maintenance_database", parts.maintenance_database.close)
             if parts.models is not None:
                 _close_later(stack, "models", parts.models.aclose)
             _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
             _close_later(stack, "event_log", self.events.aclose)
             if parts.run_stores.handovers is not None:
                 _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
+            while self._on_assembled:
+                self._on_assembled.pop(0)()
             bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
             await bring_up_to_date(parts.database, *parts.migrations)
             if parts.lifespan is not None:
@@ -176,6 +192,7 @@ class Backchannel:
                 tables = owned_tables(*parts.migrations)
                 days = self.settings.retention_days
                 await stack.enter_async_context(retention(parts.database, days, tables))
+            await stack.enter_async_context(drain_when_host_exits(self.drain, self.hurry))
             log.info("started", model=parts.model_name, database=parts.database.url.get_backend_name())
             self.is_running = True
             try:
@@ -219,6 +236,10 @@ class Backchannel:
     async def _enter_lifespan(self, stack: AsyncExitStack, lifespan: Lifespan) -> None:
         try:
             context = lifespan()
+            if not isinstance(cast("object", context), AbstractAsyncContextManager):
+                raise TypeError(
+                    f"it returned a {type(context).__name__}; decorate it with `@contextlib.asynccontextmanager`"
+                )
             await context.__aenter__()
         except (Exception, BaseExceptionGroup) as error:
             reason = _reason_of(error)

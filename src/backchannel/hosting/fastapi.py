@@ -12,7 +12,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 from backchannel.app import Backchannel
 from backchannel.errors import BackchannelError, ConfigurationError
-from backchannel.hosting.host_exit import drain_when_host_exits
 from backchannel.http.chatkit import chatkit_router
 from backchannel.http.errors import on_backchannel_error, on_http_exception, on_validation_error
 from backchannel.http.gateway import Gateway
@@ -33,16 +32,14 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     enter `backchannel.running()` in its own, or every request is answered with 503 `not_running`.
 
     Raises:
-        ConfigurationError: A router of the application has a path that Backchannel serves itself.
+        ConfigurationError: A router of the application has a path that Backchannel serves itself. If an async function
+            makes the application, this is raised when the server starts.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with backchannel.running():
-            # The routers of an application that an async function makes are known only now.
-            _include_own_routers(app, backchannel)
-            async with drain_when_host_exits(backchannel):
-                yield
+            yield
 
     app = FastAPI(
         title="Backchannel",
@@ -70,16 +67,12 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     app.include_router(health_router(backchannel))
     app.router.routes.extend(page_routes(backchannel))
     app.state.backchannel_endpoints = set(_endpoints(api))
-    if backchannel.assembled:
-        _include_own_routers(app, backchannel)
+    backchannel.when_assembled(lambda: _include_own_routers(app, backchannel))
     _add_middleware(app, backchannel)
     return app
 
 
 def _include_own_routers(app: FastAPI, backchannel: Backchannel) -> None:
-    if getattr(app.state, "own_routers_included", False):
-        return
-    app.state.own_routers_included = True
     for router in backchannel.parts.routers:
         for method, path in _endpoints(router, prefix="/api"):
             if (method, path) in app.state.backchannel_endpoints:
