@@ -26,7 +26,10 @@ from chatkit.types import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
+    WidgetItem,
+    WidgetRootUpdated,
 )
+from chatkit.widgets import WidgetRoot
 
 from backchannel.chat.protocol.failures import explain, failure_event
 from backchannel.chat.protocol.wire import is_hidden, thread_response
@@ -174,6 +177,8 @@ class TurnDriver:
                         self._report_first_token()
                     self._emit(event)
                     return
+                if isinstance(event.update, WidgetRootUpdated) and event.item_id not in self._partial:
+                    await self._save_widget(event.item_id, event.update.widget)
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
             case ThreadItemDoneEvent():
@@ -204,6 +209,18 @@ class TurnDriver:
             self._report_first_token()
         if self._hooks.listens(ItemCommitted):
             self._hooks.emit(ItemCommitted(**run_fields(self._context, thread_id), item=item))
+
+    async def _save_widget(self, item_id: str, widget: WidgetRoot) -> None:
+        """Store the new content of a widget of an earlier turn: after a reload the old one would be back."""
+        store, thread_id, context = self._server.store, self._turn.thread.id, self._context.for_server
+
+        async def save() -> None:
+            item = await store.load_item(thread_id, item_id, context)
+            if isinstance(item, WidgetItem):
+                changed = item.model_copy(update={"widget": widget})
+                await store.save_item(thread_id, changed, context)
+
+        await self._commit(save)
 
     def _report_first_token(self) -> None:
         self._await_first_token = False

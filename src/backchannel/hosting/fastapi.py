@@ -52,7 +52,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
             HTTPException: on_http_exception,
         },
     )
-    api = APIRouter(prefix="/api")
+    endpoints: set[tuple[str, str]] = set()
     for router in (
         chatkit_router(backchannel),
         plain_router(backchannel),
@@ -62,34 +62,34 @@ def create_app(backchannel: Backchannel) -> FastAPI:
         feedback_router(backchannel),
         thread_runs_router(backchannel),
     ):
-        api.include_router(router)
-    app.include_router(api)
+        # Noted here: an included router shows its endpoints only when it is used.
+        endpoints.update(_endpoints(router))
+        app.include_router(router, prefix="/api")
     app.include_router(health_router(backchannel))
     app.router.routes.extend(page_routes(backchannel))
-    app.state.backchannel_endpoints = set(_endpoints(api))
-    backchannel.when_assembled(lambda: _include_own_routers(app, backchannel))
+    backchannel.when_assembled(lambda: _include_own_routers(app, backchannel, endpoints))
     _add_middleware(app, backchannel)
     return app
 
 
-def _include_own_routers(app: FastAPI, backchannel: Backchannel) -> None:
+def _include_own_routers(app: FastAPI, backchannel: Backchannel, taken: set[tuple[str, str]]) -> None:
     for router in backchannel.parts.routers:
-        for method, path in _endpoints(router, prefix="/api"):
-            if (method, path) in app.state.backchannel_endpoints:
+        for method, path in _endpoints(router):
+            if (method, path) in taken:
                 raise ConfigurationError(
-                    f"A router of the application has {method} {path}, which Backchannel serves itself: "
+                    f"A router of the application has {method} /api{path}, which Backchannel serves itself: "
                     "give it another path."
                 )
         app.include_router(router, prefix="/api")
 
 
-def _endpoints(router: APIRouter, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _endpoints(router: APIRouter) -> Iterator[tuple[str, str]]:
     """Each method and path of a router."""
     for route in router.routes:
         path: str = getattr(route, "path", "")
         methods: Any = getattr(route, "methods", None) or ()
         for method in methods:
-            yield method, prefix + path
+            yield method, path
 
 
 def _add_middleware(app: FastAPI, backchannel: Backchannel) -> None:

@@ -28,6 +28,9 @@ class PartialItems:
         # Deltas are joined only on read: appending to a string copies it each time.
         self._texts: dict[tuple[str, int], list[str]] = {}
 
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
     def begin(self, item: ThreadItem) -> None:
         """Add a copy of an item that has begun."""
         self._items[item.id] = item.model_copy(deep=True)
