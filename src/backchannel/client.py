@@ -1,4 +1,4 @@
-"""A ChatKit client for programs: sends ops, follows streams, resumes them when the connection breaks."""
+"""A ChatKit client for programs: sends operations, reads event streams, and resumes them after connection errors."""
 
 import asyncio
 import json
@@ -16,19 +16,26 @@ REQUEST_SECONDS = 60.0
 
 RESUME_ATTEMPTS = 5
 RESUME_SECONDS = 0.1
-"""How long to wait before the first further attempt, unless the server says; each later one waits that much longer."""
+"""The wait before the first attempt to resume, unless the server sends `retry`; the n-th attempt waits n times as
+long."""
 
 MAX_RETRY_SECONDS = 30
-"""The longest wait that a server may ask for."""
+"""The upper limit for `retry`."""
 
 
 PASSING = {502, 503, 504}
-"""Statuses of a server that restarts, or of the proxy before it."""
+"""Temporary statuses of a restarting server or of its proxy, after which the client tries again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event of a stream: its id (the last one seen), its type and its data."""
+    """One event of a stream.
+
+    Attributes:
+        id: The last event id that was received so far.
+        event: The event type; `message` by default.
+        data: The data lines, joined by line feeds.
+    """
 
     id: str
     event: str
@@ -37,11 +44,11 @@ class ServerSentEvent:
 
 @dataclass(slots=True)
 class Remarks:
-    """What a stream says beside its events, as far as it was read.
+    """The latest comment and reconnection time of a stream.
 
     Attributes:
-        comment: The newest comment: `ping` while nothing happens, `end` when the run has ended.
-        retry: Seconds to wait before connecting again; `None` if the stream named none.
+        comment: The latest comment: `ping` is a heartbeat, `end` means that the run has ended.
+        retry: Seconds to wait before reconnecting; `None` if the stream sent no `retry`.
     """
 
     comment: str = ""
@@ -49,13 +56,14 @@ class Remarks:
 
 
 class ServerError(Exception):
-    """The server answered with an error.
+    """An error response of the server.
 
     Attributes:
         status: The HTTP status.
         code: The stable code, such as `not_found`.
-        message: What a person may read.
-        request_id: To find the request in the server's log.
+        message: The message for the user.
+        request_id: The id of the request in the server's log.
+        body: The JSON body; empty if there is none.
     """
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
@@ -68,12 +76,16 @@ class ServerError(Exception):
 
 
 class Stream:
-    """A streaming op's answer. Iterate over it for the thread events, as dictionaries; iterating again goes
-    on where the last iteration stopped.
+    """The event stream of a run. Iterate over it for the thread events, as dictionaries, in order and without
+    duplicates. A second iteration continues after the first.
 
     Attributes:
-        run_id: The run that answers.
-        last_event_id: Of the newest event, to resume after.
+        run_id: The id of the run.
+        last_event_id: The id of the latest event, for resuming.
+
+    Raises:
+        ServerError: While iterating: the server rejected an attempt to resume.
+        httpx2.TransportError: While iterating: the connection failed, and five attempts to resume it, too.
     """
 
     def __init__(self, client: "ChatKitClient", run_id: str, response: httpx2.Response) -> None:
@@ -97,7 +109,7 @@ class Stream:
                     attempts = 0
                     self.last_event_id = event.id
                     yield json.loads(event.data)
-                # A proxy can end a stream in an orderly way. What is not a run of ours has no other end than that.
+                # A proxy can close a stream before the run ends. Without a run id there is no `end` comment.
                 if remarks.comment == "end" or not self.run_id:
                     return
                 problem = httpx2.RemoteProtocolError("The stream ended before its run did.")
@@ -116,22 +128,22 @@ class Stream:
             await asyncio.sleep(pause * attempts)
 
     async def events(self) -> list[dict[str, Any]]:
-        """All further events up to the end of the answer."""
+        """All remaining events."""
         return [event async for event in self]
 
     async def aclose(self) -> None:
-        """Close the connection. The run goes on."""
+        """Close the connection. This does not cancel the run."""
         await self._events.aclose()
         await self._response.aclose()
 
 
 class ChatKitClient:
-    """Talks to one server as one caller.
+    """A client of one server with the credentials of one caller.
 
     Args:
-        base_url: The server's address, such as `http://127.0.0.1:8000`.
-        token: A bearer token; without one, the server's cookie makes the client a visitor of its own.
-        transport: In place of the network, such as `httpx2.ASGITransport(app)`.
+        base_url: The server's URL, such as `http://127.0.0.1:8000`.
+        token: A bearer token. Without one, the server identifies the client as an anonymous user by a cookie.
+        transport: Replaces the network, such as `httpx2.ASGITransport(app)`.
         timeout: Seconds to wait for a response to begin, 60 by default, and the longest silence of an event stream.
             Without it, a stream may be silent for three of the server's heartbeats and five seconds
             (`sse.silence_limit`), which is also the most that a longer `timeout` allows.
@@ -161,10 +173,10 @@ class ChatKitClient:
         await self.http.aclose()
 
     async def request(self, op: str, params: Mapping[str, Any], **extra: Any) -> dict[str, Any]:
-        """Send an op that is answered with JSON.
+        """Send a non-streaming operation and return its JSON response.
 
         Raises:
-            ServerError: The server refused it.
+            ServerError: The server responded with an error.
         """
         response = await self.http.post("/api/chatkit", json={"type": op, "params": params, **extra})
         return _json(response)
@@ -172,10 +184,10 @@ class ChatKitClient:
     async def stream(
         self, op: str, params: Mapping[str, Any], *, headers: Mapping[str, str] | None = None, **extra: Any
     ) -> Stream:
-        """Send an op that is answered with a stream; returns when the answer begins.
+        """Send a streaming operation. Returns when the response has begun.
 
         Raises:
-            ServerError: The server refused it.
+            ServerError: The server responded with an error.
         """
         request = self.http.build_request(
             "POST", "/api/chatkit", json={"type": op, "params": params, **extra}, headers=headers
@@ -184,33 +196,33 @@ class ChatKitClient:
         return Stream(self, response.headers.get("x-run-id", ""), response)
 
     async def say(self, text: str, thread_id: str | None = None) -> Stream:
-        """Send a message to a thread, or to a new one."""
+        """Send a message to a thread, or to a new one without `thread_id`."""
         message = user_message(text)
         if thread_id is None:
             return await self.stream("threads.create", {"input": message})
         return await self.stream("threads.add_user_message", {"thread_id": thread_id, "input": message})
 
     async def resume(self, run_id: str, last_event_id: str = "") -> Stream:
-        """Follow a run from an event on, or from its beginning."""
+        """Stream a run's events after `last_event_id`, or from its beginning."""
         response = await self.open_events(run_id, last_event_id)
         return Stream(self, run_id, response)
 
     async def stop(self, run_id: str) -> dict[str, Any]:
-        """Stop a run; what was said is kept."""
+        """Cancel a run. The partial answer is stored."""
         return _json(await self.http.post(f"/api/chatkit/runs/{run_id}/cancel"))
 
     async def search(self, query: str, *, limit: int = 20) -> dict[str, Any]:
-        """The caller's threads in which every word of `query` was said: `{"data": [hit, …], "has_more"}`. A hit has
-        the `thread`, its `title` in parts if that matches, and `excerpts` of messages, each with its `parts`."""
+        """The caller's threads that contain every word of `query`: `{"data": [hit, …], "has_more"}`. A hit has the
+        `thread`, the parts of its `title` if that matches, and `excerpts` of messages with their `parts`."""
         params = {"q": query, "limit": str(limit)}
         return _json(await self.http.get("/api/chatkit/threads/search", params=params))
 
     async def feedback(self, thread_id: str) -> list[dict[str, Any]]:
-        """What the caller thought of a thread's answers, the oldest first."""
+        """The caller's feedback on items of a thread, least recently changed first."""
         return _json(await self.http.get(f"/api/chatkit/threads/{thread_id}/feedback"))["data"]
 
     async def open_events(self, run_id: str, last_event_id: str) -> httpx2.Response:
-        """Open a run's event stream after an event."""
+        """Open a run's event stream after `last_event_id`, or from its beginning if that is empty."""
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         return await self._open(
             self.http.build_request("GET", f"/api/chatkit/runs/{run_id}/events", headers=headers)
@@ -275,12 +287,12 @@ def user_message(text: str) -> dict[str, Any]:
 async def parse_events(
     chunks: AsyncIterable[bytes], remarks: Remarks | None = None
 ) -> AsyncGenerator[ServerSentEvent]:
-    """Read an event stream as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
+    """Parse an event stream according to https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-    Lines may end in CR, LF or CRLF and chunks may be cut anywhere, inside a character too.
+    Lines may end in CR, LF or CRLF. Chunks may end anywhere, even within a character.
 
     Args:
-        remarks: Kept up to date with what the stream says beside its events.
+        remarks: Updated with the comments and the `retry` of the stream.
     """
     event_id, kind, data = "", "", list[str]()
     remarks = remarks or Remarks()
@@ -308,7 +320,7 @@ async def parse_events(
 
 
 async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[str]:
-    # Bytes are cut at line ends before they are decoded: no other byte of UTF-8 looks like one.
+    # Lines are split before decoding: in UTF-8, the bytes of CR and LF occur only as line ends.
     rest, after_cr, first = b"", False, True
     async for chunk in chunks:
         if after_cr and chunk.startswith(b"\n"):

@@ -1,7 +1,7 @@
-"""Ids that do not collide and sort by the time they were made.
+"""Unique ids that sort by creation time.
 
-The SDK's default ids carry 32 random bits, which collide after some tens of thousands of items; ours carry
-the time in milliseconds (48 bits) and 80 random bits, the proportions of a ULID, in 32 hexadecimal digits.
+Like a ULID, an id has the time in milliseconds (48 bits) and 80 random bits, here as 32 hexadecimal digits. The SDK's
+default ids have 32 random bits, which collide after some tens of thousands of items.
 """
 
 import secrets
@@ -36,6 +36,6 @@ def new_id(kind: IdKind) -> str:
 
 
 def prefixed_id(prefix: str) -> str:
-    """A new id for an application's own kind of object: `prefix`, an underscore and 32 hexadecimal digits."""
+    """A new id for an application's own objects: `prefix`, an underscore and 32 hexadecimal digits."""
     milliseconds = time.time_ns() // 1_000_000
     return f"{prefix}_{milliseconds:012x}{secrets.token_hex(10)}"

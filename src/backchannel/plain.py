@@ -1,7 +1,7 @@
-"""A run's frames as events for programs that are not ChatKit: the same log, another vocabulary. Pure, like `sse`.
+"""Encodes the frames of a run's event log as plain events, for clients that do not use ChatKit. Performs no I/O.
 
-`EVENTS` and `DELTAS` are the whole vocabulary; docs/reference/plain-api.md explains it. Each frame is translated by
-itself, and into one event or none, so that a reader who starts anywhere gets what everybody gets from there on.
+`EVENTS` and `DELTAS` list all event types; docs/reference/plain-api.md explains them. Each frame becomes one event or
+none, independently of other frames, so that a stream can be resumed after any event.
 """
 
 import json
@@ -12,36 +12,37 @@ from typing import Any
 from backchannel.event_logs.base import Event, Frame
 
 MAX_OUTPUT_CHARS = 32_000
-"""The longest output of a tool that is sent whole, in characters of its text or else of its JSON."""
+"""Longer tool outputs are truncated. In characters of the output if it is a string, else of its JSON."""
 
 EVENTS: Mapping[str, str] = {
     "conversation.created": "`thread_id`, `thread`: a new conversation.",
-    "conversation.updated": "`thread_id`, `thread`: as it is now, such as after it was given a title.",
-    "conversation.item.created": "`thread_id`, `item`: an item that is still being made; it is not kept yet.",
-    "conversation.item.updated": "`item_id`, `delta`: what was added to an item that is being made.",
-    "conversation.item.completed": "`thread_id`, `item`: the whole item, as it is kept. Items that are made at once, "
-    "such as the person's message, come only so. One that changes later comes again under the same id.",
-    "conversation.item.deleted": "`item_id`: the item is gone.",
-    "agent_call.started": "`agent`: this agent answers from here on.",
-    "tool_call.started": "`call_id`, `name`, `arguments`: a tool is called.",
-    "tool_call.completed": "`call_id`, `name`, `output`, `truncated`: what the tool gave back.",
-    "progress": "`text`: what the server is doing, for a person to read now. Not kept.",
-    "notice": "`level` (`info`, `warning`, `danger`), `title`, `message`: for a person to read. Not kept.",
-    "error": "`code`, `message`, `allow_retry`, `request_id`, `run_id`: the answer failed; what was said is kept.",
-    "done": "`run_id`, `status`: the run has ended so. Always the last event.",
+    "conversation.updated": "`thread_id`, `thread`: the conversation's new state, such as a new title.",
+    "conversation.item.created": "`thread_id`, `item`: an unfinished item, which is not stored yet.",
+    "conversation.item.updated": "`item_id`, `delta`: an addition to an unfinished item.",
+    "conversation.item.completed": "`thread_id`, `item`: a complete item, as stored. Some items, such as the user's "
+    "message, have only this event. An item that changes later is sent again with the same id.",
+    "conversation.item.deleted": "`item_id`: the item was deleted.",
+    "agent_call.started": "`agent`: the agent that answers from here on.",
+    "tool_call.started": "`call_id`, `name`, `arguments`: a tool call was started.",
+    "tool_call.completed": "`call_id`, `name`, `output`, `truncated`: the output of a tool call.",
+    "progress": "`text`: the server's current activity, as text for the user. Not stored.",
+    "notice": "`level` (`info`, `warning`, `danger`), `title`, `message`: a message for the user. Not stored.",
+    "error": "`code`, `message`, `allow_retry`, `request_id`, `run_id`: the answer failed; its partial items are "
+    "stored.",
+    "done": "`run_id`, `status`: the run has ended with that status. Always the last event.",
 }
-"""Every type of event, with its fields beside `type`."""
+"""Every event type, with its fields besides `type`."""
 
 DELTAS: Mapping[str, str] = {
-    "text": "`content_index`, `text`: append to the text of that content part; the first one begins it.",
-    "annotation": "`content_index`, `annotation_index`, `annotation`: a source of that content part.",
-    "task": "`task_index`, `task`: that task of a workflow, new or as it is now.",
-    "image": "`image`, `progress`: the image so far.",
-    "widget": "`widget`: the whole widget as it is now.",
-    "widget.component": "`component_id`, `component`: that component as it is now.",
-    "widget.text": "`component_id`, `text`, `done`: append to the text of that component.",
+    "text": "`content_index`, `text`: text to append to the content part; the first delta creates the part.",
+    "annotation": "`content_index`, `annotation_index`, `annotation`: a source cited by the content part.",
+    "task": "`task_index`, `task`: a workflow task, new or replaced.",
+    "image": "`image`, `progress`: a preview of the image.",
+    "widget": "`widget`: the new state of the widget.",
+    "widget.component": "`component_id`, `component`: the new state of the component.",
+    "widget.text": "`component_id`, `text`, `done`: text to append to the component.",
 }
-"""Every type of `delta`, with its fields beside `type`."""
+"""Every type of `delta`, with its fields besides `type`."""
 
 _NAMES = {
     "thread.created": "conversation.created",
@@ -61,16 +62,15 @@ _FAILED = "The answer could not be completed."
 
 
 def encode(run_id: str, frames: Iterable[Frame]) -> bytes:
-    """The frames as one piece of an event stream. What is for ChatKit only is left out, so numbers have holes.
+    """The frames as a chunk of an event stream. ChatKit-only events are left out, so the numbers have gaps.
 
-    A text delta that was joined from several is one event with the last one's number.
+    Joined text deltas are one event, with the number of the last of them.
     """
     return b"".join(_encode(run_id, frame) for frame in frames)
 
 
 def done(run_id: str, seq: int, status: str) -> bytes:
-    """The last event: how a run has ended, after its event `seq`. It is no frame of the log; whoever resumes after any
-    event gets it again."""
+    """The `done` event, which follows the event `seq`. It is not in the log: every resumed stream sends it again."""
     return _framed(run_id, seq + 1, {"type": "done", "run_id": run_id, "status": status})
 
 
@@ -87,15 +87,15 @@ def _encode(run_id: str, frame: Frame) -> bytes:
     if event.text is not None:
         body = Event(_text_head(event.head), event.text).body()
         return _line(run_id, frame.seq, "conversation.item.updated", body)
-    # Tools may put NaN into their output, which is JSON to nobody but Python.
+    # Tool outputs may contain NaN, which is not valid JSON.
     content: dict[str, Any] = json.loads(event.head, parse_constant=lambda _: None)
-    told = _passed_on(content) if event.plain else _translated(content, run_id)
-    return b"" if told is None else _framed(run_id, frame.seq, told)
+    converted = _plain_event(content) if event.plain else _from_chatkit(content, run_id)
+    return b"" if converted is None else _framed(run_id, frame.seq, converted)
 
 
 @lru_cache(maxsize=1024)
 def _text_head(head: bytes) -> bytes:
-    # All text deltas of a message part share their head, so it is translated once and not for each token.
+    # All text deltas of a content part have the same head, so it is converted once and not for each token.
     update = json.loads(head + b'""}}')
     index = update["update"]["content_index"]
     opening = {
@@ -106,8 +106,8 @@ def _text_head(head: bytes) -> bytes:
     return _json(opening).removesuffix(b'""}}')
 
 
-def _passed_on(content: dict[str, Any]) -> dict[str, Any] | None:
-    """An event that was written for the plain API, by the server or by one of its tools."""
+def _plain_event(content: dict[str, Any]) -> dict[str, Any] | None:
+    """An event that was published for the plain API, by the server or by a tool."""
     kind = content.get("type")
     if not isinstance(kind, str) or not kind.isprintable():
         return None
@@ -116,8 +116,8 @@ def _passed_on(content: dict[str, Any]) -> dict[str, Any] | None:
     return content
 
 
-def _translated(content: dict[str, Any], run_id: str) -> dict[str, Any] | None:
-    """An event that was written for ChatKit, or `None` if it is for nobody else."""
+def _from_chatkit(content: dict[str, Any], run_id: str) -> dict[str, Any] | None:
+    """The plain event for a ChatKit event, or `None` if there is none."""
     kind = _NAMES.get(content.get("type", ""))
     match kind:
         case None:
@@ -140,14 +140,14 @@ def _translated(content: dict[str, Any], run_id: str) -> dict[str, Any] | None:
 
 
 def _conversation(thread: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: thread.get(name) for name in ("id", "title", "created_at", "status")}
-    return {"thread_id": thread["id"], "thread": shown}
+    fields = {name: thread.get(name) for name in ("id", "title", "created_at", "status")}
+    return {"thread_id": thread["id"], "thread": fields}
 
 
 def _item(item: dict[str, Any]) -> dict[str, Any] | None:
     if item["type"] in _HIDDEN:
         return None
-    # What the person chose in ChatKit's composer; nothing that was said.
+    # Settings of ChatKit's composer, not part of the message.
     item.pop("inference_options", None)
     if isinstance(item.get("content"), list):
         item["content"] = [_part(part) for part in item["content"]]
@@ -176,7 +176,7 @@ def _update(item_id: str, update: dict[str, Any]) -> dict[str, Any] | None:
         case {"type": "widget.streaming_text.value_delta", "delta": text, **rest}:
             delta = {**rest, "type": "widget.text", "text": text}
         case _:
-            # The end of a content part says nothing that its text and the completed item do not.
+            # The end of a content part adds nothing to its text and the completed item.
             return None
     return {"item_id": item_id, "delta": delta}
 
@@ -189,18 +189,18 @@ def _output(output: object) -> dict[str, Any]:
 
 
 def _error(content: dict[str, Any], run_id: str) -> dict[str, Any]:
-    told = {
-        # ChatKit shows words only under the code `custom`, so the real one stands beside it.
+    fields = {
+        # For ChatKit clients `code` is `custom`, and `reason` has the error code.
         "code": content.get("reason") or content["code"],
         "message": content.get("message") or _FAILED,
         "allow_retry": content.get("allow_retry", False),
         "request_id": content.get("request_id"),
         "run_id": run_id,
     }
-    return {**told, "detail": content["detail"]} if "detail" in content else told
+    return {**fields, "detail": content["detail"]} if "detail" in content else fields
 
 
 def _json(content: dict[str, Any]) -> bytes:
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair has no UTF-8, as in `Event.body`.
+    # Lone surrogates cannot be encoded as UTF-8; see `Event.body`.
     return text.encode(errors="replace")

@@ -1,8 +1,7 @@
-"""Settings: the only reader of the environment.
+"""The settings. Only this module reads the environment.
 
-Every setting is `BACKCHANNEL_<NAME>` in the environment or in a `.env` file of the working directory; the
-environment wins. `.env.example` lists them all and a test keeps it so. `OPENAI_API_KEY` and
-`OPENAI_BASE_URL` keep their usual names.
+Each setting is `BACKCHANNEL_<NAME>` in the environment or in a `.env` file in the working directory; the environment
+takes precedence. `.env.example` lists them all. `OPENAI_API_KEY` and `OPENAI_BASE_URL` have their usual names.
 """
 
 import os
@@ -24,7 +23,7 @@ type AuthMethod = Literal["anonymous", "jwt", "application"]
 
 
 class Settings(BaseSettings):
-    """The settings. Read once at start; a wrong value ends the start with one line that names it."""
+    """The settings, read once at startup. An invalid value stops the server with one line that names the setting."""
 
     model_config = SettingsConfigDict(
         env_prefix="BACKCHANNEL_",
@@ -36,135 +35,161 @@ class Settings(BaseSettings):
     )
 
     env: Literal["development", "production"] = Field(
-        "development", description="`development` needs no login; `production` refuses to start unsafe."
+        "development", description="`development` needs no login; `production` rejects unsafe settings."
     )
     app: str = Field(
         "backchannel.todo:assistant",
-        description="What is served, as `module:attribute`: an Agent, an Application, a ChatKitServer or its class, or "
-        "a function that returns one. `serve`, `db`, `export` and `erase` use it unless given another target.",
+        description="The served application, as `module:attribute`: an Agent, an Application, a ChatKitServer or its "
+        "class, or a function that returns one. The default for the commands `serve`, `db`, `export` and `erase`.",
     )
     database_url: str = Field(
         f"sqlite:///{DATA_FOLDER}/backchannel.db",
-        description="Where conversations are kept: `sqlite:///PATH`, `postgresql://USER:PASSWORD@HOST/NAME` or "
+        description="The URL of the database: `sqlite:///PATH`, `postgresql://USER:PASSWORD@HOST/NAME` or "
         "`mysql://USER:PASSWORD@HOST/NAME` (MariaDB too).",
     )
     database_migrate: bool = Field(
         True,
-        description="Whether a start brings the tables up to date. If not, it refuses to run on older ones until "
-        "`backchannel db upgrade` did.",
+        description="Whether the server applies pending migrations at startup. If not, it does not start before "
+        "`backchannel db upgrade` has applied them.",
     )
-    database_pool_size: int = Field(5, ge=1, le=1000, description="Connections that each process keeps open.")
+    database_pool_size: int = Field(5, ge=1, le=1000, description="Open connections per process.")
     database_max_overflow: int = Field(
-        10, ge=0, le=1000, description="Further connections opened under load and closed after it."
+        10, ge=0, le=1000, description="Further connections per process under load."
     )
     database_pool_timeout_seconds: float = Field(
-        5, gt=0, le=60, description="Wait for a free connection before a request is answered with 503."
+        5,
+        gt=0,
+        le=60,
+        description="Longest wait for a free connection before a request fails with 503, in seconds.",
     )
     database_pool_recycle_seconds: int = Field(
-        1800, ge=-1, description="Age at which a connection is replaced when next used; -1 never."
+        1800,
+        ge=-1,
+        description="Age in seconds from which a connection is replaced before use; -1 for never.",
     )
     database_pool_pre_ping: bool = Field(
-        True, description="Ask a connection that was idle for a second for a sign of life before it is used."
+        True, description="Whether to test a connection that was idle for more than a second before use."
     )
     database_statement_timeout_seconds: float = Field(
-        30, gt=0, le=3600, description="Longest time of one statement; on SQLite, of waiting for a writer."
+        30,
+        gt=0,
+        le=3600,
+        description="Timeout of a statement in seconds; on SQLite, of the wait for the write lock.",
     )
     retention_days: int | None = Field(
         None,
         ge=1,
-        description="Threads in which nothing happened for so long are deleted, with all that belongs to them, and "
-        "runs and usage that are older. Default: never.",
+        description="Days without activity after which threads are deleted, with everything in them, and age at which "
+        "runs and usage are deleted. Default: never.",
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://[:PASSWORD@]HOST:PORT/DB` (or `rediss://`): what answers say goes through it to all "
-        "replicas, and orphaned runs to one of them. Without it, through the database. Each deployment needs a Redis "
-        "database of its own.",
+        description="`redis://[:PASSWORD@]HOST:PORT/DB` (or `rediss://`): carries run events and handovers between "
+        "replicas. Default: the database does. Each deployment needs its own Redis database.",
     )
     public_url: str | None = Field(
-        None, description="The address people use, such as `https://chat.example.com`. Default: as requested."
+        None, description="The public URL, such as `https://chat.example.com`. Default: that of each request."
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Signs session cookies; at least 32 bytes. Development makes one in `.backchannel/`.",
+        description="The key that signs session cookies, at least 32 bytes. Default in development: generated and "
+        "stored in `.backchannel/`.",
     )
     auth: Annotated[tuple[AuthMethod, ...], NoDecode] = Field(
         ("anonymous",),
-        description="Comma list of how callers are identified, tried in order: `anonymous`, `jwt`, or `application` "
-        "for the application's own authenticators. Production has no default.",
+        description="Comma-separated authentication methods, tried in order: `anonymous`, `jwt`, or `application` for "
+        "the application's own. No default in production.",
     )
-    jwt_secret: SecretStr | None = Field(None, description="HS256 key of bearer tokens, at least 32 bytes.")
-    jwt_issuer: str | None = Field(None, description="The `iss` that bearer tokens must carry.")
-    jwt_audience: str | None = Field(None, description="The `aud` that bearer tokens must carry.")
+    jwt_secret: SecretStr | None = Field(
+        None, description="The HS256 key of bearer tokens, at least 32 bytes."
+    )
+    jwt_issuer: str | None = Field(None, description="The required `iss` of bearer tokens.")
+    jwt_audience: str | None = Field(None, description="The required `aud` of bearer tokens.")
     jwt_leeway_seconds: int = Field(
-        30, ge=0, le=300, description="Clock difference tolerated in `exp`, `nbf` and `iat`."
+        30, ge=0, le=300, description="Tolerated clock difference for `exp`, `nbf` and `iat`, in seconds."
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma list of origins that may call from a browser. Development also lets loopback in.",
+        description="Comma-separated origins of pages that may send requests. In development, loopback origins may, "
+        "too.",
     )
     model: str | None = Field(
         None,
         description="`offline`, or a model name such as `gpt-5.1` or `litellm/anthropic/…`. Default: offline "
-        "without OPENAI_API_KEY, else the SDK's default model. An agent that names its own model keeps it.",
+        "without OPENAI_API_KEY, else the SDK's default model. Agents that name a model are not affected.",
     )
     model_api: Literal["responses", "chat_completions"] = Field(
-        "responses", description="Which OpenAI API the model's endpoint speaks."
+        "responses", description="The OpenAI API that the model's endpoint supports."
     )
     agents: Literal["triage", "supervisor"] = Field(
         "triage",
-        description="How the todo assistant's specialists are reached: `triage` hands the conversation off "
-        "to one, `supervisor` keeps it and calls them as tools.",
+        description="The architecture of the todo assistant: `triage` hands off to specialists, `supervisor` calls "
+        "them as tools.",
     )
     titles: Literal["model", "rule"] = Field(
-        "model", description="Who names threads: a `model`, unless the server's is offline, or a `rule`."
+        "model",
+        description="The source of thread titles: a `model`, unless the model is `offline`, or a `rule`.",
     )
-    title_model: str | None = Field(None, description="The model that does. Default: the server's own.")
-    max_turns: int = Field(20, ge=1, le=200, description="Model calls that one answer may take.")
+    title_model: str | None = Field(
+        None, description="The model for thread titles. Default: the default model."
+    )
+    max_turns: int = Field(20, ge=1, le=200, description="The most model calls per answer.")
     history_tokens: int = Field(
-        32_000, ge=500, description="About how many tokens of earlier conversation the model is shown."
+        32_000, ge=500, description="Approximate tokens of earlier conversation in the model's input."
     )
     heartbeat_seconds: float = Field(
-        15, gt=0, le=120, description="A comment line is sent on a stream that was silent for so long."
+        15,
+        gt=0,
+        le=120,
+        description="Seconds without an event after which a stream sends a comment as a heartbeat.",
     )
     on_disconnect: Literal["continue", "cancel"] = Field(
         "continue",
-        description="Whether an answer goes on when the client that asked for it goes away, or is stopped.",
+        description="Whether a run continues or is cancelled when its client disconnects.",
     )
     while_running: Literal["reject", "enqueue", "interrupt"] = Field(
         "enqueue",
-        description="What becomes of a message to a conversation that is being answered: it is refused, it waits for "
-        "its turn, or it stops the answer and takes its place.",
+        description="How to handle a message to a thread with a run in progress: reject it, queue it, or cancel that "
+        "run.",
     )
     run_retention_seconds: int = Field(
-        600, ge=5, le=86_400, description="How long a finished run's events can still be resumed."
+        600,
+        ge=5,
+        le=86_400,
+        description="Seconds after its end for which a run's event stream can be resumed.",
     )
     lease_seconds: float = Field(
         10,
         ge=1,
         le=300,
-        description="After so long without a sign of life a replica counts as dead, and others make its answers.",
+        description="Seconds without a heartbeat after which a replica counts as dead and its runs are taken over.",
     )
     shutdown_seconds: float = Field(
         20,
         ge=0,
         le=600,
-        description="How long running answers may finish after SIGTERM before they are handed over.",
+        description="Seconds after SIGTERM for runs to end before they are handed over to other replicas.",
     )
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
-    max_message_chars: int = Field(32_000, ge=1, description="Longest message of a person, in characters.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, in bytes.")
+    max_message_chars: int = Field(32_000, ge=1, description="Longest message, in characters.")
     log_format: Literal["console", "json"] | None = Field(
-        None, description="Default: `console` in development, `json` in production."
+        None, description="Format of the log. Default: `console` in development, `json` in production."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level logged."
+        "info", description="Lowest level that is logged."
     )
-    debug: bool = Field(False, description="Adds the cause to error responses. Refused in production.")
+    debug: bool = Field(
+        False, description="Adds the exception to error responses. Not allowed in production."
+    )
     openai_api_key: SecretStr | None = Field(
-        None, validation_alias="OPENAI_API_KEY", description="The key of OpenAI or a compatible endpoint."
+        None,
+        validation_alias="OPENAI_API_KEY",
+        description="The API key of OpenAI or of a compatible endpoint.",
     )
     openai_base_url: str | None = Field(
-        None, validation_alias="OPENAI_BASE_URL", description="A compatible endpoint in place of OpenAI's."
+        None,
+        validation_alias="OPENAI_BASE_URL",
+        description="The URL of a compatible endpoint. Default: OpenAI's.",
     )
 
     @field_validator("auth", "cors_origins", mode="before")
@@ -203,13 +228,13 @@ class Settings(BaseSettings):
 
     @field_validator("secret_key", "jwt_secret")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_length(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if not self.auth:
             raise ValueError("BACKCHANNEL_AUTH is empty: name at least one of anonymous, jwt, application")
         if "jwt" in self.auth and self.jwt_secret is None:
@@ -234,10 +259,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment.
+        """Read the settings from the environment and `.env`.
 
         Raises:
-            ConfigurationError: A value is missing or wrong; the message names the setting, in one line.
+            ConfigurationError: A value is missing or invalid. The message is one line and names the setting.
         """
         try:
             return cls(**overrides)
@@ -246,35 +271,35 @@ class Settings(BaseSettings):
 
     @classmethod
     def load_for(cls, target: str | None) -> Self:
-        """Read the environment; a target that a command was given takes the place of `BACKCHANNEL_APP`.
+        """Read the settings, with `target`, if given, in place of `BACKCHANNEL_APP`.
 
         Raises:
-            ConfigurationError: See `load`.
+            ConfigurationError: A value is missing or invalid; see `load`.
         """
         return cls.load(app=target) if target is not None else cls.load()
 
     @property
     def production(self) -> bool:
-        """Whether the strict rules hold."""
+        """Whether the environment is `production`."""
         return self.env == "production"
 
     @property
     def offline(self) -> bool:
-        """Whether the rule-based stand-in answers for agents that name no model of their own."""
+        """Whether agents that name no model use the offline model."""
         return self.model == "offline" or (self.model is None and self.openai_api_key is None)
 
     def signing_key(self) -> bytes:
-        """The key that signs cookies. Development makes one on first use and keeps it, so that a restart
-        does not log everybody out.
+        """The key that signs cookies. In development it is generated on first use and stored, so that cookies stay
+        valid after a restart.
 
         Raises:
-            ConfigurationError: The key's file cannot be read or made.
+            ConfigurationError: The key file cannot be read or created.
         """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
         path = DATA_FOLDER / "secret_key"
         try:
-            return _read_or_make_key(path)
+            return _load_or_create_key(path)
         except OSError as error:
             raise ConfigurationError(
                 f"BACKCHANNEL_SECRET_KEY is not set and {path} cannot be used ({error.strerror}): set it."
@@ -282,14 +307,14 @@ class Settings(BaseSettings):
 
 
 def unknown_settings(environment: Mapping[str, str], *known: str) -> list[str]:
-    """The names in the environment that look like settings but are none of this version."""
+    """The `BACKCHANNEL_` variables in the environment that are neither settings nor in `known`, sorted."""
     names = {f"BACKCHANNEL_{name.upper()}" for name in Settings.model_fields} | {"BACKCHANNEL_TOKEN", *known}
     return sorted(name for name in environment if name.startswith("BACKCHANNEL_") and name not in names)
 
 
-def _read_or_make_key(path: Path) -> bytes:
+def _load_or_create_key(path: Path) -> bytes:
     if not path.exists():
-        _make_key(path)
+        _create_key(path)
     key = path.read_bytes().strip()
     if len(key) < MIN_SECRET_BYTES:
         raise ConfigurationError(
@@ -298,18 +323,18 @@ def _read_or_make_key(path: Path) -> bytes:
     return key
 
 
-def _make_key(path: Path) -> None:
+def _create_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text(secrets.token_hex(32), encoding="ascii")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)
+    temporary.write_text(secrets.token_hex(32), encoding="ascii")
     try:
-        # A link fails where the name exists, so of several processes starting at once exactly one wins.
-        path.hardlink_to(draft)
+        # Linking fails if the path exists, so exactly one of several processes that start at once succeeds.
+        path.hardlink_to(temporary)
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        temporary.unlink()
 
 
 def _one_line(error: ValidationError) -> str:

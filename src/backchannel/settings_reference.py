@@ -1,4 +1,4 @@
-"""Every setting as an example file: `python -m backchannel.settings_reference > .env.example`."""
+"""Generates the example of all settings: `python -m backchannel.settings_reference > .env.example`."""
 
 import re
 import sys
@@ -10,16 +10,15 @@ from backchannel.settings import Settings
 
 _HEADER = """\
 # Every setting of Backchannel with its default. Copy this file to .env, then uncomment and change what you need.
-# The environment wins over the file. Made from src/backchannel/settings.py; do not edit by hand.
+# The environment takes precedence over the file. Generated from src/backchannel/settings.py; do not edit.
 """
 _SENTENCE = re.compile(r"(?<=\.)\s+(?=\S)")
 
 
 def env_example() -> str:
-    """The text of `.env.example`: for each setting its description's first sentence, its name and its default.
+    """The text of `.env.example`: the first sentence of each setting's description, its variable and its default.
 
-    All lines are comments, so a copy of the file changes nothing. A setting without a default has an empty
-    value. The order is that of `Settings`.
+    All lines are comments. A setting without a default has an empty value. The order is that of `Settings`.
     """
     entries = [_entry(name, field) for name, field in Settings.model_fields.items()]
     return "\n".join([_HEADER, *entries])
@@ -33,10 +32,10 @@ def variable(name: str, field: FieldInfo) -> str:
 
 def _entry(name: str, field: FieldInfo) -> str:
     sentence = _SENTENCE.split(field.description or "", maxsplit=1)[0]
-    return f"# {sentence}\n#{variable(name, field)}={_written(field.default)}\n"
+    return f"# {sentence}\n#{variable(name, field)}={_format_default(field.default)}\n"
 
 
-def _written(default: Any) -> str:
+def _format_default(default: Any) -> str:
     match default:
         case None:
             return ""

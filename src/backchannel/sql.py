@@ -1,7 +1,7 @@
-"""What an application needs to keep tables of its own in Backchannel's database.
+"""For applications with tables of their own in Backchannel's database.
 
-Each table carries `owner_columns()`, and each statement is built by `select_owned` and its siblings, so that
-nobody's rows can be reached by somebody else.
+Give each table the `owner_columns()`, and build each statement with `select_owned`, `insert_owned` and so on, which
+restrict it to the rows of one owner.
 """
 
 from backchannel.stores.sql.engine import Database

@@ -1,8 +1,7 @@
-"""Tools that may be called again after a crash.
+"""Idempotent tools, which may be called again after a crash.
 
-When a process dies while a tool runs, nobody knows whether the tool took effect. A tool that says it is idempotent is
-called again with the same key and has to do once what it does for one key; of any other the model is told that its
-outcome is unknown.
+If a process dies while a tool runs, it is unknown whether the tool took effect. An idempotent tool is called again with
+the same key; for any other the model gets an output which states that the outcome is unknown.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ _MARK = "_backchannel_idempotent"
 
 
 def idempotent(tool: FunctionTool) -> FunctionTool:
-    """Declare that calling `tool` twice with the same `idempotency_key` does what calling it once does.
+    """Declare that calling `tool` twice with the same `idempotency_key` has the same effect as calling it once.
 
     ```python
     @idempotent
@@ -34,14 +33,14 @@ def is_idempotent(tool: object) -> bool:
 
 
 def idempotency_key(context: ToolContext[Any]) -> str:
-    """A name for this call of a tool: the same when it is called again after a crash, another for every other call.
-    70 characters or fewer, of letters, digits and `_`.
+    """The key of a tool call: the same when the call is repeated after a crash, and different for every other call.
+    At most 70 characters: letters, digits and `_`.
 
     Args:
-        context: What the tool was given as its first argument.
+        context: The first argument of the tool.
     """
     request = getattr(context.context, "request_context", None)
     run_id: str = getattr(request, "run_id", None) or ""
-    # Some models call every call "call_1".
+    # The call id alone is not unique: some models use "call_1" for every call.
     parts = (run_id, context.tool_call_id, context.tool_name, context.tool_arguments)
     return f"call_{hashlib.sha256('\x00'.join(parts).encode(errors='surrogatepass')).hexdigest()}"

@@ -19,9 +19,9 @@ class HidesHiddenItems(MemoryStore):
 
 
 @breaks(
-    "test_adding_an_item_again_changes_it_where_it_stands",
+    "test_adding_an_item_again_updates_it_in_place",
     "test_a_workflow_is_added_open_and_again_when_it_is_done",
-    "test_saving_an_item_changes_it_where_it_stands",
+    "test_saving_an_item_updates_it_in_place",
 )
 class AppendsDuplicates(MemoryStore):
     """Has no unique key: what is written again is there twice."""
@@ -40,10 +40,10 @@ class AppendsDuplicates(MemoryStore):
 
 
 @breaks(
-    "test_adding_an_item_again_changes_it_where_it_stands",
+    "test_adding_an_item_again_updates_it_in_place",
     "test_a_workflow_is_added_open_and_again_when_it_is_done",
-    "test_saving_an_item_changes_it_where_it_stands",
-    "test_what_is_added_meanwhile_repeats_no_item",
+    "test_saving_an_item_updates_it_in_place",
+    "test_concurrent_additions_repeat_no_item",
 )
 class MovesToTheEnd(MemoryStore):
     """Deletes and inserts, so that an item that changes is the newest."""
@@ -54,7 +54,7 @@ class MovesToTheEnd(MemoryStore):
 
 
 @breaks(
-    "test_adding_an_item_again_changes_it_where_it_stands",
+    "test_adding_an_item_again_updates_it_in_place",
     "test_a_workflow_is_added_open_and_again_when_it_is_done",
 )
 class AddsOnce(MemoryStore):
@@ -78,7 +78,7 @@ class UpdatesOnly(MemoryStore):
             await super().save_item(thread_id, item, context)
 
 
-@breaks("test_a_question_that_was_answered_is_not_asked_again")
+@breaks("test_adding_an_answered_input_request_again_keeps_the_answer")
 class AsksAgain(MemoryStore):
     """Overwrites an answered question with the question."""
 
@@ -98,7 +98,7 @@ class Sorts(MemoryStore):
         return self.page(sorted(items, key=lambda item: self.key(item, places[item.id])), limit, after, order)
 
 
-@breaks("test_order_is_the_order_of_adding_whatever_the_dates_and_ids")
+@breaks("test_items_are_ordered_by_insertion_regardless_of_dates_and_ids")
 class SortsByDate(Sorts):
     """`ORDER BY created_at`."""
 
@@ -106,7 +106,7 @@ class SortsByDate(Sorts):
         return item.created_at
 
 
-@breaks("test_order_is_the_order_of_adding_whatever_the_dates_and_ids")
+@breaks("test_items_are_ordered_by_insertion_regardless_of_dates_and_ids")
 class SortsById(Sorts):
     """`ORDER BY id`: right as long as nobody but the store makes ids."""
 
@@ -133,7 +133,7 @@ class CountsForTheSequence(MemoryStore):
 
 @breaks(
     "test_the_same_item_id_in_two_threads_is_two_items",
-    "test_deleting_ones_own_leaves_what_others_have",
+    "test_deleting_does_not_affect_other_owners",
 )
 class KeepsItemsByIdAlone(MemoryStore):
     """Has the item's id as the whole primary key: models that number their messages reach other threads."""
@@ -147,7 +147,7 @@ class KeepsItemsByIdAlone(MemoryStore):
 
 @breaks(
     "test_the_same_item_id_in_two_threads_is_two_items",
-    "test_deleting_ones_own_leaves_what_others_have",
+    "test_deleting_does_not_affect_other_owners",
 )
 class DeletesItemsByIdAlone(MemoryStore):
     """`DELETE FROM items WHERE id = …`."""
@@ -158,7 +158,7 @@ class DeletesItemsByIdAlone(MemoryStore):
                 conversation.items.pop(item_id, None)
 
 
-@breaks("test_an_item_is_kept_apart_from_the_object")
+@breaks("test_a_stored_item_is_independent_of_the_object")
 class KeepsTheVeryItem(MemoryStore):
     """Keeps the object that it was given."""
 
@@ -166,7 +166,7 @@ class KeepsTheVeryItem(MemoryStore):
         self.own(thread_id, context).items[item.id] = item
 
 
-@breaks("test_an_item_is_kept_apart_from_the_object")
+@breaks("test_a_stored_item_is_independent_of_the_object")
 class CopiesItemsShallowly(MemoryStore):
     """`model_copy()`: the content is still the same list."""
 
@@ -201,7 +201,7 @@ class DeletesTheRestToo(MemoryStore):
         await super().delete_thread_item(thread_id, item_id, context)
 
 
-@breaks("test_deleting_an_item_again_changes_nothing", "test_ids_that_nothing_has_are_not_found")
+@breaks("test_deleting_an_item_again_changes_nothing", "test_malformed_ids_are_not_found")
 class WantsItemsToDelete(MemoryStore):
     """Raises when there is nothing to delete."""
 
@@ -210,10 +210,10 @@ class WantsItemsToDelete(MemoryStore):
 
 
 @breaks(
-    "test_unknown_things_are_not_found",
-    "test_ids_that_nothing_has_are_not_found",
-    "test_nobody_else_sees_anything",
-    "test_a_thread_that_nobody_has_is_no_cursor",
+    "test_unknown_ids_are_not_found",
+    "test_malformed_ids_are_not_found",
+    "test_other_owners_see_nothing",
+    "test_an_unknown_thread_is_not_a_cursor",
 )
 class RaisesKeyErrors(MemoryStore):
     """Raises what its dictionaries raise, in place of the SDK's error."""
@@ -231,7 +231,7 @@ class RaisesKeyErrors(MemoryStore):
             raise KeyError(after) from error
 
 
-@breaks("test_unknown_things_are_not_found")
+@breaks("test_unknown_ids_are_not_found")
 class MakesUpItems(MemoryStore):
     """Gives `None` where there is no item."""
 
@@ -250,7 +250,7 @@ class TakesAnyLimit(MemoryStore):
         return Page(data=data, has_more=more, after=data[-1].id if more else None)
 
 
-@breaks("test_where_there_is_nothing_there_is_an_empty_page")
+@breaks("test_no_data_gives_an_empty_page")
 class TakesEmptyForMissing(MemoryStore):
     """Finds no items and says that there is no thread."""
 
@@ -261,7 +261,7 @@ class TakesEmptyForMissing(MemoryStore):
         return page
 
 
-@breaks("test_dates_can_be_subtracted_from_those_that_the_sdk_makes")
+@breaks("test_dates_are_naive_like_those_of_the_sdk")
 class GivesAwareDatesInPages(MemoryStore):
     """Puts the dates right where one thing is loaded, and not where many are."""
 
@@ -273,10 +273,10 @@ class GivesAwareDatesInPages(MemoryStore):
 
 
 @breaks(
-    "test_where_there_is_nothing_there_is_an_empty_page",
-    "test_a_full_last_page_does_not_promise_more",
-    "test_threads_come_in_pages_without_gap_or_repetition",
-    "test_order_is_the_order_of_adding_whatever_the_dates_and_ids",
+    "test_no_data_gives_an_empty_page",
+    "test_a_full_last_page_has_no_more",
+    "test_pages_of_threads_have_no_gap_and_no_repetition",
+    "test_items_are_ordered_by_insertion_regardless_of_dates_and_ids",
 )
 class AlwaysNamesACursor(MemoryStore):
     """Sets `after` on the last page too, and there is no last id where there is nothing."""
@@ -288,8 +288,8 @@ class AlwaysNamesACursor(MemoryStore):
 
 
 @breaks(
-    "test_threads_come_in_pages_without_gap_or_repetition",
-    "test_order_is_the_order_of_adding_whatever_the_dates_and_ids",
+    "test_pages_of_threads_have_no_gap_and_no_repetition",
+    "test_items_are_ordered_by_insertion_regardless_of_dates_and_ids",
 )
 class NamesNoCursor(MemoryStore):
     """`Page(next_after=…)`, which pydantic ignores."""
@@ -299,7 +299,7 @@ class NamesNoCursor(MemoryStore):
         return Page(data=page.data, has_more=page.has_more)
 
 
-@breaks("test_a_full_last_page_does_not_promise_more")
+@breaks("test_a_full_last_page_has_no_more")
 class PromisesMore(MemoryStore):
     """Takes a full page for one that has a next."""
 
@@ -310,7 +310,7 @@ class PromisesMore(MemoryStore):
         return page
 
 
-@breaks("test_threads_come_in_pages_without_gap_or_repetition")
+@breaks("test_pages_of_threads_have_no_gap_and_no_repetition")
 class SkipsThoseOfTheSameDate(MemoryStore):
     """`WHERE created_at > …`: of threads with the same date, those on the next page are never seen."""
 
@@ -325,8 +325,8 @@ class SkipsThoseOfTheSameDate(MemoryStore):
 
 
 @breaks(
-    "test_what_is_added_meanwhile_repeats_no_item",
-    "test_what_is_added_meanwhile_repeats_no_thread",
+    "test_concurrent_additions_repeat_no_item",
+    "test_concurrent_additions_repeat_no_thread",
 )
 class PagesByOffset(MemoryStore):
     """Remembers how far a cursor was from the beginning, which moves."""
@@ -348,9 +348,9 @@ class PagesByOffset(MemoryStore):
 
 
 @breaks(
-    "test_a_thread_that_nobody_has_is_no_cursor",
-    "test_an_item_of_another_thread_is_no_cursor",
-    "test_ids_that_nothing_has_are_not_found",
+    "test_an_unknown_thread_is_not_a_cursor",
+    "test_an_item_of_another_thread_is_not_a_cursor",
+    "test_malformed_ids_are_not_found",
 )
 class StartsOver(MemoryStore):
     """Begins again where it does not know the cursor: a client that pages never comes to an end."""
@@ -360,7 +360,7 @@ class StartsOver(MemoryStore):
         return super().page(entries, limit, after if known else None, order)
 
 
-@breaks("test_an_item_of_another_thread_is_no_cursor")
+@breaks("test_an_item_of_another_thread_is_not_a_cursor")
 class LooksForCursorsEverywhere(MemoryStore):
     """Finds the cursor's number without asking in whose thread it is."""
 
@@ -373,7 +373,7 @@ class LooksForCursorsEverywhere(MemoryStore):
             raise
 
 
-@breaks("test_a_thread_that_nobody_has_is_no_cursor")
+@breaks("test_an_unknown_thread_is_not_a_cursor")
 class LooksForThreadsEverywhere(MemoryStore):
     """Finds the cursor's date without asking whose thread it is."""
 

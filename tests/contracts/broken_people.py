@@ -8,10 +8,10 @@ from chatkit.store import NotFoundError, default_generate_id
 from backchannel.context import identity_of
 from backchannel.testing.memory_store import MemoryStore
 
-SEES = "test_nobody_else_sees_anything"
-CHANGES = "test_nobody_else_changes_anything"
-DELETES = "test_nobody_else_deletes_anything"
-LISTS = "test_everybody_has_a_list_of_their_own"
+SEES = "test_other_owners_see_nothing"
+CHANGES = "test_other_owners_change_nothing"
+DELETES = "test_other_owners_delete_nothing"
+LISTS = "test_each_owner_has_a_separate_list"
 
 
 @breaks(SEES, CHANGES, DELETES, LISTS)
@@ -84,7 +84,7 @@ class JoinsNames(MemoryStore):
         return "".join(super().owner(context)), ""
 
 
-@breaks("test_names_that_read_alike_when_joined_are_not_alike")
+@breaks("test_owners_with_equal_concatenated_names_are_distinct")
 class JoinsNamesWithAColon(MemoryStore):
     """Makes one key of tenant and user with something between them that may stand in either."""
 
@@ -92,7 +92,7 @@ class JoinsNamesWithAColon(MemoryStore):
         return ":".join(super().owner(context)), ""
 
 
-@breaks("test_a_person_is_the_same_with_another_token")
+@breaks("test_an_owner_does_not_depend_on_the_token")
 class OwnsByIdentity(MemoryStore):
     """Takes the whole identity for the owner: whoever gets another scope loses their threads."""
 
@@ -138,7 +138,7 @@ class ShowsForeignItems(MemoryStore):
         return self.conversations[thread_id].items if thread_id in self.conversations else {}
 
 
-@breaks(SEES, "test_names_that_read_alike_when_joined_are_not_alike")
+@breaks(SEES, "test_owners_with_equal_concatenated_names_are_distinct")
 class ShowsForeignAttachments(MemoryStore):
     """Thinks that nobody guesses the id of an attachment."""
 
@@ -181,7 +181,7 @@ class ListsEverybodysThreads(MemoryStore):
         return self.page([each.thread for each in self.conversations.values()], limit, after, order)
 
 
-@breaks("test_deleting_ones_own_leaves_what_others_have")
+@breaks("test_deleting_does_not_affect_other_owners")
 class DeletesByTheItemsIds(MemoryStore):
     """Cleans up after a thread by the ids of its items, which are not unique."""
 
@@ -199,11 +199,11 @@ class DeletesByTheItemsIds(MemoryStore):
 
 
 @breaks(
-    "test_text_with_a_nul_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_is_kept_or_cleaned_but_never_fatal",
-    "test_any_metadata_is_kept_or_cleaned_but_never_fatal",
-    "test_any_file_name_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_can_be_given_later",
+    "test_text_with_a_nul_is_stored_or_cleaned",
+    "test_any_title_is_stored_or_cleaned",
+    "test_any_metadata_is_stored_or_cleaned",
+    "test_any_file_name_is_stored_or_cleaned",
+    "test_any_title_can_be_set_later",
 )
 class RefusesNul(Writes):
     """Hands text to PostgreSQL as it is."""
@@ -215,11 +215,11 @@ class RefusesNul(Writes):
 
 
 @breaks(
-    "test_text_with_half_a_character_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_is_kept_or_cleaned_but_never_fatal",
-    "test_any_metadata_is_kept_or_cleaned_but_never_fatal",
-    "test_any_file_name_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_can_be_given_later",
+    "test_text_with_a_lone_surrogate_is_stored_or_cleaned",
+    "test_any_title_is_stored_or_cleaned",
+    "test_any_metadata_is_stored_or_cleaned",
+    "test_any_file_name_is_stored_or_cleaned",
+    "test_any_title_can_be_set_later",
 )
 class RefusesHalfCharacters(Writes):
     """Writes JSON with pydantic, which raises where a character cannot be encoded."""
@@ -230,12 +230,12 @@ class RefusesHalfCharacters(Writes):
 
 
 @breaks(
-    "test_text_with_a_nul_is_kept_or_cleaned_but_never_fatal",
-    "test_text_with_half_a_character_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_is_kept_or_cleaned_but_never_fatal",
-    "test_any_metadata_is_kept_or_cleaned_but_never_fatal",
-    "test_any_file_name_is_kept_or_cleaned_but_never_fatal",
-    "test_any_title_can_be_given_later",
+    "test_text_with_a_nul_is_stored_or_cleaned",
+    "test_text_with_a_lone_surrogate_is_stored_or_cleaned",
+    "test_any_title_is_stored_or_cleaned",
+    "test_any_metadata_is_stored_or_cleaned",
+    "test_any_file_name_is_stored_or_cleaned",
+    "test_any_title_can_be_set_later",
 )
 class CutsTextWhereItBreaks(Writes):
     """Ends a text before what it cannot keep."""
@@ -276,7 +276,7 @@ class NormalizesText(Writes):
         return value.model_copy(update={"name": unicodedata.normalize("NFC", value.name)})
 
 
-@breaks("test_ids_that_nothing_has_are_not_found")
+@breaks("test_malformed_ids_are_not_found")
 class TakesIdsForText(MemoryStore):
     """Hands ids that no database can encode to the database."""
 
@@ -285,7 +285,7 @@ class TakesIdsForText(MemoryStore):
         return super().own(thread_id, context)
 
 
-@breaks("test_ids_are_compared_exactly", "test_ids_that_nothing_has_are_not_found")
+@breaks("test_ids_are_compared_exactly", "test_malformed_ids_are_not_found")
 class TakesIdsForPatterns(MemoryStore):
     """`WHERE id LIKE …`."""
 

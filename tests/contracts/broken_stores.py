@@ -68,7 +68,7 @@ class LosesNone(Writes):
 
 @breaks(
     "test_a_thread_comes_back_as_it_was_saved",
-    "test_a_thread_without_anything_comes_back_too",
+    "test_a_minimal_thread_comes_back_as_it_was_saved",
     "test_items_of_every_kind_come_back_as_they_were_saved",
     "test_saving_an_item_that_was_never_added_adds_it",
 )
@@ -81,7 +81,7 @@ class CutsMicroseconds(Writes):
         return value.model_copy(update={"created_at": value.created_at.replace(microsecond=0)})
 
 
-@breaks("test_a_thread_without_anything_comes_back_too", "test_saving_again_changes_the_thread")
+@breaks("test_a_minimal_thread_comes_back_as_it_was_saved", "test_saving_again_changes_the_thread")
 class WritesNoneAsText(Writes):
     """Has a title column that must not be null."""
 
@@ -91,7 +91,7 @@ class WritesNoneAsText(Writes):
 
 @breaks(
     "test_saving_again_changes_the_thread",
-    "test_a_person_is_the_same_with_another_token",
+    "test_an_owner_does_not_depend_on_the_token",
 )
 class InsertsThreadsOnly(MemoryStore):
     """Keeps a thread as it was saved first."""
@@ -104,8 +104,8 @@ class InsertsThreadsOnly(MemoryStore):
 
 
 @breaks(
-    "test_saving_again_keeps_the_items_and_the_place",
-    "test_saving_a_thread_does_not_undo_what_is_said_meanwhile",
+    "test_saving_again_keeps_the_items_and_the_position",
+    "test_saving_a_thread_does_not_undo_concurrent_items",
 )
 class ReplacesThreads(MemoryStore):
     """`REPLACE INTO threads`, and the foreign key deletes the items."""
@@ -118,8 +118,8 @@ class ReplacesThreads(MemoryStore):
 
 
 @breaks(
-    "test_saving_again_keeps_the_items_and_the_place",
-    "test_what_is_added_meanwhile_repeats_no_thread",
+    "test_saving_again_keeps_the_items_and_the_position",
+    "test_concurrent_additions_repeat_no_thread",
 )
 class SortsByLastChange(MemoryStore):
     """Lists the thread that was saved last as the newest."""
@@ -134,9 +134,9 @@ class SortsByLastChange(MemoryStore):
 
 
 @breaks(
-    "test_threads_come_in_pages_without_gap_or_repetition",
-    "test_what_is_added_meanwhile_repeats_no_thread",
-    "test_order_is_the_order_of_adding_whatever_the_dates_and_ids",
+    "test_pages_of_threads_have_no_gap_and_no_repetition",
+    "test_concurrent_additions_repeat_no_thread",
+    "test_items_are_ordered_by_insertion_regardless_of_dates_and_ids",
 )
 class KnowsOneOrder(MemoryStore):
     """Gives everything oldest first, whatever is asked for."""
@@ -145,7 +145,7 @@ class KnowsOneOrder(MemoryStore):
         return super().page(entries, limit, after, "asc")
 
 
-@breaks("test_threads_come_in_pages_without_gap_or_repetition")
+@breaks("test_pages_of_threads_have_no_gap_and_no_repetition")
 class SortsThreadsByAdding(MemoryStore):
     """Leaves out `ORDER BY`, which is right as long as threads are saved when they are made."""
 
@@ -154,7 +154,7 @@ class SortsThreadsByAdding(MemoryStore):
         return self.page(threads, limit, after, order)
 
 
-@breaks("test_a_thread_handed_over_with_its_items_does_not_keep_them_twice")
+@breaks("test_items_of_a_saved_thread_object_are_not_stored")
 class KeepsItemsOfThread(MemoryStore):
     """Takes the items that a new thread brings along, which are added one by one as well."""
 
@@ -164,7 +164,7 @@ class KeepsItemsOfThread(MemoryStore):
             await self.save_item(thread.id, item, context)
 
 
-@breaks("test_a_thread_handed_over_with_its_items_does_not_keep_them_twice")
+@breaks("test_items_of_a_saved_thread_object_are_not_stored")
 class KeepsTheWholeObject(MemoryStore):
     """Gives back a `Thread` with items where the metadata is asked for."""
 
@@ -173,7 +173,7 @@ class KeepsTheWholeObject(MemoryStore):
         self.conversations[thread.id].thread = thread.model_copy(deep=True)
 
 
-@breaks("test_a_thread_is_kept_apart_from_the_object")
+@breaks("test_a_stored_thread_is_independent_of_the_object")
 class KeepsTheVeryThread(MemoryStore):
     """Keeps the object that it was given."""
 
@@ -182,7 +182,7 @@ class KeepsTheVeryThread(MemoryStore):
         self.conversations[thread.id].thread = thread
 
 
-@breaks("test_a_thread_is_kept_apart_from_the_object")
+@breaks("test_a_stored_thread_is_independent_of_the_object")
 class CopiesThreadsShallowly(MemoryStore):
     """`model_copy()`: the metadata is still the same object."""
 
@@ -190,7 +190,9 @@ class CopiesThreadsShallowly(MemoryStore):
         return self.own(thread_id, context).thread.model_copy()
 
 
-@breaks("test_a_thread_is_kept_apart_from_the_object", "test_an_item_is_kept_apart_from_the_object")
+@breaks(
+    "test_a_stored_thread_is_independent_of_the_object", "test_a_stored_item_is_independent_of_the_object"
+)
 class ListsTheVeryObjects(MemoryStore):
     """Copies what it loads one by one, but not what stands in pages."""
 
@@ -202,7 +204,7 @@ class ListsTheVeryObjects(MemoryStore):
 
 
 @breaks(
-    "test_dates_can_be_subtracted_from_those_that_the_sdk_makes",
+    "test_dates_are_naive_like_those_of_the_sdk",
     "test_a_date_with_an_offset_is_the_same_moment",
 )
 class GivesAwareDates(MemoryStore):
@@ -246,8 +248,8 @@ class DeletesThreadButNotItems(KeepsItemsElsewhere):
 
 
 @breaks(
-    "test_a_deleted_thread_takes_no_more_items",
-    "test_feedback_comes_the_oldest_first_and_goes_with_its_thread",
+    "test_a_deleted_thread_accepts_no_items",
+    "test_feedback_is_listed_oldest_first_and_deleted_with_its_thread",
 )
 class BringsItemsBack(KeepsItemsElsewhere):
     """Leaves items and opinions behind that a thread with the same id finds again."""
@@ -260,9 +262,9 @@ class BringsItemsBack(KeepsItemsElsewhere):
 
 
 @breaks(
-    "test_a_deleted_thread_takes_no_more_items",
-    "test_unknown_things_are_not_found",
-    "test_ids_that_nothing_has_are_not_found",
+    "test_a_deleted_thread_accepts_no_items",
+    "test_unknown_ids_are_not_found",
+    "test_malformed_ids_are_not_found",
 )
 class AddsToAnyThread(MemoryStore):
     """Does not ask whether there is a thread to add to."""
@@ -272,7 +274,7 @@ class AddsToAnyThread(MemoryStore):
             await super().save_item(thread_id, item, context)
 
 
-@breaks("test_deleting_a_thread_again_changes_nothing", "test_ids_that_nothing_has_are_not_found")
+@breaks("test_deleting_a_thread_again_changes_nothing", "test_malformed_ids_are_not_found")
 class WantsThreadsToDelete(MemoryStore):
     """Raises when there is nothing to delete."""
 
@@ -296,7 +298,7 @@ class DeletesFromTheListOnly(MemoryStore):
         return page
 
 
-@breaks("test_deleting_a_thread_again_changes_nothing", "test_deleting_ones_own_leaves_what_others_have")
+@breaks("test_deleting_a_thread_again_changes_nothing", "test_deleting_does_not_affect_other_owners")
 class DeletesEveryThread(MemoryStore):
     """`DELETE FROM threads` without the `WHERE`."""
 
@@ -343,7 +345,7 @@ class MergesAttachments(MemoryStore):
         await super().save_attachment(attachment, context)
 
 
-@breaks("test_an_attachment_is_kept_apart_from_the_object")
+@breaks("test_a_stored_attachment_is_independent_of_the_object")
 class KeepsTheVeryAttachment(MemoryStore):
     """Keeps the object that it was given, and gives it out."""
 
@@ -352,7 +354,7 @@ class KeepsTheVeryAttachment(MemoryStore):
         return self.attachments[attachment_id][1]
 
 
-@breaks("test_deleting_an_attachment_again_changes_nothing", "test_ids_that_nothing_has_are_not_found")
+@breaks("test_deleting_an_attachment_again_changes_nothing", "test_malformed_ids_are_not_found")
 class WantsAttachmentsToDelete(MemoryStore):
     """Raises when there is nothing to delete."""
 

@@ -11,8 +11,8 @@ from backchannel.testing.memory_store import MemoryStore
 
 
 @breaks(
-    "test_two_writers_lose_nothing",
-    "test_saving_a_thread_does_not_undo_what_is_said_meanwhile",
+    "test_concurrent_writers_lose_nothing",
+    "test_saving_a_thread_does_not_undo_concurrent_items",
 )
 class RewritesTheThread(MemoryStore):
     """Keeps a thread's items in one document that it reads, changes and writes."""
@@ -25,7 +25,7 @@ class RewritesTheThread(MemoryStore):
         await super().save_item(thread_id, item, context)
 
 
-@breaks("test_saving_a_thread_does_not_undo_what_is_said_meanwhile")
+@breaks("test_saving_a_thread_does_not_undo_concurrent_items")
 class RewritesTheThreadWhenItIsSaved(MemoryStore):
     """The same, but only where the thread itself is saved."""
 
@@ -36,7 +36,7 @@ class RewritesTheThreadWhenItIsSaved(MemoryStore):
         self.own(thread.id, context).items = items
 
 
-@breaks("test_items_added_at_once_have_one_order")
+@breaks("test_items_added_concurrently_have_one_order")
 class NumbersTwice(MemoryStore):
     """Reads the last number in one step and uses it in the next: two items share it, and their order is left to
     the database.
@@ -58,7 +58,7 @@ class NumbersTwice(MemoryStore):
         return self.page(items, limit, after, "asc")
 
 
-@breaks("test_items_added_at_once_have_one_order")
+@breaks("test_items_added_concurrently_have_one_order")
 class ChangesItsMind(MemoryStore):
     """Gives items of the same moment in the order in which it finds them."""
 
@@ -67,7 +67,7 @@ class ChangesItsMind(MemoryStore):
         return self.page(items[::-1] if limit == 7 else items, limit, after, order)
 
 
-@breaks("test_an_item_that_is_added_at_once_by_several_is_one_item")
+@breaks("test_an_item_added_concurrently_is_one_item")
 class LooksBeforeItAdds(MemoryStore):
     """Looks whether the item is there, and by the time it adds it the answer is another."""
 
@@ -87,7 +87,7 @@ class LooksBeforeItAdds(MemoryStore):
         return Page(data=[*page.data, self.twice[thread_id]]) if thread_id in self.twice else page
 
 
-@breaks("test_a_thread_that_is_saved_at_once_by_several_is_one_thread")
+@breaks("test_a_thread_saved_concurrently_is_one_thread")
 class LooksBeforeItSaves(MemoryStore):
     """The same for threads: the second `INSERT` fails."""
 
@@ -99,7 +99,7 @@ class LooksBeforeItSaves(MemoryStore):
         await super().save_thread(thread, context)
 
 
-@breaks("test_attachments_saved_at_once_are_all_kept")
+@breaks("test_attachments_saved_concurrently_are_all_stored")
 class RewritesAttachments(MemoryStore):
     """Keeps all attachments in one file that it reads, changes and writes."""
 
@@ -110,7 +110,7 @@ class RewritesAttachments(MemoryStore):
         await super().save_attachment(attachment, context)
 
 
-@breaks("test_fields_changed_at_once_are_all_changed")
+@breaks("test_fields_changed_concurrently_are_all_changed")
 class LoadsToChange(MemoryStore):
     """Changes a field by loading the thread and saving it, which is what the method is there to avoid."""
 
@@ -124,7 +124,7 @@ class LoadsToChange(MemoryStore):
 # Single fields
 
 
-@breaks("test_changing_one_field_keeps_the_others", "test_fields_changed_at_once_are_all_changed")
+@breaks("test_changing_one_field_keeps_the_others", "test_fields_changed_concurrently_are_all_changed")
 class SetsTheOthersToDefaults(MemoryStore):
     """Writes a whole thread of which it was given a part."""
 
@@ -164,7 +164,7 @@ class NeverUnlocks(MemoryStore):
         return await super().update_thread(thread_id, changes, context, **options)
 
 
-@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+@breaks("test_a_generated_title_does_not_overwrite_a_rename")
 class UndoesRenames(MemoryStore):
     """Sets the title whatever it was."""
 
@@ -172,7 +172,7 @@ class UndoesRenames(MemoryStore):
         return await super().update_thread(thread_id, changes, context)
 
 
-@breaks("test_a_title_that_is_found_does_not_undo_a_rename")
+@breaks("test_a_generated_title_does_not_overwrite_a_rename")
 class TakesNoneForNotGiven(MemoryStore):
     """Thinks that no title to compare with means that there is nothing to compare."""
 
@@ -181,7 +181,7 @@ class TakesNoneForNotGiven(MemoryStore):
         return await super().update_thread(thread_id, changes, context, **options)
 
 
-@breaks("test_changing_fields_of_no_thread_of_ones_own_is_not_found")
+@breaks("test_changing_a_thread_of_another_owner_is_not_found")
 class ChangesNothingInSilence(MemoryStore):
     """Does not look at how many rows its `UPDATE` changed."""
 
@@ -191,7 +191,7 @@ class ChangesNothingInSilence(MemoryStore):
         return None
 
 
-@breaks("test_changing_one_field_keeps_the_others", "test_a_title_that_is_found_does_not_undo_a_rename")
+@breaks("test_changing_one_field_keeps_the_others", "test_a_generated_title_does_not_overwrite_a_rename")
 class GivesTheThreadAsItWas(MemoryStore):
     """Changes the thread and gives the one that it had loaded."""
 
@@ -303,7 +303,7 @@ class GivesFeedbackNaiveDates(MemoryStore):
         return [replace(each, created_at=each.created_at.replace(tzinfo=None)) for each in kept]
 
 
-@breaks("test_feedback_comes_the_oldest_first_and_goes_with_its_thread")
+@breaks("test_feedback_is_listed_oldest_first_and_deleted_with_its_thread")
 class SortsFeedbackByItem(MemoryStore):
     """Gives opinions in the order of the items."""
 
@@ -313,7 +313,7 @@ class SortsFeedbackByItem(MemoryStore):
         return sorted(kept, key=lambda each: order.index(each.item_id))
 
 
-@breaks("test_nobody_elses_feedback_is_kept_or_gets_in_the_way")
+@breaks("test_feedback_of_other_owners_is_not_stored_and_does_not_interfere")
 class KeepsAnybodysFeedback(MemoryStore):
     """Has the item as the key of an opinion, and does not ask whose thread it is in."""
 
@@ -326,7 +326,7 @@ class KeepsAnybodysFeedback(MemoryStore):
         self.conversations[thread_id].owner = owner
 
 
-@breaks("test_nobody_elses_feedback_is_kept_or_gets_in_the_way")
+@breaks("test_feedback_of_other_owners_is_not_stored_and_does_not_interfere")
 class FailsOnUnknownThreads(MemoryStore):
     """Leaves it to the foreign key to find out that there is no such thread."""
 

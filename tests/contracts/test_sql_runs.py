@@ -54,11 +54,11 @@ def queued(run: RunRecord) -> RunRecord:
 
 
 async def test_a_run_is_kept_with_its_end_and_its_usage(runs: SqlRuns, make: Make):
-    run = make(caller='{"locale": "de"}')
+    run = make(context='{"locale": "de"}')
     await runs.insert_running(run)
     kept = await runs.load(run.id, ADA)
     assert (kept.status, kept.replica, kept.fence, kept.attempt) == ("running", "rep_1", 1, 1)
-    assert (kept.request, kept.caller, kept.started_at) == ("{}", '{"locale": "de"}', kept.created_at)
+    assert (kept.request, kept.context, kept.started_at) == ("{}", '{"locale": "de"}', kept.created_at)
     await runs.mark_accepted(run.id, 1, "msg_1")
     await runs.mark_accepted(run.id, 1, "msg_1")
     await runs.finish(run.id, 1, "failed", "model_error", USED)
@@ -68,7 +68,7 @@ async def test_a_run_is_kept_with_its_end_and_its_usage(runs: SqlRuns, make: Mak
     assert (ended.status, ended.error_code, ended.began_after, ended.usage) == (
         "failed", "model_error", "msg_1", USED
     )  # fmt: skip
-    assert ended.request is ended.caller is None
+    assert ended.request is ended.context is None
     assert ended.ended_at is not None
     with pytest.raises(RunFencedError):
         await runs.finish(run.id, 1, "completed", None, USED)
@@ -241,13 +241,13 @@ async def test_a_key_is_taken_once_and_by_whom_it_belongs_to(database: Database)
     assert results.count(None) == 1
     assert await attempts.load(ADA, "k") == key
     assert await attempts.load(BOB, "k") is None
-    await attempts.answer(key.id, '{"a": 1}', BOB)
-    await attempts.answer(key.id, '{"a": 2}', ADA)
+    await attempts.save_response(key.id, '{"a": 1}', BOB)
+    await attempts.save_response(key.id, '{"a": 2}', ADA)
     assert (await attempts.load(ADA, "k") or key).response == '{"a": 2}'
     assert await attempts.delete_older_than(key.created_at) == 0
     assert await attempts.delete_older_than(utc_now()) == 1
     await attempts.add(key, ADA)
-    await attempts.answer(key.id, None, ADA)
+    await attempts.save_response(key.id, None, ADA)
     assert await attempts.load(ADA, "k") is None
 
 
@@ -256,12 +256,12 @@ async def test_replicas_live_while_they_beat(database: Database, make: Make):
     for number in (1, 2):
         await replicas.join(ReplicaRecord(f"rep_{number}", "here", number, 0))
     await replicas.join(ReplicaRecord("rep_1", "here", 1, 0))
-    assert await replicas.beat("rep_1")
-    assert not await replicas.beat("rep_3")
+    assert await replicas.heartbeat("rep_1")
+    assert not await replicas.heartbeat("rep_3")
     assert {each.id: each.beat for each in await replicas.all()} == {"rep_1": 1, "rep_2": 0}
     await runs.insert_running(make())
-    assert await replicas.lost(9) == []
+    assert await replicas.unregistered(9) == []
     assert not await replicas.remove("rep_1", beat=0)
     assert await replicas.remove("rep_1", beat=1)
-    assert not await replicas.beat("rep_1")
-    assert await replicas.lost(9) == ["rep_1"]
+    assert not await replicas.heartbeat("rep_1")
+    assert await replicas.unregistered(9) == ["rep_1"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from docs.conftest import DOCS
 
 from backchannel import hooks
+from docs.conftest import DOCS
 
 pytestmark = pytest.mark.row("H14")
 
@@ -22,9 +22,7 @@ OF_RUNS = {field.name for field in fields(hooks.RunEvent)}
 
 def rows() -> dict[str, tuple[str, set[str]]]:
     """By the name of the event: its method and its fields."""
-    return {
-        event: (method, set(re.findall(r"`(\w+)`", names))) for method, event, names in ROW.findall(PAGE)
-    }
+    return {event: (method, set(re.findall(r"`(\w+)`", names))) for method, event, names in ROW.findall(PAGE)}
 
 
 def methods() -> dict[str, str]:

@@ -4,10 +4,10 @@ import importlib
 import re
 
 import pytest
-from docs.conftest import DOCS
-from docs.test_howto_pages import PUBLIC
 
 from backchannel.errors import BackchannelError
+from docs.conftest import DOCS
+from docs.test_howto_pages import PUBLIC
 
 pytestmark = pytest.mark.row("H14")
 
@@ -54,4 +54,3 @@ def test_the_errors_have_the_status_and_the_code_that_the_page_says() -> None:
     # It ends the command; no caller gets it.
     del classes["ConfigurationError"]
     assert documented == classes
-

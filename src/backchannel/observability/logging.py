@@ -1,7 +1,7 @@
-"""Logs: one line an event, for a person (console) or a machine (JSON), each with the ids in force.
+"""Configures structured logging: one line per event, in console or JSON format.
 
-Lines carry `request_id`, `run_id`, `thread_id` and `user_id` where there are any, and never what people or
-models said, nor secrets.
+Lines have the current `request_id`, `run_id`, `thread_id` and `user_id`. They never contain messages, model output or
+secrets.
 """
 
 import logging
@@ -25,7 +25,7 @@ _QUIET = (
 
 
 def configure_logging(style: Literal["console", "json"], level: str) -> None:
-    """Send the whole process's logs through one formatter to standard error."""
+    """Format all logs of the process uniformly and write them to standard error."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +37,7 @@ def configure_logging(style: Literal["console", "json"], level: str) -> None:
         frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         renderer = [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
     else:
-        # Without the values of local variables, among which are people's messages and keys.
+        # Tracebacks without local variables, which may contain messages and keys.
         plain = structlog.dev.plain_traceback
         renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
@@ -61,5 +61,5 @@ def configure_logging(style: Literal["console", "json"], level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in _QUIET:
-        # What they say at INFO is said better by our own lines, or speaks of message contents.
+        # Their INFO lines duplicate those of this package, or contain messages.
         logging.getLogger(name).setLevel(logging.WARNING)

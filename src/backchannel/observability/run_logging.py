@@ -1,4 +1,4 @@
-"""Log lines of runs: the first listener of every server."""
+"""Hooks that log the lifecycle of runs. Every server has them."""
 
 from typing import override
 
@@ -10,7 +10,7 @@ log = structlog.get_logger(__name__)
 
 
 class RunLogging(Hooks):
-    """Logs when a run is queued, starts, is taken over, and ends. The ids come from the run's context variables."""
+    """Logs when a run is queued, started, taken over and ended. The run's context variables add the ids."""
 
     @override
     def run_queued(self, event: RunQueued) -> None:

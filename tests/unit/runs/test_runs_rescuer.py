@@ -100,7 +100,7 @@ async def test_who_goes_on_beating_keeps_its_runs(
 ):
     deadline = asyncio.get_running_loop().time() + 2 * LEASE
     while asyncio.get_running_loop().time() < deadline:
-        assert await stores.replicas.beat(runs.worker.replica)
+        assert await stores.replicas.heartbeat(runs.worker.replica)
         await asyncio.sleep(LEASE / 10)
     record = await runs.load(started, ann.identity)
     assert (record.replica, record.fence) == (runs.worker.replica, 1)

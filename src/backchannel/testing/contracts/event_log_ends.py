@@ -28,7 +28,7 @@ class EndsSuite(EventLogSuite):
             with pytest.raises(LookupError):
                 await event_log.read(new_id("run"), 0, wait=PATIENCE)
 
-    async def test_an_ended_run_can_be_read_again_and_again(self, event_log: EventLog, another_log: EventLog):
+    async def test_an_ended_run_can_be_read_repeatedly(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         event_log.append(run_id, said(1))
         await event_log.end(run_id)
@@ -38,7 +38,7 @@ class EndsSuite(EventLogSuite):
             batch = await read(log, run_id, 1)
             assert (in_place(batch.frames), batch.ended) == ([], True)
 
-    async def test_the_end_comes_with_all_that_was_said(self, event_log: EventLog, another_log: EventLog):
+    async def test_the_end_is_delivered_after_all_events(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         readers = [*await waiting(event_log, run_id, 1), *await waiting(another_log, run_id, 1)]
         for number in range(1, 6):
@@ -73,7 +73,7 @@ class EndsSuite(EventLogSuite):
         batch = await read_past(forgetful_log, running)
         assert in_place(batch.frames) == [1]
 
-    async def test_a_reader_that_waits_at_the_end_is_told_before_it_expires(self, forgetful_log: EventLog):
+    async def test_a_waiting_reader_receives_the_end_before_expiry(self, forgetful_log: EventLog):
         run_id = await begun(forgetful_log)
         (reader,) = await waiting(forgetful_log, run_id, 1)
         forgetful_log.append(run_id, said(1))

@@ -133,7 +133,7 @@ class EventsSuite(EventLogSuite):
         await event_log.end(run_id)
         assert (in_place(batch.frames), batch.ended) == ([1], False)
 
-    async def test_text_is_shown_at_once(self, event_log: EventLog):
+    async def test_text_is_readable_immediately(self, event_log: EventLog):
         run_id = await begun(event_log)
         for number in (1, 2, 3):
             event_log.append(run_id, word(number))
@@ -149,7 +149,9 @@ class EventsSuite(EventLogSuite):
             assert in_place(await follow(log, run_id)) == list(range(1, count + 1))
             assert in_place(await follow(log, run_id, count - 7)) == list(range(count - 6, count + 1))
 
-    async def test_what_was_said_together_is_kept_in_order(self, event_log: EventLog, another_log: EventLog):
+    async def test_events_appended_together_keep_their_order(
+        self, event_log: EventLog, another_log: EventLog
+    ):
         run_id = await begun(event_log)
         for number in range(1, 200):
             event_log.append(run_id, said(number))

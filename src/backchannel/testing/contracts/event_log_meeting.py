@@ -39,7 +39,7 @@ class MeetingSuite(EventLogSuite):
         """The moment between replay and live of a reader; see `Window`."""
         return Window(another_log)
 
-    async def test_replay_and_live_meet_without_gap_or_repetition(
+    async def test_replay_and_live_have_no_gap_and_no_repetition(
         self, event_log: EventLog, another_log: EventLog
     ):
         logs, idle = (event_log, another_log, event_log), 0.005 if self.shared else 0
@@ -51,7 +51,7 @@ class MeetingSuite(EventLogSuite):
                     for reader, log in enumerate(logs):
                         group.create_task(_follow(log, run_id, number, reader, idle))
 
-    async def test_nothing_falls_between_replay_and_live(self, event_log: EventLog, window: Window):
+    async def test_no_event_is_lost_between_replay_and_live(self, event_log: EventLog, window: Window):
         runs = [await begun(event_log) for _ in range(AT_ONCE)]
         for run_id in runs:
             event_log.append(run_id, spoken(1))

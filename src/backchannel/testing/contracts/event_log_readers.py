@@ -29,9 +29,7 @@ STALLED_DELTAS, STALLED_BYTES, FEW_FRAMES = 20_000, 1_048_576, 100
 class ReadersSuite(EventLogSuite):
     """Waiting and waking."""
 
-    async def test_a_reader_waits_no_longer_than_it_is_willing_to(
-        self, event_log: EventLog, another_log: EventLog
-    ):
+    async def test_a_reader_waits_at_most_for_its_timeout(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         await say(event_log, run_id, [1])
         for log in (event_log, another_log):
@@ -75,7 +73,7 @@ class ReadersSuite(EventLogSuite):
             batch = await told(reader)
             assert (list(batch.frames), batch.ended) == ([], True)
 
-    async def test_readers_at_different_places_are_woken(self, event_log: EventLog, another_log: EventLog):
+    async def test_readers_at_different_positions_are_woken(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         await say(event_log, run_id, [1, 2, 3])
         # One is ahead of what is kept, as if it had read from a process that has told it more.
@@ -90,7 +88,9 @@ class ReadersSuite(EventLogSuite):
         for reader, first in zip(readers, (5, 4, 5, 4), strict=True):
             assert in_place((await told(reader)).frames)[0] == first
 
-    async def test_a_reader_that_goes_away_disturbs_nobody(self, event_log: EventLog, another_log: EventLog):
+    async def test_a_cancelled_reader_does_not_affect_others(
+        self, event_log: EventLog, another_log: EventLog
+    ):
         run_id = await begun(event_log)
         logs = (event_log, another_log)
         readers = [await waiting(log, run_id, 3) for log in logs]
@@ -103,7 +103,7 @@ class ReadersSuite(EventLogSuite):
             assert in_place((await told(staying)).frames) == [1]
             assert (await asyncio.wait([late]))[0]
 
-    async def test_dismissed_readers_go_elsewhere(self, event_log: EventLog, another_log: EventLog):
+    async def test_disconnected_readers_are_released(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         readers = await waiting(event_log, run_id, 3)
         event_log.disconnect_readers()
@@ -121,7 +121,7 @@ class ReadersSuite(EventLogSuite):
         batch = await read(event_log, run_id, 1)
         assert (batch.ended, batch.released) == (True, False)
 
-    async def test_a_reader_of_another_process_is_dismissed_there(
+    async def test_disconnecting_affects_readers_of_one_process(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()
@@ -141,7 +141,7 @@ class ReadersSuite(EventLogSuite):
         for reader in readers:
             assert (await told(reader)).ended
 
-    async def test_closing_the_log_keeps_what_was_said(self, event_log: EventLog, another_log: EventLog):
+    async def test_closing_the_log_stores_appended_events(self, event_log: EventLog, another_log: EventLog):
         self.need_sharing()
         run_id = await begun(event_log)
         for number in (1, 2):
@@ -149,11 +149,11 @@ class ReadersSuite(EventLogSuite):
         await event_log.aclose()
         assert in_place((await read_past(another_log, run_id)).frames) == [1, 2]
 
-    async def test_the_log_says_that_it_is_well(self, event_log: EventLog):
+    async def test_a_working_log_passes_its_health_check(self, event_log: EventLog):
         async with asyncio.timeout(PATIENCE):
             await event_log.check()
 
-    async def test_a_stalled_reader_costs_little_and_catches_up(
+    async def test_a_stalled_reader_uses_little_memory_and_catches_up(
         self, event_log: EventLog, another_log: EventLog
     ):
         run_id = await begun(event_log)

@@ -30,7 +30,7 @@ TURNS = 12
 class SharingSuite(EventLogSuite):
     """For logs that are `shared`."""
 
-    async def test_a_run_is_followed_from_elsewhere_while_it_goes_on(
+    async def test_a_run_in_progress_is_readable_by_another_process(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()
@@ -52,14 +52,16 @@ class SharingSuite(EventLogSuite):
             start = (0, 7)[index // 2 % 2]
             assert in_place(frames) == list(range(start + 1, count + 1))
 
-    async def test_what_is_kept_can_be_read_elsewhere(self, event_log: EventLog, another_log: EventLog):
+    async def test_stored_events_are_readable_by_another_process(
+        self, event_log: EventLog, another_log: EventLog
+    ):
         self.need_sharing()
         for count in range(1, 20):
             run_id = await begun(event_log)
             await say(event_log, run_id, range(1, count + 1))
             assert in_place((await read_past(another_log, run_id)).frames) == list(range(1, count + 1))
 
-    async def test_whole_events_are_shown_once_they_are_kept(
+    async def test_whole_events_are_readable_only_once_stored(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()
@@ -86,7 +88,7 @@ class SharingSuite(EventLogSuite):
             event_log.append(run_id, word(index % 4 + 2))
         await asyncio.gather(*seeing)
 
-    async def test_a_stale_writer_is_refused(self, event_log: EventLog, another_log: EventLog):
+    async def test_a_stale_writer_is_fenced(self, event_log: EventLog, another_log: EventLog):
         self.need_sharing()
         run_id = await begun(event_log)
         await say(event_log, run_id, [1])
@@ -105,9 +107,7 @@ class SharingSuite(EventLogSuite):
             batch = await read(log, run_id)
             assert (in_place(batch.frames), batch.ended) == ([1, 2], False)
 
-    async def test_a_writer_that_was_refused_can_take_over_again(
-        self, event_log: EventLog, another_log: EventLog
-    ):
+    async def test_a_fenced_writer_can_take_over_again(self, event_log: EventLog, another_log: EventLog):
         self.need_sharing()
         run_id = await begun(event_log)
         await another_log.begin(run_id, ADA, fence=2)
@@ -136,7 +136,7 @@ class SharingSuite(EventLogSuite):
             batch = await read(log, run_id)
             assert (in_place(batch.frames), batch.ended) == ([1, 2], False)
 
-    async def test_a_stale_writer_that_lets_go_changes_nothing(
+    async def test_a_release_by_a_stale_writer_changes_nothing(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()
@@ -147,7 +147,7 @@ class SharingSuite(EventLogSuite):
         await say(another_log, run_id, [1])
         assert in_place((await read(event_log, run_id)).frames) == [1]
 
-    async def test_a_stale_writer_is_never_seen_though_both_write_in_turns(
+    async def test_events_of_a_stale_writer_are_never_delivered(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()
@@ -200,7 +200,7 @@ class SharingSuite(EventLogSuite):
             assert numbers(await follow(log, run_id, after=13)) == list(range(20, 30))
             assert (await follow(log, run_id, after=JUMP))[0].seq > JUMP
 
-    async def test_a_run_is_handed_on_again_and_again(self, event_log: EventLog, another_log: EventLog):
+    async def test_a_run_is_handed_over_repeatedly(self, event_log: EventLog, another_log: EventLog):
         self.need_sharing()
         run_id, count = await begun(event_log, fence=0), 0
         following = [
@@ -221,9 +221,7 @@ class SharingSuite(EventLogSuite):
         for frames in await asyncio.gather(*following):
             assert in_place(frames) == list(range(1, count + 1))
 
-    async def test_of_writers_that_begin_together_one_writes(
-        self, event_log: EventLog, another_log: EventLog
-    ):
+    async def test_of_concurrent_writers_only_one_writes(self, event_log: EventLog, another_log: EventLog):
         self.need_sharing()
         run_id = await begun(event_log, fence=0)
 
@@ -246,7 +244,7 @@ class SharingSuite(EventLogSuite):
         for log in (event_log, another_log):
             assert in_place(await follow(log, run_id)) == [1]
 
-    async def test_readers_elsewhere_are_told_of_an_end_after_a_take_over(
+    async def test_waiting_readers_receive_the_end_after_a_takeover(
         self, event_log: EventLog, another_log: EventLog
     ):
         self.need_sharing()

@@ -25,7 +25,7 @@ from backchannel.testing.contracts.event_log_base import (
 class WritersSuite(EventLogSuite):
     """Beginning, going on, and letting go."""
 
-    async def test_who_does_not_write_a_run_changes_nothing(self, event_log: EventLog):
+    async def test_a_log_that_has_not_begun_a_run_cannot_write_it(self, event_log: EventLog):
         run_id = new_id("run")
         event_log.append(run_id, said(1))
         await event_log.flush(run_id)
@@ -34,7 +34,7 @@ class WritersSuite(EventLogSuite):
         with pytest.raises(LookupError):
             await event_log.read(run_id, 0, wait=PATIENCE)
 
-    async def test_beginning_again_with_the_same_fence_goes_on(
+    async def test_beginning_again_with_the_same_fence_continues(
         self, event_log: EventLog, another_log: EventLog
     ):
         run_id = await begun(event_log)
@@ -61,7 +61,7 @@ class WritersSuite(EventLogSuite):
             assert numbers(frames) == [2, 3]
             assert [frame.seq % JUMP for frame in frames] in ([1, 2], [1, 1])
 
-    async def test_a_smaller_fence_is_refused(self, event_log: EventLog, another_log: EventLog):
+    async def test_a_smaller_fence_is_rejected(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log, fence=5)
         await say(event_log, run_id, [1])
         for log in (another_log, event_log):
@@ -71,7 +71,7 @@ class WritersSuite(EventLogSuite):
         assert in_place((await read(another_log, run_id)).frames) == [1, 2]
 
     @pytest.mark.parametrize("fence", [0, 1])
-    async def test_after_a_release_the_next_writer_goes_on(
+    async def test_after_a_release_the_next_writer_continues(
         self, event_log: EventLog, another_log: EventLog, fence: int
     ):
         run_id = await begun(event_log, fence=fence)
@@ -89,7 +89,7 @@ class WritersSuite(EventLogSuite):
                 frames = await read_until(log, run_id, 7, after) if after < 7 else []
                 assert in_place(frames) == list(range(after + 1, 8))
 
-    async def test_who_has_released_a_run_writes_it_no_more(self, event_log: EventLog, another_log: EventLog):
+    async def test_a_writer_cannot_write_after_its_release(self, event_log: EventLog, another_log: EventLog):
         run_id = await begun(event_log)
         await say(event_log, run_id, [1])
         await event_log.release(run_id)
@@ -119,7 +119,7 @@ class WritersSuite(EventLogSuite):
         assert frames[-2].seq == JUMP + 2
         assert frames[-1].seq == 3 * JUMP + 1
 
-    async def test_a_log_that_nobody_knows_can_begin_after_a_crash(self, event_log: EventLog):
+    async def test_an_unknown_run_can_begin_after_a_crash(self, event_log: EventLog):
         run_id = new_id("run")
         assert await event_log.begin(run_id, ADA, fence=3, after_crash=True) == 0
         await say(event_log, run_id, [1], whole)

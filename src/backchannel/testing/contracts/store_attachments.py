@@ -45,7 +45,7 @@ class AttachmentsSuite(StoreSuite):
         await store.save_attachment(placed, ADA)
         assert await store.load_attachment("atc_1", ADA) == placed
 
-    async def test_an_attachment_is_kept_apart_from_the_object(self, store: Store[Any]) -> None:
+    async def test_a_stored_attachment_is_independent_of_the_object(self, store: Store[Any]) -> None:
         attachment = FileAttachment(id="atc_1", name="kept", mime_type="a/b", metadata={"k": []})
         expected = attachment.model_copy(deep=True)
         await store.save_attachment(attachment, ADA)

@@ -64,7 +64,7 @@ class BeyondSuite(StoreSuite):
         assert await patching.update_thread(thread.id, {}, ADA) == expected
         assert await all_texts(store, thread) == ["kept"]
 
-    async def test_a_title_that_is_found_does_not_undo_a_rename(
+    async def test_a_generated_title_does_not_overwrite_a_rename(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         patching = _patches(store)
@@ -90,7 +90,7 @@ class BeyondSuite(StoreSuite):
             loaded = await store.load_thread(thread.id, ADA)
             assert loaded == thread.model_copy(update={"status": status})
 
-    async def test_fields_changed_at_once_are_all_changed(
+    async def test_fields_changed_concurrently_are_all_changed(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         patching = _patches(store)
@@ -100,7 +100,7 @@ class BeyondSuite(StoreSuite):
         )
         assert await store.load_thread(thread.id, ADA) == thread.model_copy(update=changes)
 
-    async def test_changing_fields_of_no_thread_of_ones_own_is_not_found(
+    async def test_changing_a_thread_of_another_owner_is_not_found(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         patching = _patches(store)
@@ -111,7 +111,7 @@ class BeyondSuite(StoreSuite):
             await patching.update_thread("thr_unknown", {"title": "lost"}, ADA)
         assert await store.load_thread(thread.id, ADA) == thread
 
-    async def test_any_title_can_be_given_later(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_any_title_can_be_set_later(self, store: Store[Any], thread: ThreadMetadata) -> None:
         patching = _patches(store)
         for title in UNKEEPABLE:
             await patching.update_thread(thread.id, {"title": title}, ADA)
@@ -168,7 +168,7 @@ class BeyondSuite(StoreSuite):
             assert begin <= each.created_at <= each.updated_at <= utc_now()
         assert (await store.load_item(thread.id, first.id, ADA)) == first
 
-    async def test_feedback_comes_the_oldest_first_and_goes_with_its_thread(
+    async def test_feedback_is_listed_oldest_first_and_deleted_with_its_thread(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         keeping = _keeps_feedback(store)
@@ -182,7 +182,7 @@ class BeyondSuite(StoreSuite):
         await store.save_thread(thread, ADA)
         assert list(await keeping.load_feedback(thread.id, ADA)) == []
 
-    async def test_nobody_elses_feedback_is_kept_or_gets_in_the_way(
+    async def test_feedback_of_other_owners_is_not_stored_and_does_not_interfere(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         keeping = _keeps_feedback(store)

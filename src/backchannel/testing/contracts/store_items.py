@@ -111,7 +111,7 @@ class ItemsSuite(StoreSuite):
         assert (await store.load_thread_items(thread.id, None, 50, "asc", ADA)).data == items
         assert [await store.load_item(thread.id, item.id, ADA) for item in items] == items
 
-    async def test_adding_an_item_again_changes_it_where_it_stands(
+    async def test_adding_an_item_again_updates_it_in_place(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         first = said(store, thread, "open")
@@ -139,7 +139,7 @@ class ItemsSuite(StoreSuite):
         assert [item.id == "wf_1" for item in page.data] == [True, False]
         assert page.data[0] == done
 
-    async def test_saving_an_item_changes_it_where_it_stands(
+    async def test_saving_an_item_updates_it_in_place(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         first, _ = await add_said(store, thread, "open", "later")
@@ -157,7 +157,7 @@ class ItemsSuite(StoreSuite):
         assert await store.load_item(thread.id, item.id, ADA) == item
         assert await all_texts(store, thread) == ["first", "never added", "last"]
 
-    async def test_a_question_that_was_answered_is_not_asked_again(
+    async def test_adding_an_answered_input_request_again_keeps_the_answer(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         base: dict[str, Any] = {"thread_id": thread.id, "created_at": datetime.now()}  # noqa: DTZ005
@@ -177,7 +177,7 @@ class ItemsSuite(StoreSuite):
             await store.add_thread_item(thread.id, before, ADA)
             assert await store.load_item(thread.id, before.id, ADA) == after
 
-    async def test_order_is_the_order_of_adding_whatever_the_dates_and_ids(
+    async def test_items_are_ordered_by_insertion_regardless_of_dates_and_ids(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         now = datetime.now()  # noqa: DTZ005
@@ -205,7 +205,7 @@ class ItemsSuite(StoreSuite):
         await store.delete_thread_item(one.id, "msg_1", ADA)
         assert await all_texts(store, two) == ["two"]
 
-    async def test_an_item_is_kept_apart_from_the_object(
+    async def test_a_stored_item_is_independent_of_the_object(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         (item,) = await add_said(store, thread, "kept")
@@ -243,7 +243,7 @@ class ItemsSuite(StoreSuite):
         await store.delete_thread_item("thr_unknown", items[0].id, ADA)
         assert await all_texts(store, thread) == ["0", "2"]
 
-    async def test_unknown_things_are_not_found(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_unknown_ids_are_not_found(self, store: Store[Any], thread: ThreadMetadata) -> None:
         with pytest.raises(NotFoundError):
             await store.load_thread("thr_unknown", ADA)
         with pytest.raises(NotFoundError):

@@ -24,7 +24,7 @@ from backchannel.testing.contracts.store_base import (
 class OwnershipSuite(StoreSuite):
     """Part of `StoreContract`."""
 
-    async def test_nobody_else_sees_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_other_owners_see_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
         (item,) = await add_said(store, thread, "mine")
         await store.save_attachment(FileAttachment(id="atc_1", name="n", mime_type="text/plain"), ADA)
         loads: tuple[Callable[[RequestContext], Awaitable[object]], ...] = (
@@ -39,7 +39,7 @@ class OwnershipSuite(StoreSuite):
             assert (await store.load_threads(10, None, "desc", stranger)).data == []
             assert (await store.load_thread_items(thread.id, None, 10, "asc", stranger)).data == []
 
-    async def test_nobody_else_changes_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_other_owners_change_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
         (item,) = await add_said(store, thread, "mine")
         attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
         await store.save_attachment(attachment, ADA)
@@ -60,7 +60,7 @@ class OwnershipSuite(StoreSuite):
         assert await all_texts(store, thread) == ["mine"]
         assert await store.load_attachment("atc_1", ADA) == attachment
 
-    async def test_nobody_else_deletes_anything(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_other_owners_delete_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
         (item,) = await add_said(store, thread, "mine")
         attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
         await store.save_attachment(attachment, ADA)
@@ -72,7 +72,7 @@ class OwnershipSuite(StoreSuite):
         assert await all_texts(store, thread) == ["mine"]
         assert await store.load_attachment("atc_1", ADA) == attachment
 
-    async def test_everybody_has_a_list_of_their_own(self, store: Store[Any]) -> None:
+    async def test_each_owner_has_a_separate_list(self, store: Store[Any]) -> None:
         people = (ADA, *STRANGERS)
         for person in people:
             thread = a_thread(store, title=f"of {person.identity.owner}")
@@ -82,7 +82,7 @@ class OwnershipSuite(StoreSuite):
             (thread,) = (await store.load_threads(50, None, "asc", person)).data
             assert thread.title == f"of {person.identity.owner}"
 
-    async def test_names_that_read_alike_when_joined_are_not_alike(self, store: Store[Any]) -> None:
+    async def test_owners_with_equal_concatenated_names_are_distinct(self, store: Store[Any]) -> None:
         for n, separator in enumerate(":/|-_. ,\t\u001f"):
             one = RequestContext(Identity(f"b{separator}c", tenant="a"))
             other = RequestContext(Identity("c", tenant=f"a{separator}b"))
@@ -95,7 +95,7 @@ class OwnershipSuite(StoreSuite):
                 await store.load_attachment(f"atc_{n}", other)
             assert (await store.load_threads(10, None, "asc", other)).data == []
 
-    async def test_a_person_is_the_same_with_another_token(
+    async def test_an_owner_does_not_depend_on_the_token(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         await add_said(store, thread, "mine")
@@ -108,7 +108,7 @@ class OwnershipSuite(StoreSuite):
         await store.delete_thread(thread.id, again)
         assert await all_threads(store, "asc", limit=10) == []
 
-    async def test_deleting_ones_own_leaves_what_others_have(
+    async def test_deleting_does_not_affect_other_owners(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         (item,) = await add_said(store, thread, "ada's")

@@ -34,7 +34,7 @@ async def _threads(store: Store[Any], count: int) -> list[ThreadMetadata]:
 class PagesSuite(StoreSuite):
     """Part of `StoreContract`."""
 
-    async def test_threads_come_in_pages_without_gap_or_repetition(self, store: Store[Any]) -> None:
+    async def test_pages_of_threads_have_no_gap_and_no_repetition(self, store: Store[Any]) -> None:
         # Several threads share a date, so that the date alone cannot order them; nor are they saved by date.
         dates = [_START + timedelta(seconds=n * 7 % 10 // 3) for n in range(10)]
         saved = [a_thread(store, created_at=date) for date in dates]
@@ -45,9 +45,7 @@ class PagesSuite(StoreSuite):
             assert sorted(thread.id for thread in seen) == sorted(thread.id for thread in saved)
             assert [thread.created_at for thread in seen] == sorted(dates, reverse=order == "desc")
 
-    async def test_a_full_last_page_does_not_promise_more(
-        self, store: Store[Any], thread: ThreadMetadata
-    ) -> None:
+    async def test_a_full_last_page_has_no_more(self, store: Store[Any], thread: ThreadMetadata) -> None:
         await add_said(store, thread, "0", "1", "2")
         for order in ("asc", "desc"):
             items = await store.load_thread_items(thread.id, None, 3, order, ADA)
@@ -55,7 +53,7 @@ class PagesSuite(StoreSuite):
             threads = await store.load_threads(1, None, order, ADA)
             assert (len(threads.data), threads.has_more, threads.after) == (1, False, None)
 
-    async def test_where_there_is_nothing_there_is_an_empty_page(self, store: Store[Any]) -> None:
+    async def test_no_data_gives_an_empty_page(self, store: Store[Any]) -> None:
         page = await store.load_threads(10, None, "desc", ADA)
         assert (page.data, page.has_more, page.after) == ([], False, None)
         thread = a_thread(store)
@@ -84,7 +82,7 @@ class PagesSuite(StoreSuite):
             assert texts(page) == ["2", "1", "0"][:size]
             assert await all_texts(store, thread, "desc", limit=limit) == ["2", "1", "0"]
 
-    async def test_what_is_added_meanwhile_repeats_no_item(
+    async def test_concurrent_additions_repeat_no_item(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         items = await add_said(store, thread, *"012345")
@@ -95,7 +93,7 @@ class PagesSuite(StoreSuite):
         rest = await store.load_thread_items(thread.id, first.after, 10, "desc", ADA)
         assert (texts(first), texts(rest)) == (["5", "4"], ["3", "2", "1", "0"])
 
-    async def test_what_is_added_meanwhile_repeats_no_thread(self, store: Store[Any]) -> None:
+    async def test_concurrent_additions_repeat_no_thread(self, store: Store[Any]) -> None:
         threads = await _threads(store, 6)
         first = await store.load_threads(2, None, "desc", ADA)
         for _ in range(2):
@@ -106,7 +104,7 @@ class PagesSuite(StoreSuite):
         seen = [thread.id for thread in (*first.data, *rest.data)]
         assert seen == [thread.id for thread in reversed(threads)]
 
-    async def test_a_thread_that_nobody_has_is_no_cursor(self, store: Store[Any]) -> None:
+    async def test_an_unknown_thread_is_not_a_cursor(self, store: Store[Any]) -> None:
         (mine,) = await _threads(store, 1)
         bobs = a_thread(store)
         await store.save_thread(bobs, BOB)
@@ -118,7 +116,7 @@ class PagesSuite(StoreSuite):
             with pytest.raises(NotFoundError):
                 await store.load_threads(10, mine.id, order, BOB)
 
-    async def test_an_item_of_another_thread_is_no_cursor(
+    async def test_an_item_of_another_thread_is_not_a_cursor(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         (mine,) = await add_said(store, thread, "mine")

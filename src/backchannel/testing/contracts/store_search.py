@@ -40,7 +40,7 @@ async def found(store: Store[Any], query: str, context: object = ADA) -> list[st
 class SearchSuite(StoreSuite):
     """Part of `StoreContract`."""
 
-    async def test_what_was_said_is_found_by_words_without_case_and_accents(self, store: Store[Any]) -> None:
+    async def test_search_ignores_case_and_accents(self, store: Store[Any]) -> None:
         _searches(store)
         threads = [a_thread(store, title=title) for title in ("Groceries", None, "Chores")]
         texts = ("Crème brûlée, MILK & 买牛奶", "Die Straße ist lang", "nothing of the sort")
@@ -63,7 +63,7 @@ class SearchSuite(StoreSuite):
         ):
             assert await found(store, query) == expected, query
 
-    async def test_a_query_is_data_and_never_syntax(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_a_query_has_no_syntax(self, store: Store[Any], thread: ThreadMetadata) -> None:
         await add_said(store, thread, "milk and honey", "the OR the AND the NOT")
         for query in (
             '"milk',
@@ -86,7 +86,7 @@ class SearchSuite(StoreSuite):
         assert await found(store, "milk " * 2_000) == [thread.id]
         assert await found(store, "m" * 10_000) == []
 
-    async def test_a_search_gives_whole_texts_and_says_whether_there_is_more(self, store: Store[Any]) -> None:
+    async def test_a_search_returns_whole_texts_and_has_more(self, store: Store[Any]) -> None:
         searching = _searches(store)
         items: dict[str, str] = {}
         for number in range(3):
@@ -104,7 +104,9 @@ class SearchSuite(StoreSuite):
         (by_title,) = (await searching.search_threads("number 1", 3, ADA)).hits
         assert list(by_title.texts) == []
 
-    async def test_a_search_finds_what_is_there_now(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_search_reflects_changes_and_deletions(
+        self, store: Store[Any], thread: ThreadMetadata
+    ) -> None:
         _searches(store)
         other = a_thread(store)
         await store.save_thread(other, ADA)
@@ -129,7 +131,7 @@ class SearchSuite(StoreSuite):
         assert await found(store, "apricot") == []
         assert await found(store, "apple") == [other.id]
 
-    async def test_what_is_hidden_or_somebody_elses_is_not_found(
+    async def test_search_excludes_hidden_items_and_other_owners(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         _searches(store)
@@ -146,9 +148,7 @@ class SearchSuite(StoreSuite):
 
     # Several writes in one
 
-    async def test_what_is_written_atomically_is_kept_whole_or_not_at_all(
-        self, store: Store[Any], thread: ThreadMetadata
-    ) -> None:
+    async def test_atomic_writes_are_all_or_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
         atomic = _atomic(store)
         new = a_thread(store)
 
@@ -172,7 +172,7 @@ class SearchSuite(StoreSuite):
         assert await atomic.atomically(write) == "done"
         assert (await all_texts(store, new), await all_texts(store, thread)) == (["said"], ["said too"])
 
-    async def test_being_cancelled_in_between_keeps_nothing(
+    async def test_a_cancelled_atomic_write_stores_nothing(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         atomic = _atomic(store)

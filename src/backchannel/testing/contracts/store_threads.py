@@ -33,7 +33,7 @@ class ThreadsSuite(StoreSuite):
         await store.save_thread(thread, ADA)
         assert await store.load_thread(thread.id, ADA) == thread
 
-    async def test_a_thread_without_anything_comes_back_too(self, store: Store[Any]) -> None:
+    async def test_a_minimal_thread_comes_back_as_it_was_saved(self, store: Store[Any]) -> None:
         thread = a_thread(store)
         await store.save_thread(thread, ADA)
         assert await store.load_thread(thread.id, ADA) == thread
@@ -47,7 +47,7 @@ class ThreadsSuite(StoreSuite):
         assert await store.load_thread(thread.id, ADA) == thread
         assert len((await store.load_threads(10, None, "desc", ADA)).data) == 1
 
-    async def test_saving_again_keeps_the_items_and_the_place(
+    async def test_saving_again_keeps_the_items_and_the_position(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         await add_said(store, thread, "kept")
@@ -57,9 +57,7 @@ class ThreadsSuite(StoreSuite):
         assert [each.id for each in await all_threads(store, "asc", limit=10)] == [thread.id, later.id]
         assert await all_texts(store, thread) == ["kept"]
 
-    async def test_a_thread_handed_over_with_its_items_does_not_keep_them_twice(
-        self, store: Store[Any]
-    ) -> None:
+    async def test_items_of_a_saved_thread_object_are_not_stored(self, store: Store[Any]) -> None:
         thread = a_thread(store)
         page: Page[ThreadItem] = Page(data=[said(store, thread, "in the page")])
         await store.save_thread(Thread(**thread.model_dump(), items=page), ADA)
@@ -67,7 +65,7 @@ class ThreadsSuite(StoreSuite):
         assert await store.load_thread(thread.id, ADA) == thread
         assert await all_threads(store, "asc", limit=10) == [thread]
 
-    async def test_a_thread_is_kept_apart_from_the_object(
+    async def test_a_stored_thread_is_independent_of_the_object(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         thread.metadata["k"].append("changed after it was saved")
@@ -79,7 +77,7 @@ class ThreadsSuite(StoreSuite):
         listed.title = "changed after it was listed"
         assert (await store.load_thread(thread.id, ADA)).title == "A title"
 
-    async def test_dates_can_be_subtracted_from_those_that_the_sdk_makes(
+    async def test_dates_are_naive_like_those_of_the_sdk(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         item = said(store, thread, "x")
@@ -119,9 +117,7 @@ class ThreadsSuite(StoreSuite):
         assert (await store.load_thread_items(thread.id, None, 10, "asc", ADA)).data == []
         assert (await store.load_threads(10, None, "asc", ADA)).data == []
 
-    async def test_a_deleted_thread_takes_no_more_items(
-        self, store: Store[Any], thread: ThreadMetadata
-    ) -> None:
+    async def test_a_deleted_thread_accepts_no_items(self, store: Store[Any], thread: ThreadMetadata) -> None:
         (item,) = await add_said(store, thread, "x")
         await store.delete_thread(thread.id, ADA)
         for write in (store.add_thread_item, store.save_item):

@@ -22,12 +22,12 @@ _WRITERS = 20
 class WritersSuite(StoreSuite):
     """Part of `StoreContract`."""
 
-    async def test_two_writers_lose_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
+    async def test_concurrent_writers_lose_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
         items = [said(store, thread, str(n)) for n in range(30)]
         await asyncio.gather(*(store.add_thread_item(thread.id, item, ADA) for item in items))
         assert sorted(await all_texts(store, thread), key=int) == [str(n) for n in range(30)]
 
-    async def test_items_added_at_once_have_one_order(
+    async def test_items_added_concurrently_have_one_order(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         items = [said(store, thread, str(n)) for n in range(_WRITERS)]
@@ -37,7 +37,7 @@ class WritersSuite(StoreSuite):
             assert await all_texts(store, thread, "asc", limit=limit) == order
             assert await all_texts(store, thread, "desc", limit=limit) == order[::-1]
 
-    async def test_an_item_that_is_added_at_once_by_several_is_one_item(
+    async def test_an_item_added_concurrently_is_one_item(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         versions = [said(store, thread, str(n), id="msg_1") for n in range(_WRITERS)]
@@ -48,7 +48,7 @@ class WritersSuite(StoreSuite):
         (text,) = await all_texts(store, thread)
         assert text in {str(n) for n in range(_WRITERS)}
 
-    async def test_a_thread_that_is_saved_at_once_by_several_is_one_thread(self, store: Store[Any]) -> None:
+    async def test_a_thread_saved_concurrently_is_one_thread(self, store: Store[Any]) -> None:
         titles = [str(n) for n in range(_WRITERS)]
         thread = a_thread(store, title="new")
         # First it is new to all of them, then known to all of them.
@@ -59,7 +59,7 @@ class WritersSuite(StoreSuite):
             assert kept.title in titles
             assert await store.load_thread(thread.id, ADA) == kept
 
-    async def test_saving_a_thread_does_not_undo_what_is_said_meanwhile(
+    async def test_saving_a_thread_does_not_undo_concurrent_items(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         items = [said(store, thread, str(n)) for n in range(_WRITERS)]
@@ -69,7 +69,7 @@ class WritersSuite(StoreSuite):
         await asyncio.gather(*chain.from_iterable(writes))
         assert sorted(await all_texts(store, thread), key=int) == [str(n) for n in range(_WRITERS)]
 
-    async def test_attachments_saved_at_once_are_all_kept(self, store: Store[Any]) -> None:
+    async def test_attachments_saved_concurrently_are_all_stored(self, store: Store[Any]) -> None:
         attachments = [
             FileAttachment(id=f"atc_{n % 5}", name=f"file {n % 5}", mime_type="a/b") for n in range(_WRITERS)
         ]
