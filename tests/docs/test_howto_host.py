@@ -81,7 +81,4 @@ async def test_an_open_answer_does_not_hold_the_end_of_the_host_up(host, eventua
 
 
 def host_agent(host):
-    backchannel = next(
-        each.kwargs["services"] for each in host.chat.user_middleware if "services" in each.kwargs
-    )
-    return backchannel.server.agent
+    return host.backchannel.server.agent

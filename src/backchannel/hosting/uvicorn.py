@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import multiprocessing
 import os
 import signal
@@ -200,6 +201,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
         if not self.started and self._serving is not None and not self.interrupted:
             self.interrupted = True
+            # It would log the cancelled lifespan as a failure, with a traceback.
+            logging.getLogger("uvicorn.error").disabled = True
             self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
 

@@ -1,0 +1,146 @@
+"""The ends of processes, as operators meet them: signals that come twice, parents that die, starts that hang."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from backchannel.testing import ChatKitClient
+
+START_SECONDS = 60
+
+MODULE = '''
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agents import Agent, function_tool
+from backchannel import Application
+
+
+@function_tool
+async def forever() -> str:
+    """Never return."""
+    await asyncio.Event().wait()
+    return ""
+
+
+@asynccontextmanager
+async def hanging():
+    Path("entered").touch()
+    try:
+        await asyncio.Event().wait()
+        yield
+    finally:
+        Path("left").touch()
+
+
+agent = Agent(name="A", tools=[forever])
+hangs = Application(agent=agent, lifespan=hanging)
+'''
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, target: str, *options: str
+) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str, Path]]:
+    """`backchannel serve` as a process; its address, and the file with everything that it prints."""
+    (folder / "module_of_test.py").write_text(MODULE)
+    port, log = free_port(), folder / "log"
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
+    }
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "backchannel", "serve", f"module_of_test:{target}", "--port", str(port)),
+            *options,
+            cwd=folder,
+            env=clean,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process, f"http://127.0.0.1:{port}", log
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def until(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+async def ready(url: str) -> None:
+    async with httpx2.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+        while True:
+            with suppress(httpx2.TransportError):
+                if (await client.get(f"{url}/health/ready")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.row("R4")
+async def test_a_second_signal_ends_the_process_at_once_and_quietly(tmp_path: Path) -> None:
+    """Kludex/uvicorn#158: what a second Ctrl+C does was undefined; it waited, and printed a traceback a reader."""
+    async with served(tmp_path, "agent") as (process, url, log):
+        await ready(url)
+        async with ChatKitClient(url) as person:
+            stream = await person.say("call forever {}")
+            process.send_signal(signal.SIGTERM)
+            await until(lambda: b"draining" in log.read_bytes(), "it drains")
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 10)
+            await stream.aclose()
+        assert time.monotonic() - began < 2
+        assert process.returncode == 128 + signal.SIGTERM
+        assert b"Traceback" not in log.read_bytes()
+
+
+@pytest.mark.row("R11")
+async def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """HKUDS/LightRAG PR#3494: after `kill -9` of the parent its workers kept the port."""
+    async with served(tmp_path, "agent", "--workers", "2") as (process, url, log):
+        await ready(url)
+        await until(lambda: log.read_bytes().count(b" started ") >= 2, "both workers have started")
+        process.kill()
+        await process.wait()
+        port = int(url.rpartition(":")[2])
+
+        def port_is_free() -> bool:
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                return True
+            return False
+
+        await until(port_is_free, "the port is free", 5)
+
+
+@pytest.mark.row("H14")
+async def test_a_start_that_hangs_can_be_interrupted(tmp_path: Path) -> None:
+    """Kludex/uvicorn PR#2752: a lifespan that hangs before its `yield` could be ended by `kill -9` only."""
+    async with served(tmp_path, "hangs") as (process, _url, log):
+        await until((tmp_path / "entered").exists, "the lifespan was entered")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 10)
+        assert time.monotonic() - began < 3
+        assert (tmp_path / "left").exists()
+        assert b"Traceback" not in log.read_bytes()

@@ -1,0 +1,119 @@
+"""Stores of an application's own: on Backchannel's database, and elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chatkit.server import ChatKitServer
+from chatkit.types import AssistantMessageContent, AssistantMessageItem, ThreadItemDoneEvent
+
+from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.store import SqlStore
+from backchannel.stores.times import to_sdk, utc_now
+from backchannel.testing import ServerError, user_message
+from backchannel.testing.memory_store import MemoryStore
+
+pytestmark = pytest.mark.row("K3", "D1")
+
+
+class Echo(ChatKitServer[Any]):
+    """Repeats what was said, from whatever store it has."""
+
+    gate: asyncio.Event | None = None
+
+    async def respond(self, thread: Any, input_user_message: Any, context: Any) -> AsyncIterator[Any]:
+        if self.gate is not None:
+            await self.gate.wait()
+        text = input_user_message.content[0].text
+        yield ThreadItemDoneEvent(
+            item=AssistantMessageItem(
+                id=self.store.generate_item_id("message", thread, context),
+                thread_id=thread.id,
+                created_at=to_sdk(utc_now()),
+                content=[AssistantMessageContent(text=f"You said {text}")],
+            )
+        )
+
+
+async def spoken(served: Any) -> tuple[str, list[str]]:
+    """A conversation of two turns; the thread and what was answered."""
+    thread_id, _ = await served.create("one")
+    await (await served.person.say("two", thread_id)).events()
+    items = await served.items(thread_id)
+    return thread_id, [item["content"][0]["text"] for item in items if item["type"] == "assistant_message"]
+
+
+async def test_an_own_store_on_the_same_database_shares_its_transactions(
+    serve: Any, database_url: str
+) -> None:
+    """open-webui/open-webui PR#23708: two engines on one SQLite file waited for each other's locks."""
+
+    def target(settings: Any) -> ChatKitServer[Any]:
+        return Echo(SqlStore(Database(settings.database_url)))
+
+    served = await serve(target, database_url=database_url)
+    async with asyncio.timeout(10):
+        _, answers = await spoken(served)
+    assert answers == ["You said one", "You said two"]
+    assert served.backchannel.server.store.database is served.backchannel.database
+
+
+async def test_a_second_name_of_the_same_file_is_recognised(serve: Any, tmp_path: Path) -> None:
+    """langchain-ai/langgraph#8136: a lock for each instance is of no use to two instances on one file."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    served = await serve(
+        Echo(SqlStore(Database(f"sqlite:///{tmp_path / 'link' / 'a.db'}"))),
+        database_url=f"sqlite:///{tmp_path / 'folder' / 'a.db'}",
+    )
+    async with asyncio.timeout(10):
+        _, answers = await spoken(served)
+    assert answers == ["You said one", "You said two"]
+
+
+def test_databases_are_told_apart(tmp_path: Path) -> None:
+    first = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    assert not first.is_same_as(Database(f"sqlite:///{tmp_path / 'b.db'}"))
+    assert not Database("sqlite://").is_same_as(Database("sqlite://"))
+    server = Database("postgresql://ann:x@localhost/one")
+    assert server.is_same_as(Database("postgresql://bob:y@LOCALHOST/one"))
+    assert not server.is_same_as(Database("postgresql://ann:x@localhost/two"))
+
+
+async def test_a_store_elsewhere_is_served_without_shared_transactions(serve: Any, database_url: str) -> None:
+    """pyeventsourcing/eventsourcing-sqlalchemy#14: what cannot be atomic must at least be in a safe order."""
+    served = await serve(Echo(MemoryStore()), database_url=database_url)
+    thread_id, answers = await spoken(served)
+    assert answers == ["You said one", "You said two"]
+    # Refused after the run was stored: the run and its key must be gone, or the thread would stay busy for good.
+    params = {"thread_id": thread_id, "input": {**user_message("x"), "attachments": ["atc_nowhere"]}}
+    headers = {"Idempotency-Key": "once"}
+    body = {"type": "threads.add_user_message", "params": params}
+    for _ in range(2):
+        refused = await served.person.http.post("/api/chatkit", json=body, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    body["params"]["input"]["attachments"] = []
+    accepted = await served.person.http.post(
+        "/api/chatkit", json=body, headers={"Idempotency-Key": "another"}
+    )
+    assert accepted.status_code == 200
+    assert "You said x" in accepted.text
+
+
+async def test_a_second_message_waits_its_turn_in_a_store_elsewhere(serve: Any) -> None:
+    """bytedance/deer-flow#3353: under a few people at once, writers on one file locked each other out."""
+    server = Echo(MemoryStore())
+    served = await serve(server, while_running="reject")
+    thread_id, _ = await served.create("one")
+    server.gate = asyncio.Event()
+    first = await served.person.say("two", thread_id)
+    with pytest.raises(ServerError) as refused:
+        await served.person.say("three", thread_id)
+    assert refused.value.status == 409
+    server.gate.set()
+    await first.events()
+    await (await served.person.say("four", thread_id)).events()
+    said = [item["content"][0]["text"] for item in await served.items(thread_id)]
+    assert said == ["one", "You said one", "two", "You said two", "four", "You said four"]
