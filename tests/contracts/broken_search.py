@@ -38,9 +38,7 @@ class Searching(MemoryStore):
         return self.matches(self.read(item), query)
 
 
-@breaks(
-    "test_search_ignores_case_and_accents", "test_a_query_has_no_syntax"
-)
+@breaks("test_search_ignores_case_and_accents", "test_a_query_has_no_syntax")
 class SearchesLike(Searching):
     """`LIKE '%…%'`: finds the middle of words, and neither two words apart nor another spelling."""
 

@@ -190,7 +190,9 @@ class CopiesThreadsShallowly(MemoryStore):
         return self.own(thread_id, context).thread.model_copy()
 
 
-@breaks("test_a_stored_thread_is_independent_of_the_object", "test_a_stored_item_is_independent_of_the_object")
+@breaks(
+    "test_a_stored_thread_is_independent_of_the_object", "test_a_stored_item_is_independent_of_the_object"
+)
 class ListsTheVeryObjects(MemoryStore):
     """Copies what it loads one by one, but not what stands in pages."""
 
