@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from backchannel.app import Backchannel
     from backchannel.application import Application
     from backchannel.authenticators.base import Authenticated, Authenticator
+    from backchannel.chat.agent.history import HistoryConverter
     from backchannel.context import Identity, RequestContext
     from backchannel.hooks import Hooks
     from backchannel.hosting.fastapi import create_app
@@ -24,6 +25,7 @@ _HOMES = {
     "Application": "backchannel.application",
     "Authenticated": "backchannel.authenticators.base",
     "Authenticator": "backchannel.authenticators.base",
+    "HistoryConverter": "backchannel.chat.agent.history",
     "Hooks": "backchannel.hooks",
     "Call": "backchannel.models.response_events",
     "Identity": "backchannel.context",
@@ -42,6 +44,7 @@ __all__ = [
     "Authenticator",
     "Backchannel",
     "Call",
+    "HistoryConverter",
     "Hooks",
     "Identity",
     "OfflineModel",

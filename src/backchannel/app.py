@@ -55,6 +55,7 @@ class Parts:
         context: Makes the application's own context of each request.
         replace_context: Whether that replaces the `RequestContext` for the server and its store.
         models: Where agents get their models from, if the server has agents; closed at the end.
+        model_name: The model of agents that name none, for health checks and log lines.
         lifespan: The application's own.
     """
 
@@ -70,6 +71,7 @@ class Parts:
     context: ContextFactory | None = None
     replace_context: bool = False
     models: ModelProvider | None = None
+    model_name: str = "default"
     lifespan: Lifespan | None = None
 
     @property
@@ -139,11 +141,6 @@ class Backchannel:
         """The listeners."""
         return self.parts.hooks
 
-    @property
-    def model_name(self) -> str:
-        """The model of agents that name none."""
-        return "offline" if self.settings.offline else self.settings.model or "openai-default"
-
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Open every part; on leaving, drain and close everything in reverse order, each part for at most
@@ -179,7 +176,7 @@ class Backchannel:
                 tables = owned_tables(*parts.migrations)
                 days = self.settings.retention_days
                 await stack.enter_async_context(retention(parts.database, days, tables))
-            log.info("started", model=self.model_name, database=parts.database.url.get_backend_name())
+            log.info("started", model=parts.model_name, database=parts.database.url.get_backend_name())
             self.is_running = True
             try:
                 yield
@@ -204,8 +201,9 @@ class Backchannel:
         here is secret."""
         database, event_log = await asyncio.gather(_check(self.database.check()), _check(self.events.check()))
         checks = {"database": database, "event_log": event_log}
-        model: dict[str, Any] = {"name": self.model_name, "offline": self.settings.offline}
-        if self.settings.offline:
+        offline = self.parts.model_name == "offline"
+        model: dict[str, Any] = {"name": self.parts.model_name, "offline": offline}
+        if offline:
             model["description"] = OFFLINE_DESCRIPTION
         well = all(check["status"] == "ok" for check in checks.values())
         draining = {"status": "draining"} if self.runs.draining else {}

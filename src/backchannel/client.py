@@ -5,9 +5,14 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, override
 
 import httpx2
+
+from backchannel.sse import HEARTBEAT_HEADER, parse_heartbeat, silence_limit
+
+REQUEST_SECONDS = 60.0
+"""How long to wait for a response to begin, unless the client was made with a `timeout`."""
 
 RESUME_ATTEMPTS = 5
 RESUME_SECONDS = 0.1
@@ -139,7 +144,9 @@ class ChatKitClient:
         base_url: The server's URL, such as `http://127.0.0.1:8000`.
         token: A bearer token. Without one, the server identifies the client as an anonymous user by a cookie.
         transport: Replaces the network, such as `httpx2.ASGITransport(app)`.
-        timeout: Seconds without data after which a request fails. Heartbeats count as data.
+        timeout: Seconds to wait for a response to begin, 60 by default, and the longest silence of an event stream.
+            Without it, a stream may be silent for three of the server's heartbeats and five seconds
+            (`sse.silence_limit`), which is also the most that a longer `timeout` allows.
     """
 
     def __init__(
@@ -148,11 +155,13 @@ class ChatKitClient:
         *,
         token: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
-        timeout: float = 60,
+        timeout: float | None = None,
     ) -> None:
+        self._request_seconds = REQUEST_SECONDS if timeout is None else timeout
+        self._max_silence_seconds = timeout
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.http = httpx2.AsyncClient(
-            base_url=base_url, headers=headers, transport=transport, timeout=timeout
+            base_url=base_url, headers=headers, transport=transport, timeout=self._request_seconds
         )
 
     async def __aenter__(self) -> Self:
@@ -220,7 +229,18 @@ class ChatKitClient:
         )
 
     async def _open(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self.http.send(request, stream=True)
+        # The limit on silence is known only when the response says how often heartbeats come.
+        request.extensions["timeout"] = httpx2.Timeout(self._request_seconds, read=None).as_dict()
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                response = await self.http.send(request, stream=True)
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("The server does not answer.", request=request) from error
+        limit = silence_limit(parse_heartbeat(response.headers.get(HEARTBEAT_HEADER)))
+        if self._max_silence_seconds is not None:
+            limit = min(limit, self._max_silence_seconds)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _LimitedSilence(response.stream, limit)
         if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
             return response
         try:
@@ -228,6 +248,34 @@ class ChatKitClient:
             raise ServerError(response.status_code, _body(response))
         finally:
             await response.aclose()
+
+
+class _LimitedSilence(httpx2.AsyncByteStream):
+    """A response's body that raises `httpx2.ReadTimeout` after `seconds` in which nothing arrived."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+
+    @override
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        chunks = aiter(self._stream)
+        try:
+            while True:
+                async with asyncio.timeout(self._seconds):
+                    chunk = await anext(chunks)
+                yield chunk
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout(f"Nothing arrived for {self._seconds:g} seconds.") from error
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    @override
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def user_message(text: str) -> dict[str, Any]:

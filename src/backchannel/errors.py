@@ -9,6 +9,28 @@ unless debug mode is on.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+__all__ = [
+    "BackchannelError",
+    "ConfigurationError",
+    "ConflictError",
+    "Details",
+    "ForbiddenError",
+    "GuardrailError",
+    "InvalidInputError",
+    "InvalidRequestError",
+    "ModelError",
+    "ModelNotConfiguredError",
+    "ModelRateLimitedError",
+    "NotEnabledError",
+    "NotFoundError",
+    "NotRunningError",
+    "TooLargeError",
+    "TurnLimitError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnsupportedMediaTypeError",
+]
+
 type Details = Mapping[str, Any] | list[dict[str, Any]]
 
 

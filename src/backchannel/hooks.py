@@ -33,6 +33,27 @@ from chatkit.types import ThreadItem
 
 from backchannel.context import Identity, RequestContext, Usage
 
+__all__ = [
+    "MAX_PENDING",
+    "SLOW_SECONDS",
+    "FirstToken",
+    "HandOff",
+    "Handled",
+    "HookEvent",
+    "Hooks",
+    "ItemCommitted",
+    "ModelCall",
+    "RequestRefused",
+    "RunEnded",
+    "RunEvent",
+    "RunQueued",
+    "RunStarted",
+    "RunTakenOver",
+    "StreamClosed",
+    "StreamOpened",
+    "ToolCall",
+]
+
 SLOW_SECONDS = 0.05
 """How long a synchronous listener may take before that is logged: all streams of the process wait meanwhile."""
 

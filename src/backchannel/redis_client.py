@@ -1,4 +1,4 @@
-"""Connections to Redis, and what is said when it cannot be reached."""
+"""Connections to Redis, and the error when it cannot be reached."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,30 +12,30 @@ from redis.exceptions import RedisError
 from backchannel.errors import ConfigurationError, UnavailableError
 
 SOCKET_SECONDS = 3.0
-"""How long Redis may take to accept a connection or to answer."""
+"""How long Redis may take to accept a connection or to reply."""
 
 RETRY_AFTER_SECONDS = 2
 
 
-def open_client(url: str, *, answers_within: float = SOCKET_SECONDS, connections: int) -> Redis:
-    """A client whose every wait is bounded. Nothing is connected yet.
+def open_client(url: str, *, socket_timeout: float = SOCKET_SECONDS, connections: int) -> Redis:
+    """A client whose every wait is bounded. It connects on first use.
 
     Args:
         url: `redis://[:PASSWORD@]HOST:PORT/DB`, `rediss://…` or `unix://PATH`.
-        answers_within: Seconds that an answer may take, blocking commands included.
-        connections: How many there may be; who finds all in use waits for `SOCKET_SECONDS`.
+        socket_timeout: Seconds that a reply may take, also that of a blocking command.
+        connections: The most connections; when all are in use, a caller waits for up to `SOCKET_SECONDS`.
 
     Raises:
-        ConfigurationError: The URL is none.
+        ConfigurationError: The URL is invalid.
     """
     try:
         pool: Any = cast("Any", BlockingConnectionPool).from_url(
             url,
             max_connections=connections,
             timeout=SOCKET_SECONDS,
-            socket_timeout=answers_within,
+            socket_timeout=socket_timeout,
             socket_connect_timeout=SOCKET_SECONDS,
-            # Once, at once: a connection that a restart has ended is found out only by using it.
+            # Once, without a pause: that a restart has closed a connection is noticed only when it is used.
             retry=Retry(NoBackoff(), 1),
             protocol=2,
         )
@@ -45,15 +45,18 @@ def open_client(url: str, *, answers_within: float = SOCKET_SECONDS, connections
 
 
 @contextmanager
-def reaching(what: str) -> Generator[None]:
-    """Tell of `what` when Redis fails within the block.
+def translate_redis_errors(service: str) -> Generator[None]:
+    """Raise errors of Redis as `UnavailableError`.
+
+    Args:
+        service: What Redis is used for; the subject of the message.
 
     Raises:
-        UnavailableError: Redis cannot be reached, or refuses.
+        UnavailableError: Redis cannot be reached, or rejects a command.
     """
     try:
         yield
     except (RedisError, OSError) as error:
         raise UnavailableError(
-            f"{what} cannot be reached. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
+            f"{service} cannot be reached. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         ) from error

@@ -1,4 +1,4 @@
-"""Retention: while the server runs, what has become too old is deleted now and then."""
+"""Retention: deletes old data periodically while the server runs."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -12,26 +12,27 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.personal import delete_older
 from backchannel.stores.times import utc_now
 
-EVERY_SECONDS = 3600
-"""How long after one sweep the next one begins; and how long one may take. The next one does the rest."""
+INTERVAL_SECONDS = 3600
+"""The pause between two sweeps, and how long one sweep may take. The next one deletes the rest."""
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def retention(
-    database: Database, days: int, tables: Sequence[Table], *, every: float = EVERY_SECONDS
+    database: Database, days: int, tables: Sequence[Table], *, interval: float = INTERVAL_SECONDS
 ) -> AsyncGenerator[None]:
-    """Sweep at once and then every `every` seconds as long as the block runs; see `delete_older`.
+    """Sweep (`delete_older`) at once and then periodically while the block runs.
 
-    Of several processes each may do it. A sweep that fails is logged and tried again next time. One that is under
-    way at the end is given up; what it deleted so far stays deleted.
+    Several processes may sweep at the same time. A failed sweep is logged. A sweep in progress at the end of the block
+    is cancelled; its committed deletions remain.
 
     Args:
-        days: The age at which a thread is deleted, since something last happened in it.
-        tables: As `owned_tables` gives them.
+        days: The time since its last change after which a thread is deleted.
+        tables: From `owned_tables`.
+        interval: See `INTERVAL_SECONDS`.
     """
-    sweeping = asyncio.create_task(_keep_sweeping(database, days, tables, every), name="retention")
+    sweeping = asyncio.create_task(_sweep_periodically(database, days, tables, interval), name="retention")
     try:
         yield
     finally:
@@ -39,15 +40,17 @@ async def retention(
         await asyncio.wait([sweeping])
 
 
-async def _keep_sweeping(database: Database, days: int, tables: Sequence[Table], every: float) -> None:
+async def _sweep_periodically(
+    database: Database, days: int, tables: Sequence[Table], interval: float
+) -> None:
     while True:
         try:
-            async with asyncio.timeout(every):
+            async with asyncio.timeout(interval):
                 deleted = await delete_older(database, utc_now() - timedelta(days=days), tables=tables)
         except TimeoutError:
-            log.warning("retention_unfinished", days=days, seconds=every)
+            log.warning("retention_unfinished", days=days, seconds=interval)
         except Exception:
             log.exception("retention_failed", days=days)
         else:
             log.info("retention", days=days, deleted=deleted)
-        await asyncio.sleep(every)
+        await asyncio.sleep(interval)

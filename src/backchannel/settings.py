@@ -19,7 +19,7 @@ DATA_FOLDER = Path(".backchannel")
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key must be at least as long as the hash, 256 bits."""
 
-type AuthMethod = Literal["anonymous", "jwt"]
+type AuthMethod = Literal["anonymous", "jwt", "application"]
 
 
 class Settings(BaseSettings):
@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     )
     auth: Annotated[tuple[AuthMethod, ...], NoDecode] = Field(
         ("anonymous",),
-        description="Comma-separated authentication methods, tried in order: `anonymous`, `jwt`. "
-        "No default in production.",
+        description="Comma-separated authentication methods, tried in order: `anonymous`, `jwt`, or `application` for "
+        "the application's own. No default in production.",
     )
     jwt_secret: SecretStr | None = Field(
         None, description="The HS256 key of bearer tokens, at least 32 bytes."
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         if not self.auth:
-            raise ValueError("BACKCHANNEL_AUTH is empty: name at least one of anonymous, jwt")
+            raise ValueError("BACKCHANNEL_AUTH is empty: name at least one of anonymous, jwt, application")
         if "jwt" in self.auth and self.jwt_secret is None:
             raise ValueError("BACKCHANNEL_AUTH has jwt, so BACKCHANNEL_JWT_SECRET must be set")
         if self.env == "production":

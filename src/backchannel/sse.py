@@ -1,16 +1,16 @@
 """Server-sent events: frames in, bytes out. Pure; knows nothing of HTTP.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. A frame is `id: <run>:<seq>` and one
-`data:` line, which JSON never breaks. What is said beside the events is a comment with a single newline: with two,
-clients that dispatch on blank lines see an empty event.
+`data:` line, which JSON never breaks. A comment ends with a single newline: with two, clients that dispatch on blank
+lines see an empty event.
 
-A stream of a run that has ended closes with the comment `: end`. One that closes without it was cut, in however
-orderly a way: whoever follows the run connects again.
+A stream of a run that has ended closes with the comment `: end`. One that closes without it was cut, also if the
+connection was closed in good order: the client connects again.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-from backchannel.event_logs.base import EventLog, Frame
+from backchannel.event_logs.base import Batch, EventLog, Frame
 
 HEARTBEAT = b": ping\n"
 
@@ -29,12 +29,20 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+HEARTBEAT_HEADER = "X-Heartbeat-Seconds"
+"""The response header in which every stream of a run gives its heartbeat interval, such as `15` or `0.5`."""
+
+DEFAULT_HEARTBEAT_SECONDS = 15.0
+"""What clients assume of a server that does not send that header."""
+
+MAX_HEARTBEAT_SECONDS = 3600.0
+
 type Encode = Callable[[str, Iterable[Frame]], bytes]
 """Writes frames of the run with that id as one piece of an event stream. Frames that are not for its readers are
 left out."""
 
 type Trailer = Callable[[int], Awaitable[bytes]]
-"""What is still to be said when the run has ended, after the event of that number."""
+"""Makes the last event of a stream whose run has ended; gets the number of the event before it."""
 
 
 def encode(run_id: str, frames: Iterable[Frame]) -> bytes:
@@ -53,37 +61,58 @@ async def stream(
     after: int,
     *,
     heartbeat: float,
+    first: Batch | None = None,
     encode: Encode = encode,
     trailer: Trailer | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Follow a run from the event after `after` until it ends, or until this process lets go of it.
+    """Follow a run from the event after `after` until it ends, or until this process shuts down.
 
-    All that is ready goes out in one piece; a reader that was slow gets text deltas joined by the log, so it catches
-    up with less instead of more. A comment is sent after every `heartbeat` seconds in which nothing was said that
-    this reader may hear.
+    All frames that are ready go out in one piece; a reader that was slow gets text deltas joined by the log, so it
+    catches up with less instead of more. A comment is sent after every `heartbeat` seconds without an event.
 
     Args:
-        trailer: Asked once, when the run has ended.
+        first: What the log has after `after`, if it was read already. If that is nothing, a comment is sent at once, so
+            that the client gets the headers while the model thinks.
+        trailer: Called once, when the run has ended.
 
     Raises:
         LookupError: The run is unknown or its events have expired.
         UnavailableError: The log cannot be reached.
         Exception: Whatever `trailer` raises.
     """
+    batch = first
     while True:
-        batch = await log.read(run_id, after, wait=heartbeat)
-        said = b""
+        if batch is None:
+            batch = await log.read(run_id, after, wait=heartbeat)
+        piece = b""
         if batch.frames:
             after = batch.frames[-1].seq
-            said = encode(run_id, batch.frames)
+            piece = encode(run_id, batch.frames)
         if batch.ended and trailer is not None:
-            if said:
-                yield said
-            said = await trailer(after)
+            if piece:
+                yield piece
+            piece = await trailer(after)
         last = END if batch.ended else RECONNECT if batch.released else b""
-        yield said + last or HEARTBEAT
+        yield piece + last or HEARTBEAT
         if last:
             return
+        batch = None
+
+
+def parse_heartbeat(value: str | None) -> float:
+    """The seconds in a `HEARTBEAT_HEADER`; `DEFAULT_HEARTBEAT_SECONDS` if it is missing, or not a number from above 0
+    to `MAX_HEARTBEAT_SECONDS`."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return DEFAULT_HEARTBEAT_SECONDS
+    return seconds if 0 < seconds <= MAX_HEARTBEAT_SECONDS else DEFAULT_HEARTBEAT_SECONDS
+
+
+def silence_limit(heartbeat_seconds: float) -> float:
+    """How many seconds a stream may be silent before its client treats the connection as lost: three heartbeats, and
+    five seconds for slow networks. The page's `run-follower.js` has the same rule."""
+    return 3 * heartbeat_seconds + 5
 
 
 def parse_last_event_id(value: str) -> tuple[str, int] | None:

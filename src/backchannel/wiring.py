@@ -235,6 +235,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         context=application.context,
         replace_context=replace_context,
         models=models,
+        model_name=_model_name(settings, application),
         lifespan=application.lifespan,
     )
 
@@ -255,12 +256,18 @@ def _chat_server(
         converter=application.converter or HistoryConverter(),
         titles=settings.titles == "model" and not offline_titles,
         title_model=settings.title_model,
-        default_model="offline" if settings.offline else settings.model or "openai-default",
+        default_model=_model_name(settings, application),
         actions=application.actions,
         sync_actions=application.sync_actions,
         hooks=hooks,
     )
     return ChatServer(agent, store, options, application.attachment_store)
+
+
+def _model_name(settings: Settings, application: Application) -> str:
+    if application.model_provider is not None:
+        return settings.model or type(application.model_provider).__name__
+    return "offline" if settings.offline else settings.model or "openai-default"
 
 
 def _own_server(
@@ -320,6 +327,10 @@ def _handovers(settings: Settings) -> Handovers | None:
 def _authenticators(settings: Settings, application: Application) -> Sequence[Authenticator]:
     if application.authenticators is not None:
         return application.authenticators
+    if "application" in settings.auth:
+        raise ConfigurationError(
+            "BACKCHANNEL_AUTH has application, but the application has no authenticators: give it some, or name others."
+        )
     # A visitor's cookie comes last: it accepts every request, so a later token would not be looked at.
     order: list[AuthMethod] = sorted(settings.auth, key=lambda method: method == "anonymous")
     return [_authenticator(method, settings) for method in order]
@@ -341,3 +352,5 @@ def _authenticator(method: AuthMethod, settings: Settings) -> Authenticator:
                 audience=settings.jwt_audience,
                 leeway=settings.jwt_leeway_seconds,
             )
+        case "application":
+            raise AssertionError("the application's authenticators are not made here")

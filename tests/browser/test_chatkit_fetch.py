@@ -175,6 +175,25 @@ async def test_a_connection_that_breaks_again_and_again(embed: Embed, paused: Se
             assert "idempotency-key" not in request.headers
 
 
+@pytest.mark.row("K11")
+async def test_a_connection_that_falls_silent_is_given_up_by_the_servers_heartbeat(
+    serve: Callable[..., Server], embed: Embed
+) -> None:
+    """a page of another origin may read the server's heartbeat, too."""
+    server = serve(heartbeat_seconds="0.2")
+    async with Line(server.port) as line:
+        embedded = await embed(line.url)
+        await embedded.page.clock.install()
+        await begin(embedded, server)
+        line.change_network()
+        server.go_on()
+
+        async with embedded.page.expect_response("**/runs/*/events?*"):
+            await embedded.page.clock.fast_forward(5700)
+
+        await whole_and_once(embedded)
+
+
 async def test_an_orderly_end_is_not_the_end(embed: Embed, paused: Server) -> None:
     embedded = await embed(paused.url)
 

@@ -123,6 +123,27 @@ async def test_a_dead_connection_is_given_up_when_the_network_returns(
         assert len(followed(chat)) == 1
 
 
+@pytest.mark.row("K11")
+async def test_a_connection_that_falls_silent_is_given_up_by_the_servers_heartbeat(
+    serve: Callable[..., Server], open_page: OpenPage
+) -> None:
+    """after three heartbeats and five seconds, not after a number of the page's own."""
+    server = serve(heartbeat_seconds="0.2")
+    async with Line(server.port) as line:
+        chat = await open_page(at=line.url)
+        await chat.page.clock.install()
+        await chat.load()
+        await begin(chat, server)
+        line.change_network()
+        server.go_on()
+
+        async with chat.page.expect_response("**/runs/*/events?*"):
+            await chat.page.clock.fast_forward(5700)
+
+        await whole_and_once(chat)
+        assert len(followed(chat)) == 1
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 async def test_a_server_that_is_away_is_waited_for(open_page: OpenPage, paused: Server, look: str) -> None:
     async with Line(paused.port) as line:

@@ -21,8 +21,10 @@ class Sound:
     storage: type[SharedStorage] = SharedStorage
     log: type[DurableEventLog] = DurableEventLog
 
-    def make(self, server: Server, *, retention: float = 60, linger: float = 5) -> DurableEventLog:
-        return self.log(self.storage(server, retention=retention), linger=min(linger, retention))
+    def make(self, server: Server, *, retention: float = 60, cache_seconds: float = 5) -> DurableEventLog:
+        return self.log(
+            self.storage(server, retention=retention), cache_seconds=min(cache_seconds, retention)
+        )
 
 
 def breaks[T: type](*tests: str) -> Callable[[T], T]:
@@ -65,23 +67,24 @@ class ForgetsWhatIsPlain(Retold):
 
 @breaks("events_come_back_as_they_were_appended")
 class CutsNul(SharedStorage):
-    def written(self, portion):
+    def written(self, batch):
         segments = [
-            replace(strip, text=strip.text and strip.text.replace("\0", "")) for strip in portion.segments
+            replace(segment, text=segment.text and segment.text.replace("\0", ""))
+            for segment in batch.segments
         ]
-        return super().written(replace(portion, segments=segments))
+        return super().written(replace(batch, segments=segments))
 
 
 @breaks("half_characters_come_back_as_the_same_bytes", "a_character_cut_in_two_is_two_deltas")
 class MakesTextValid(SharedStorage):
     """Replaces half characters, and two halves by what they are together."""
 
-    def written(self, portion):
+    def written(self, batch):
         segments = [
-            strip if strip.text is None else replace(strip, text=storable(strip.text))
-            for strip in portion.segments
+            segment if segment.text is None else replace(segment, text=storable(segment.text))
+            for segment in batch.segments
         ]
-        return super().written(replace(portion, segments=segments))
+        return super().written(replace(batch, segments=segments))
 
 
 @breaks("a_reader_starts_anywhere", "a_reader_waits_at_most_for_its_timeout")
@@ -95,7 +98,7 @@ class SkipsJoinedDeltas(SharedStorage):
     """Takes the number of a row for that of everything in it."""
 
     def after(self, log: Kept, seq: int) -> Page:
-        return Page([strip for strip in log.segments if strip.first > seq], log.last, log.ended)
+        return Page([segment for segment in log.segments if segment.first > seq], log.last, log.ended)
 
 
 @breaks("only_text_of_the_same_part_is_joined")
@@ -103,14 +106,14 @@ class JoinsEverything(SharedStorage):
     def after(self, log: Kept, seq: int) -> Page:
         page = super().after(log, seq)
         return Page(
-            [replace(strip, head=log.segments[0].head) for strip in page.segments], page.last, page.ended
+            [replace(segment, head=log.segments[0].head) for segment in page.segments], page.last, page.ended
         )
 
 
 @breaks("runs_do_not_mix")
 class TakesOneRunForAnother(DurableEventLog):
     async def read(self, run_id, after, *, wait):
-        return await super().read(next(iter(self._lives), run_id), after, wait=wait)
+        return await super().read(next(iter(self._cached), run_id), after, wait=wait)
 
 
 @breaks("a_batch_does_not_change_afterwards")
@@ -142,8 +145,8 @@ class ReadsOnePage(SharedStorage):
 
 @breaks("events_appended_together_keep_their_order", "a_long_run_is_read_in_full")
 class WritesFromTheEnd(SharedStorage):
-    def written(self, portion):
-        return super().written(replace(portion, segments=portion.segments[::-1]))
+    def written(self, batch):
+        return super().written(replace(batch, segments=batch.segments[::-1]))
 
 
 # Waiting
@@ -192,9 +195,9 @@ class EndsWithItsReader(DurableEventLog):
         try:
             return await super().read(run_id, after, wait=wait)
         except asyncio.CancelledError:
-            live = self._lives[run_id]
-            live.ended = True
-            live.wake()
+            run_log = self._cached[run_id]
+            run_log.ended = True
+            run_log.wake()
             raise
 
 
@@ -217,7 +220,7 @@ class SendsEverybodyAway(Retold):
 @breaks("closing_the_log_stores_appended_events")
 class ClosesCarelessly(DurableEventLog):
     async def aclose(self) -> None:
-        self._flusher._unsettled.clear()
+        self._flusher._unpersisted.clear()
         await super().aclose()
 
 
@@ -254,7 +257,7 @@ class ForgetsWhatWasRead(DurableEventLog):
         batch = await super().read(run_id, after, wait=wait)
         if batch.ended:
             self._storage.server.logs.pop(run_id, None)
-            self._lives.pop(run_id, None)
+            self._cached.pop(run_id, None)
         return batch
 
 
@@ -268,8 +271,8 @@ class CutsTheEnd(Retold):
 class AppendsAfterTheEnd(DurableEventLog):
     def append(self, run_id: str, event: Event) -> None:
         super().append(run_id, event)
-        if self._lives[run_id].ended:
-            self._lives[run_id].tape.append(event)
+        if self._cached[run_id].ended:
+            self._cached[run_id].buffer.append(event)
 
 
 @breaks("an_ended_run_expires_and_a_running_one_does_not")
@@ -283,7 +286,7 @@ class ForgetsAtOnce(DurableEventLog):
     async def end(self, run_id: str) -> None:
         await super().end(run_id)
         self._storage.server.logs.pop(run_id)
-        self._lives.pop(run_id)
+        self._cached.pop(run_id)
 
 
 # Writers
@@ -291,7 +294,7 @@ class ForgetsAtOnce(DurableEventLog):
 
 @breaks("beginning_again_with_the_same_fence_continues")
 class BeginsAnew(DurableEventLog):
-    def _goes_on(self, run_id: str, fence: int) -> bool:
+    def _has_appended(self, run_id: str, fence: int) -> bool:
         return False
 
 
@@ -300,7 +303,7 @@ class JumpsAndGoesOn(DurableEventLog):
     """The storage jumps again, and the writer does not."""
 
     async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
-        if run_id in self._written:
+        if run_id in self._writable:
             return (await self._storage.begin(run_id, identity, fence=fence, after_crash=after_crash)).last
         return await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
 
@@ -324,9 +327,9 @@ class LetsTheLastOneWrite(SharedStorage):
 @breaks("after_a_release_the_next_writer_continues", "a_run_is_handed_over_repeatedly")
 class ReleasesWithoutKeeping(DurableEventLog):
     async def release(self, run_id: str) -> bool:
-        if (live := self._written.get(run_id)) is not None:
-            self._stop_writing(live)
-            self._drop(live)
+        if (run_log := self._writable.get(run_id)) is not None:
+            self._stop_writing(run_log)
+            self._evict(run_log)
         return True
 
 
@@ -350,8 +353,8 @@ class NeverJumps(SharedStorage):
 @breaks("a_larger_fence_takes_over_in_the_same_process", "after_a_release_the_next_writer_continues")
 class TellsOnlyWhatItWrote(DurableEventLog):
     async def read(self, run_id, after, *, wait):
-        live = self._lives.get(run_id)
-        return await super().read(run_id, max(after, live.tape.start) if live else after, wait=wait)
+        run_log = self._cached.get(run_id)
+        return await super().read(run_id, max(after, run_log.buffer.start) if run_log else after, wait=wait)
 
 
 # Sharing
@@ -376,7 +379,7 @@ class FlushesNothing(DurableEventLog):
 class ShowsEverythingAtOnce(DurableEventLog):
     async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
         last = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
-        self._written[run_id].shown_early = True
+        self._writable[run_id].exposes_unpersisted = True
         return last
 
 
@@ -387,11 +390,11 @@ class ShowsEverythingAtOnce(DurableEventLog):
     "events_of_a_stale_writer_are_never_delivered",
 )
 class LetsEverybodyWrite(SharedStorage):
-    def written(self, portion):
-        log = self.server.logs[portion.run_id]
-        mine = replace(portion, fence=log.fence, base=portion.start)
-        segments: list[Segment] = list(portion.segments)
-        log.last = min(log.last, portion.base)
+    def written(self, batch):
+        log = self.server.logs[batch.run_id]
+        mine = replace(batch, fence=log.fence, base=batch.start)
+        segments: list[Segment] = list(batch.segments)
+        log.last = min(log.last, batch.base)
         return super().written(replace(mine, segments=segments))
 
 
@@ -400,20 +403,20 @@ class LetsEverybodyWrite(SharedStorage):
 
 @breaks("replay_and_live_have_no_gap_and_no_repetition")
 class LooksAndThenWaits(DurableEventLog):
-    async def _more(self, live, seconds):
+    async def _wait_for_events(self, run_log, seconds):
         await asyncio.sleep(0.01)
-        return await super()._more(live, seconds)
+        return await super()._wait_for_events(run_log, seconds)
 
 
 @breaks("no_event_is_lost_between_replay_and_live")
 class FollowsFromNowOn(DurableEventLog):
     """What is followed begins with what comes next, not with what comes after the past that was read."""
 
-    async def _more(self, live, seconds):
-        log = self._storage.server.logs[live.run_id]
+    async def _wait_for_events(self, run_log, seconds):
+        log = self._storage.server.logs[run_log.run_id]
         for _ in range(60):
-            if log.last > live.tape.last:
+            if log.last > run_log.buffer.last:
                 break
             await asyncio.sleep(0.005)
-        live.tape.jump(max(live.tape.last, log.last))
-        return await super()._more(live, seconds)
+        run_log.buffer.jump(max(run_log.buffer.last, log.last))
+        return await super()._wait_for_events(run_log, seconds)

@@ -79,21 +79,21 @@ class SharedStorage(Storage):
         # Writing takes longer than reading, as everywhere.
         for _ in range(3):
             await self.reach()
-        kept = {portion.run_id: self.written(portion) for portion in batches}
+        kept = {batch.run_id: self.written(batch) for batch in batches}
         self.server.writes.append(batches)
         async with self.server.news:
             self.server.news.notify_all()
         return kept
 
-    def written(self, portion: WriteBatch) -> int | None:
-        log = self.server.logs.get(portion.run_id)
-        if log is None or log.fence != portion.fence:
+    def written(self, batch: WriteBatch) -> int | None:
+        log = self.server.logs.get(batch.run_id)
+        if log is None or log.fence != batch.fence:
             return None
-        if log.last < portion.base and portion.base > portion.start:
+        if log.last < batch.base and batch.base > batch.start:
             return log.last
-        log.segments += [strip for strip in portion.segments if strip.first > log.last]
-        log.last = max(log.last, portion.last)
-        if portion.ends and not log.ended:
+        log.segments += [segment for segment in batch.segments if segment.first > log.last]
+        log.last = max(log.last, batch.last)
+        if batch.ends_run and not log.ended:
             log.ended, log.ended_at = True, asyncio.get_running_loop().time()
         return log.last
 
@@ -106,7 +106,7 @@ class SharedStorage(Storage):
         await checkpoint()
         return page
 
-    async def news(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
+    async def poll(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
         await self.reach()
         async with self.server.news:
             while not (found := self.found(after)) and not changed.is_set():
@@ -128,7 +128,7 @@ class SharedStorage(Storage):
         return found
 
     def after(self, log: Kept, seq: int) -> Page:
-        return Page([strip for strip in log.segments if strip.last > seq], log.last, log.ended)
+        return Page([segment for segment in log.segments if segment.last > seq], log.last, log.ended)
 
     def expired(self, log: Kept) -> bool:
         return log.ended and asyncio.get_running_loop().time() - log.ended_at > self.retention
@@ -137,6 +137,8 @@ class SharedStorage(Storage):
         await self.reach()
 
 
-def shared_log(server: Server, *, retention: float = 60, linger: float = 5) -> DurableEventLog:
+def shared_log(server: Server, *, retention: float = 60, cache_seconds: float = 5) -> DurableEventLog:
     """The log of one of the processes that share a server."""
-    return DurableEventLog(SharedStorage(server, retention=retention), linger=min(linger, retention))
+    return DurableEventLog(
+        SharedStorage(server, retention=retention), cache_seconds=min(cache_seconds, retention)
+    )

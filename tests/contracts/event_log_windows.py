@@ -13,7 +13,7 @@ class PageWindow(Window):
     """Publishes when the storage has answered that there is nothing more, and the reader does not know it yet.
 
     Args:
-        log: The reader's; with `linger=0`, so that it reads from the storage each time.
+        log: The reader's; with `cache_seconds=0`, so that it reads from the storage each time.
     """
 
     def __init__(self, log: DurableEventLog) -> None:

@@ -37,6 +37,6 @@ class TestDurableEventLog(EventLogContract):
 
     @pytest.fixture
     async def window(self, server: Server) -> AsyncGenerator[Window]:
-        log = shared_log(server, linger=0)
+        log = shared_log(server, cache_seconds=0)
         yield PageWindow(log)
         await log.aclose()

@@ -29,7 +29,9 @@ async def outcome(name: str, maker: Sound) -> BaseException | None:
     contract, server = EventLogContract(), Server()
     contract.rounds, contract.windows = 512, 1024
     test = getattr(contract, name)
-    another = maker.make(server, linger=0 if name == "test_no_event_is_lost_between_replay_and_live" else 5)
+    another = maker.make(
+        server, cache_seconds=0 if name == "test_no_event_is_lost_between_replay_and_live" else 5
+    )
     given: dict[str, Any] = {
         "event_log": maker.make(server),
         "another_log": another,

@@ -133,7 +133,10 @@ async def kill_connections(admin: Database) -> int:
 
 async def test_connections_that_are_cut_in_mid_write_lose_and_repeat_nothing(server_url: str) -> None:
     here, there, admin = Database(server_url), Database(server_url), Database(server_url)
-    log, another = SqlEventLog(here, retention=60, poll=0.01), SqlEventLog(there, retention=60, poll=0.01)
+    log, another = (
+        SqlEventLog(here, retention=60, poll_seconds=0.01),
+        SqlEventLog(there, retention=60, poll_seconds=0.01),
+    )
     killed = 0
 
     async def trouble() -> None:
@@ -162,13 +165,13 @@ class Unsure(Database):
         self.commits += 1
         if self.commits % 2:
             lost = TransactionAbortedError("lost", retry_after=1)
-            lost.unclear = True
+            lost.commit_unknown = True
             raise lost
 
 
 async def test_a_commit_whose_answer_is_lost_is_not_done_twice(events_url: str) -> None:
     here, there = Unsure(events_url), Database(events_url)
-    log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll=0.01)
+    log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll_seconds=0.01)
     run_id = await begin_run(log)
     reading = asyncio.create_task(read_to_end(another, run_id))
 
@@ -193,7 +196,7 @@ async def test_connections_that_go_silent_are_replaced(server_url: str) -> None:
     async with Network(url.port or {"postgresql": 5432, "mysql": 3306}[url.get_backend_name()]) as network:
         slow = url.set(host="127.0.0.1", port=network.port).render_as_string(hide_password=False)
         here, there = Database(slow, PoolOptions(size=2, statement_timeout=1)), Database(server_url)
-        log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll=0.01)
+        log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll_seconds=0.01)
         run_id = await begin_run(log)
         reading = asyncio.create_task(read_to_end(another, run_id))
         for number in range(1, 4):

@@ -45,7 +45,7 @@ class TestRedisEventLog(EventLogContract):
 
     @pytest.fixture
     async def window(self, server: str, prefix: str) -> AsyncGenerator[Window]:
-        log = RedisEventLog(server, retention=60, prefix=prefix, linger=0)
+        log = RedisEventLog(server, retention=60, prefix=prefix, cache_seconds=0)
         yield PageWindow(log)
         await log.aclose()
 

@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from backchannel.errors import ConfigurationError, UnavailableError
 from backchannel.handovers.base import Delivery, Handover
-from backchannel.handovers.redis import GROUP, MOST, RedisHandovers
+from backchannel.handovers.redis import GROUP, MAX_STREAM_LENGTH, RedisHandovers
 from redis_server import key_prefix, shared_server
 
 pytestmark = pytest.mark.row("H1", "H2")
 
-ABANDONED = 0.3
+VISIBILITY_TIMEOUT = 0.3
 OFFERS = [Handover("run_1", "rep_dead"), Handover("run_2", None), Handover("run_3", "rep_dead")]
 
 
@@ -32,7 +32,7 @@ def prefix(server: str) -> Generator[str]:
 
 @asynccontextmanager
 async def member(server: str, prefix: str) -> AsyncGenerator[RedisHandovers]:
-    handovers = RedisHandovers(server, prefix=prefix, abandoned=ABANDONED)
+    handovers = RedisHandovers(server, prefix=prefix, visibility_timeout=VISIBILITY_TIMEOUT)
     yield handovers
     await handovers.aclose()
 
@@ -86,7 +86,7 @@ async def test_each_is_delivered_to_one(one: RedisHandovers, other: RedisHandove
     async def take(handovers: RedisHandovers, replica: str, got: list[str]) -> None:
         while deliveries := await handovers.receive(replica):
             got += [each.handover.run_id for each in deliveries]
-            await handovers.done(deliveries)
+            await handovers.acknowledge(deliveries)
 
     ours, theirs = list[str](), list[str]()
     async with asyncio.timeout(20):
@@ -99,21 +99,21 @@ async def test_each_is_delivered_to_one(one: RedisHandovers, other: RedisHandove
 async def test_what_is_not_done_is_delivered_to_another(one: RedisHandovers, other: RedisHandovers):
     await one.offer(OFFERS)
     first = await received(one, "rep_one")
-    await one.done(first[:1])
+    await one.acknowledge(first[:1])
     began = asyncio.get_running_loop().time()
     second = await received(other, "rep_other")
-    assert asyncio.get_running_loop().time() - began >= ABANDONED * 0.8
+    assert asyncio.get_running_loop().time() - began >= VISIBILITY_TIMEOUT * 0.8
     assert second == first[1:]
-    await other.done(second)
+    await other.acknowledge(second)
     assert not await one.receive("rep_one")
 
 
 async def test_what_is_done_is_gone(one: RedisHandovers, redis: Any, prefix: str):
     await one.offer(OFFERS)
     deliveries = await received(one, "rep_one")
-    await one.done(deliveries)
-    await one.done(deliveries)
-    await one.done([])
+    await one.acknowledge(deliveries)
+    await one.acknowledge(deliveries)
+    await one.acknowledge([])
     assert await redis.xlen(f"{prefix}:handovers") == 0
     assert (await redis.xpending(f"{prefix}:handovers", GROUP))["pending"] == 0
 
@@ -128,7 +128,7 @@ async def test_a_wait_that_is_broken_off_loses_nothing(one: RedisHandovers, othe
     while len(got) < len(OFFERS):
         deliveries = await received(other, "rep_other")
         got += runs(deliveries)
-        await other.done(deliveries)
+        await other.acknowledge(deliveries)
     assert sorted(got, key=lambda each: each.run_id) == OFFERS
 
 
@@ -136,7 +136,7 @@ async def test_redis_may_forget_everything(
     one: RedisHandovers, other: RedisHandovers, redis: Any, prefix: str
 ):
     await one.offer(OFFERS[:1])
-    await one.done(await received(one, "rep_one"))
+    await one.acknowledge(await received(one, "rep_one"))
     await redis.delete(f"{prefix}:handovers")
     await other.offer(OFFERS[1:])
     assert runs(await received(one, "rep_one")) == OFFERS[1:]
@@ -151,7 +151,7 @@ async def test_who_leaves_is_no_member_unless_he_owes_something(one: RedisHandov
     deliveries = await received(one, "rep_one")
     await one.leave("rep_one")
     assert await members() == {b"rep_one"}
-    await one.done(deliveries)
+    await one.acknowledge(deliveries)
     await one.leave("rep_one")
     assert await members() == set()
 
@@ -159,9 +159,9 @@ async def test_who_leaves_is_no_member_unless_he_owes_something(one: RedisHandov
 async def test_offers_that_nobody_receives_do_not_grow_without_end(
     one: RedisHandovers, redis: Any, prefix: str
 ):
-    await one.offer([Handover(f"run_{number}", None) for number in range(MOST + 1000)])
+    await one.offer([Handover(f"run_{number}", None) for number in range(MAX_STREAM_LENGTH + 1000)])
     # Redis drops whole nodes of a stream, of a hundred entries.
-    assert await redis.xlen(f"{prefix}:handovers") <= MOST + 100
+    assert await redis.xlen(f"{prefix}:handovers") <= MAX_STREAM_LENGTH + 100
 
 
 async def test_redis_that_is_not_there_is_told_of():

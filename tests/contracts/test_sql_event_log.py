@@ -42,24 +42,24 @@ class TestSqlEventLog(EventLogContract):
 
     @pytest.fixture
     async def event_log(self, here: Database) -> AsyncGenerator[SqlEventLog]:
-        log = SqlEventLog(here, retention=60, poll=0.01)
+        log = SqlEventLog(here, retention=60, poll_seconds=0.01)
         yield log
         await log.aclose()
 
     @pytest.fixture
     async def another_log(self, there: Database) -> AsyncGenerator[SqlEventLog]:
-        log = SqlEventLog(there, retention=60, poll=0.01)
+        log = SqlEventLog(there, retention=60, poll_seconds=0.01)
         yield log
         await log.aclose()
 
     @pytest.fixture
     async def expiring_log(self, here: Database) -> AsyncGenerator[SqlEventLog]:
-        log = SqlEventLog(here, retention=0.05, poll=0.01)
+        log = SqlEventLog(here, retention=0.05, poll_seconds=0.01)
         yield log
         await log.aclose()
 
     @pytest.fixture
     async def window(self, there: Database) -> AsyncGenerator[Window]:
-        log = SqlEventLog(there, retention=60, poll=0.01, linger=0)
+        log = SqlEventLog(there, retention=60, poll_seconds=0.01, cache_seconds=0)
         yield PageWindow(log)
         await log.aclose()

@@ -256,12 +256,12 @@ async def test_replicas_live_while_they_beat(database: Database, make: Make):
     for number in (1, 2):
         await replicas.join(ReplicaRecord(f"rep_{number}", "here", number, 0))
     await replicas.join(ReplicaRecord("rep_1", "here", 1, 0))
-    assert await replicas.beat("rep_1")
-    assert not await replicas.beat("rep_3")
+    assert await replicas.heartbeat("rep_1")
+    assert not await replicas.heartbeat("rep_3")
     assert {each.id: each.beat for each in await replicas.all()} == {"rep_1": 1, "rep_2": 0}
     await runs.insert_running(make())
-    assert await replicas.lost(9) == []
+    assert await replicas.unregistered(9) == []
     assert not await replicas.remove("rep_1", beat=0)
     assert await replicas.remove("rep_1", beat=1)
-    assert not await replicas.beat("rep_1")
-    assert await replicas.lost(9) == ["rep_1"]
+    assert not await replicas.heartbeat("rep_1")
+    assert await replicas.unregistered(9) == ["rep_1"]

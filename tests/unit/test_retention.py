@@ -11,7 +11,7 @@ from sqlalchemy import Table, select, update
 from structlog.testing import capture_logs
 
 from backchannel import retention as module
-from backchannel.retention import EVERY_SECONDS, retention
+from backchannel.retention import INTERVAL_SECONDS, retention
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
@@ -132,7 +132,7 @@ async def test_a_sweep_that_fails_or_does_not_end_is_logged_and_followed_by_the_
     sweeps = Sweeps(fails, never_ends, fails)
     monkeypatch.setattr(module, "delete_older", sweeps)
     with capture_logs() as logs:
-        async with retention(unopened, 7, [], every=0.02), asyncio.timeout(WAIT_SECONDS):
+        async with retention(unopened, 7, [], interval=0.02), asyncio.timeout(WAIT_SECONDS):
             await sweeps.all_done.wait()
     said = [line["event"] for line in logs]
     assert said[:3] == ["retention_failed", "retention_unfinished", "retention_failed"]
@@ -177,4 +177,4 @@ async def test_an_error_in_the_block_is_the_blocks(unopened: Database, monkeypat
 
 
 def test_it_is_done_every_hour():
-    assert EVERY_SECONDS == 3600
+    assert INTERVAL_SECONDS == 3600

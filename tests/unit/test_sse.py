@@ -12,7 +12,19 @@ from backchannel.client import Remarks, ServerSentEvent, parse_events
 from backchannel.context import Identity
 from backchannel.event_logs.base import Batch, Event, EventLog, Frame
 from backchannel.event_logs.memory import MemoryEventLog
-from backchannel.sse import END, HEADERS, HEARTBEAT, RECONNECT, encode, parse_last_event_id, stream
+from backchannel.settings import Settings
+from backchannel.sse import (
+    DEFAULT_HEARTBEAT_SECONDS,
+    END,
+    HEADERS,
+    HEARTBEAT,
+    RECONNECT,
+    encode,
+    parse_heartbeat,
+    parse_last_event_id,
+    silence_limit,
+    stream,
+)
 
 pytestmark = pytest.mark.row("C1", "C3", "C4")
 
@@ -222,6 +234,28 @@ async def test_an_encoder_of_ones_own_and_its_last_words():
 async def test_an_unknown_run_is_a_lookup_error():
     with pytest.raises(LookupError):
         await anext(stream(MemoryEventLog(retention=60), RUN, 0, heartbeat=1))
+
+
+@pytest.mark.row("K11")
+def test_how_long_a_stream_may_be_silent():
+    """longer than any heartbeat that the server may be set to."""
+    assert [silence_limit(seconds) for seconds in (0.5, 15, 120)] == [6.5, 50, 365]
+    assert Settings.model_fields["heartbeat_seconds"].default == DEFAULT_HEARTBEAT_SECONDS == 15
+
+
+@pytest.mark.row("K11")
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("15", 15),
+        ("0.5", 0.5),
+        ("120", 120),
+        ("1e-05", 1e-05),
+        *((value, 15) for value in (None, "", "0", "-1", "3601", "inf", "nan", "soon", "20, 20")),
+    ],
+)
+def test_the_heartbeat_that_a_server_names(value: str | None, seconds: float):
+    assert parse_heartbeat(value) == seconds
 
 
 @pytest.mark.parametrize(

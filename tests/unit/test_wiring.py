@@ -8,6 +8,7 @@ from agents import Agent, Model
 
 from backchannel import OfflineModel
 from backchannel.application import Application
+from backchannel.authenticators.anonymous import AnonymousAuthenticator
 from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import ConfigurationError, NotRunningError
 from backchannel.settings import Settings, unknown_settings
@@ -102,3 +103,15 @@ def test_names_that_are_no_settings_are_found() -> None:
         "HOME": "x",
     }
     assert unknown_settings(environment) == ["BACKCHANNEL_DATABSE_URL"]
+
+
+def test_an_applications_authenticators_win_over_the_settings() -> None:
+    own = AnonymousAuthenticator(b"key")
+    application = Application(agent=AGENT, authenticators=[own])
+    assert build(Settings.load(), application).parts.authenticators == [own]
+    assert build(Settings.load(auth="application"), application).parts.authenticators == [own]
+
+
+def test_authenticators_that_the_settings_expect_must_be_there() -> None:
+    with pytest.raises(ConfigurationError, match="BACKCHANNEL_AUTH has application"):
+        build(Settings.load(auth="application"), Application(agent=AGENT))

@@ -42,9 +42,9 @@ async def test_events_that_have_expired_are_told_as_finished_items(serve):
     await (await served.person.say("next", events[0]["thread"]["id"])).events()
     async with served.backchannel.database.write() as connection:
         await connection.execute(text("UPDATE run_logs SET ended_at = '2020-01-01 00:00:00.000000'"))
-    log = served.backchannel.run_stores.events
+    log = served.backchannel.events
     await log.aclose()
-    served.backchannel.run_stores.events.__init__(served.backchannel.database, retention=600)
+    served.backchannel.events.__init__(served.backchannel.database, retention=600)
     late = await (await served.person.resume(stream.run_id, stream.last_event_id)).events()
     assert [(event["type"], event["item"]["content"][0]["text"]) for event in late] == [
         ("thread.item.done", "hi"),

@@ -37,7 +37,7 @@ async def test_openapi_is_valid_and_says_it_all(openapi):
     operation = openapi["paths"][PATH]["post"]
     answer = operation["responses"]["200"]
     assert set(answer["content"]) == {"text/event-stream"}
-    assert set(answer["headers"]) == {"X-Run-Id"}
+    assert set(answer["headers"]) == {"X-Run-Id", "X-Heartbeat-Seconds"}
     for name in (*EVENTS, *DELTAS):
         assert f"`{name}`" in answer["description"]
     example = await read(answer["content"]["text/event-stream"]["example"].encode())

@@ -304,6 +304,31 @@ async def test_heartbeats_are_single_line_comments(serve):
     assert raw.endswith(b"\n\n: end\n")
 
 
+@pytest.mark.row("K11")
+async def test_every_stream_says_how_often_heartbeats_come(serve):
+    """clients derive from it when to give up a silent connection, pages of other origins too."""
+    served = await serve(
+        Agent(name="A", model=ScriptedModel()),
+        heartbeat_seconds=0.5,
+        run_retention_seconds=60,
+        cors_origins=["https://page.example"],
+    )
+    http, origin = served.person.http, {"Origin": "https://page.example"}
+    chatkit = {"type": "threads.create", "params": {"input": user_message("hi")}}
+    plain = {"input": {"type": "user_message", "content": [{"type": "text", "text": "hi"}]}}
+    first = await http.post("/api/chatkit", json=chatkit, headers=origin)
+    run = first.headers["X-Run-Id"]
+    for response in (
+        first,
+        await http.post("/api/chatkit/stream", json=plain, headers=origin),
+        await http.get(f"/api/chatkit/runs/{run}/events", headers=origin),
+        await http.get(f"/api/chatkit/runs/{run}/events?format=plain", headers=origin),
+    ):
+        assert response.headers["X-Heartbeat-Seconds"] == "0.5"
+        exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
+        assert {"X-Heartbeat-Seconds", "X-Run-Id", "Retry-After"} <= set(exposed)
+
+
 @pytest.mark.row("G2")
 async def test_drain_lets_answers_finish_and_refuses_new_ones(serve):
     model, gate = held("Hello ", "world")

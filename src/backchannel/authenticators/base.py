@@ -9,6 +9,12 @@ from starlette.requests import HTTPConnection
 from backchannel.context import Identity
 from backchannel.errors import UnauthenticatedError
 
+__all__ = [
+    "Authenticated",
+    "Authenticator",
+    "authenticate",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:

@@ -1,7 +1,7 @@
-"""The event log: what a run has said so far, readable from any point while it goes on, from any process.
+"""The event log: an append-only log of each run's events, readable from any cursor while the run is in progress.
 
-A run has one writer at a time and any number of readers, each with a cursor of its own. The log never waits for a
-reader, and a reader never costs more than its cursor.
+A run has one writer at a time and any number of readers, in any process. The log never waits for a reader; a reader
+costs no more than its cursor.
 """
 
 import json
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from backchannel.context import Identity
 
 JUMP = 1_000_000
-"""After a crash, numbering goes on at the next multiple of this, plus 1. What the dead writer had shown and could not
-keep any more has numbers below it, so that no number ever means two events."""
+"""After a crash, numbering continues after the next multiple of this. Text that the dead writer had shown but not
+persisted has smaller numbers, so that a number never stands for two events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a run as JSON: either whole, or as a text delta that can be joined with its neighbours.
+    """One event of a run as JSON: a whole event, or a text delta that can be joined with neighbouring ones.
 
     Attributes:
-        head: The event's JSON; for a text delta all of it up to the delta's value.
-        text: The delta, or `None` for an event that is whole in `head`.
-        plain: Whether it is for readers of the plain API only. ChatKit clients never see it.
+        head: The event's JSON; for a text delta, the part before the delta's value.
+        text: The delta; `None` for a whole event.
+        plain: Whether only readers of the plain API get it; ChatKit clients do not.
     """
 
     head: bytes
@@ -31,16 +31,16 @@ class Event:
     plain: bool = False
 
     def body(self) -> bytes:
-        """The event's JSON, the same bytes that the SDK would send."""
+        """The event's JSON, byte for byte what the SDK would send."""
         if self.text is None:
             return self.head
-        # Half a surrogate pair, cut by a tokenizer, has no UTF-8: it becomes "?" instead of ending the stream.
+        # A lone surrogate, left by a tokenizer that split a character, has no UTF-8: it becomes "?".
         return self.head + json.dumps(self.text, ensure_ascii=False).encode(errors="replace") + b"}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An event in its place. Joined text deltas have the number of the last one."""
+    """An event with its number. Joined text deltas have the number of the last one."""
 
     seq: int
     event: Event
@@ -48,14 +48,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a reader got: the frames after its cursor, in order, and whether the run has ended.
-
-    No frames and not ended means that nothing happened within the time the reader was willing to wait.
+    """The result of one read: the frames after the reader's cursor, in order.
 
     Attributes:
-        ended: Whether these are the last ones there will ever be.
-        released: Whether this process will tell no more of the run, though it has not ended: reading goes on in
-            another one. Only while this process shuts down.
+        frames: Empty if nothing was appended within the time the reader waited.
+        ended: Whether the run has ended and these are its last frames.
+        released: Whether this process serves no more of the run although it has not ended; the reader continues in
+            another process. Only while this process shuts down.
     """
 
     frames: Sequence[Frame]
@@ -64,37 +63,38 @@ class Batch:
 
 
 class FencedError(Exception):
-    """Another process writes this run now. What this one appended since is not kept."""
+    """A writer with a larger fence has begun. Events that were not persisted before that are discarded."""
 
 
 class EventLog(ABC):
-    """Keeps runs' events. Contract, for every implementation:
+    """Stores the events of runs. Contract, for every implementation:
 
-    - A writer calls `begin`, then `append` any number of times, then `end`, or `release` if another process is to go
-      on. `begin` names its fence. From then on nothing that a writer with a smaller fence appends is ever seen. (Only
-      readers in the process of such a writer may see text of it until its next write is refused, a tenth of a second
-      later.)
-    - Events are numbered 1, 2, 3 … per run, across writers; only after a crash numbering jumps (`JUMP`).
-    - A reader gets each event exactly once and in order, wherever it starts, also while the run goes on and while
-      the writer changes. Neighbouring text deltas of the same message part (same `head`) may come joined to one,
-      under the last one's number; a reader that starts between them gets exactly the text after its cursor.
-    - A reader sees nothing that a crash could make unseen, except text deltas: whole events are shown once they
-      are kept, and text deltas at once. After a crash the next writer therefore knows of every item that any
-      reader knows of.
-    - After `end` the events stay readable for the log's retention, then the run is unknown.
+    - A writer calls `begin`, `append` any number of times, then `end`, or `release` for another process to continue.
+      After `begin` with a fence, events appended with a smaller fence are never read. (Readers in the process of the
+      old writer may see its text until its next write is refused, 0.1 seconds later.)
+    - Events are numbered 1, 2, 3 … per run, across writers. Only after a crash numbers are skipped (`JUMP`).
+    - A reader gets each event exactly once and in order, from any cursor, also while events are appended and while the
+      writer changes. Neighbouring text deltas of the same message part (same `head`) may be joined under the number of
+      the last one; a reader whose cursor is between them gets exactly the text after it.
+    - Whole events are read only once they are persisted, text deltas at once. After a crash, the next writer
+      therefore has every item that a reader has seen, and only text may be missing.
+    - After `end` the events stay readable for the log's retention; then the run is unknown.
     - Reading an unknown run raises `LookupError`.
 
-    A log in one process's memory keeps nothing across a crash, and shows everything at once.
+    A log in memory persists nothing, and its events are read at once.
     """
 
     @abstractmethod
     async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
-        """Become the writer of a run's log, which is made if there is none; gives the last number so far (0 if none).
+        """Become the writer of a run's log, which is created if necessary.
 
         Args:
-            identity: Whose run it is.
-            fence: Larger than every earlier writer's. With the same fence again, it goes on as if nothing had been.
-            after_crash: Whether the writer before may have shown text that it did not keep.
+            identity: The owner of the run.
+            fence: Larger than that of every earlier writer. Calling again with the same fence changes nothing.
+            after_crash: Whether the previous writer may have shown text that it did not persist.
+
+        Returns:
+            The number of the last event; 0 if there is none.
 
         Raises:
             FencedError: A writer with a larger fence has begun.
@@ -103,45 +103,47 @@ class EventLog(ABC):
 
     @abstractmethod
     def append(self, run_id: str, event: Event) -> None:
-        """Add an event at the end. Never waits. Does nothing for a run that this process does not write."""
+        """Append an event. Never waits. Does nothing for a run that this process does not write."""
 
     @abstractmethod
     async def flush(self, run_id: str) -> None:
-        """Wait until everything appended so far is kept, for a bounded time.
+        """Wait, for a bounded time, until all appended events are persisted.
 
         Raises:
             FencedError: Another writer has begun.
-            UnavailableError: The log cannot be reached; what was appended is tried again.
+            UnavailableError: The log cannot be reached. Writing is retried in the background.
         """
 
     @abstractmethod
     async def end(self, run_id: str) -> None:
-        """The run has ended: readers that reach the end are told so, whatever the log can keep. Waits as `flush` does.
+        """Mark the run as ended, also for readers if that cannot be persisted. Waits like `flush`.
 
         Raises:
             FencedError: Another writer has begun, which will end it.
+            UnavailableError: As for `flush`.
         """
 
     @abstractmethod
     async def release(self, run_id: str) -> bool:
-        """Keep what was appended, for a bounded time, and stop being the writer, without ending the run.
+        """Persist appended events, waiting for a bounded time, and stop writing without ending the run.
 
-        Readers in this process go on reading what the next writer appends. Does nothing for a run that this process
+        Readers in this process continue with the events of the next writer. Does nothing for a run that this process
         does not write.
 
-        Gives whether everything was kept. If not, the next writer must begin as after a crash: readers here may have
-        seen text that is lost.
+        Returns:
+            Whether all events are persisted. If not, the next writer must begin with `after_crash`: readers in this
+            process may have seen text that is lost.
         """
 
     @abstractmethod
     def disconnect_readers(self) -> None:
-        """This process shuts down: every reader that waits, or comes to wait, gets a batch that is `released`."""
+        """Return a `released` batch to all readers that are waiting or will wait: this process is shutting down."""
 
     @abstractmethod
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
         """The frames after number `after` (0 for all).
 
-        Returns at once if there are any or the run has ended, else waits for up to `wait` seconds.
+        Returns at once if there are any or the run has ended; otherwise waits for up to `wait` seconds.
 
         Raises:
             LookupError: The run is unknown or its events have expired.
@@ -150,12 +152,12 @@ class EventLog(ABC):
 
     @abstractmethod
     async def check(self) -> None:
-        """Ask the log's server for a sign of life.
+        """Check that the log's server responds.
 
         Raises:
-            UnavailableError: It does not answer.
+            UnavailableError: It does not.
         """
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Keep what was appended, for a bounded time, wake every reader with an ended batch, and release everything."""
+        """Persist appended events, for a bounded time, return an ended batch to all readers, and close connections."""

@@ -1,4 +1,4 @@
-"""An event log that outlives its process: readers here are fed from memory, the storage is written in batches."""
+"""An event log that survives its process: a storage persists events in batches, a cache in memory serves readers."""
 
 import asyncio
 from contextvars import Context
@@ -15,101 +15,102 @@ from backchannel.event_logs.run_log import RunLog, WritableRunLog
 from backchannel.event_logs.storage import Page, Storage
 from backchannel.event_logs.tailer import LogTailer
 
-LINGER = 5.0
-"""Seconds that a run stays in memory after its end, or after its last reader if it is written elsewhere."""
+CACHE_SECONDS = 5.0
+"""How long a run stays in memory after its end, or after its last reader if another process writes it."""
 
 CLOSE_SECONDS = 5.0
-"""How long closing tries to keep what is not kept yet."""
+"""How long closing tries to persist events."""
 
-SWEEP_SECONDS = 60.0
-"""How long after one sweep of what has expired the next one begins."""
+CLEANUP_SECONDS = 60.0
+"""The pause between two deletions of expired logs."""
 
 MAX_FENCED = 4096
-"""How many runs that were lost to another process are remembered, so that their writers are told."""
+"""The most runs taken over by other processes for which the writers here get `FencedError`; older ones are dropped."""
 
 log = structlog.get_logger(__name__)
 
 
 class DurableEventLog(EventLog):
-    """Every event log but the one in memory. Belongs to one event loop.
+    """An event log on a storage. Belongs to one event loop.
 
-    A crash of the process loses of what its readers have seen only text of the last tenth of a second; of the rest,
-    only what they were shown because the storage had failed for `flusher.PATIENCE` seconds.
+    If the process crashes, events that readers have seen may be lost in two cases only: text of the last 0.1 seconds,
+    and events that were shown because the storage had failed for `flusher.TIMEOUT_SECONDS`.
 
     Args:
-        storage: Where the events are kept. Closed with the log.
-        linger: See `LINGER`.
+        storage: Where the events are persisted. Closed with the log.
+        cache_seconds: See `CACHE_SECONDS`.
     """
 
-    def __init__(self, storage: Storage, *, linger: float = LINGER) -> None:
+    def __init__(self, storage: Storage, *, cache_seconds: float = CACHE_SECONDS) -> None:
         self._storage = storage
-        self._linger = linger
-        self._run_logs: dict[str, RunLog] = {}
-        self._writing: dict[str, WritableRunLog] = {}
+        self._cache_seconds = cache_seconds
+        self._cached: dict[str, RunLog] = {}
+        self._writable: dict[str, WritableRunLog] = {}
         self._fenced: dict[str, None] = {}
-        self._flusher = Flusher(storage, fenced=self._on_fenced, ended=self._on_ended)
-        self._tailer = LogTailer(storage, unknown=self._drop)
-        self._sweeping: asyncio.Task[None] | None = None
+        self._flusher = Flusher(storage, on_fenced=self._on_fenced, on_ended=self._on_ended)
+        self._tailer = LogTailer(storage, on_unknown=self._evict)
+        self._cleanup: asyncio.Task[None] | None = None
         self._disconnecting = False
         self._closed = False
 
     @override
     async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
-        self._start()
-        goes_on = self._goes_on(run_id, fence)
-        # Asked also by who writes already: it may have been part of a transaction that was rolled back.
-        begun = await self._storage.begin(
-            run_id, identity, fence=fence, after_crash=after_crash and not goes_on
+        self._ensure_open()
+        continues = self._has_appended(run_id, fence)
+        # Even if this process writes the run already: the earlier call may have been in a transaction that was
+        # rolled back.
+        position = await self._storage.begin(
+            run_id, identity, fence=fence, after_crash=after_crash and not continues
         )
-        mine = self._writing.get(run_id)
-        if mine is not None and mine.fence > fence:
+        current = self._writable.get(run_id)
+        if current is not None and current.fence > fence:
             raise FencedError(run_id)
-        if mine is not None and self._goes_on(run_id, fence):
-            return mine.buffer.last
-        if mine is not None:
-            self._stop_writing(mine)
-            self._drop(mine)
+        if current is not None and self._has_appended(run_id, fence):
+            return current.buffer.last
+        if current is not None:
+            self._stop_writing(current)
+            self._evict(current)
         self._fenced.pop(run_id, None)
-        if not begun.ended:
-            written = WritableRunLog(
-                run_id, EventBuffer(begun.start), identity=identity, fence=fence, persisted=begun.start
+        if not position.ended:
+            run_log = WritableRunLog(
+                run_id, EventBuffer(position.start), identity=identity, fence=fence, persisted=position.start
             )
-            self._writing[run_id] = written
-            self._replace(written)
-        return begun.last
+            self._writable[run_id] = run_log
+            self._cache(run_log)
+        return position.last
 
     @override
     def append(self, run_id: str, event: Event) -> None:
-        run_log = self._writing.get(run_id)
+        run_log = self._writable.get(run_id)
         if run_log is None or run_log.ending:
             return
         run_log.append(event)
         if event.text is None:
-            self._flusher.mark(run_log, urgent=True)
+            self._flusher.mark_dirty(run_log, urgent=True)
         elif not run_log.dirty:
-            self._flusher.mark(run_log, urgent=False)
+            self._flusher.mark_dirty(run_log, urgent=False)
 
     @override
     async def flush(self, run_id: str) -> None:
         if run_id in self._fenced:
             raise FencedError(run_id)
-        if (run_log := self._writing.get(run_id)) is not None:
-            await self._flusher.settle(run_log)
+        if (run_log := self._writable.get(run_id)) is not None:
+            await self._flusher.flush(run_log)
 
     @override
     async def end(self, run_id: str) -> None:
         if run_id in self._fenced:
             del self._fenced[run_id]
             raise FencedError(run_id)
-        run_log = self._writing.get(run_id)
+        run_log = self._writable.get(run_id)
         if run_log is None:
             return
         run_log.ending = True
         try:
-            await self._flusher.settle(run_log, end=True)
+            await self._flusher.flush(run_log, end=True)
         except UnavailableError:
-            run_log.show_unpersisted()
-            if run_log.lost:
+            run_log.expose_unpersisted()
+            if run_log.unstorable:
                 self._on_ended(run_log)
             raise
         except FencedError:
@@ -118,25 +119,25 @@ class DurableEventLog(EventLog):
 
     @override
     async def release(self, run_id: str) -> bool:
-        run_log = self._writing.get(run_id)
+        run_log = self._writable.get(run_id)
         if run_log is None:
             fenced = run_id in self._fenced
             self._fenced.pop(run_id, None)
             return not fenced
         try:
-            await self._flusher.settle(run_log, end=run_log.ending)
+            await self._flusher.flush(run_log, end=run_log.ending)
         except (UnavailableError, FencedError):
             self._fenced.pop(run_id, None)
-        if self._writing.get(run_id) is not run_log or run_log.ending:
-            # Fenced, or ended: an end that is not kept yet is still being tried.
+        if self._writable.get(run_id) is not run_log or run_log.ending:
+            # Fenced, or ended. An end that is not persisted is still being retried.
             return run_log.end_persisted
-        persisted = run_log.settled
+        persisted = run_log.all_persisted
         self._stop_writing(run_log)
         if persisted:
-            self._replace(RunLog(run_id, run_log.buffer))
+            self._cache(RunLog(run_id, run_log.buffer))
         else:
-            # Readers here may have seen text that nobody will ever keep: they go on from what is kept.
-            self._drop(run_log)
+            # Readers may have seen text that is lost: they continue with what is persisted.
+            self._evict(run_log)
         return persisted
 
     @override
@@ -146,34 +147,34 @@ class DurableEventLog(EventLog):
 
     @override
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
-        self._start()
+        self._ensure_open()
         loop = asyncio.get_running_loop()
         after, deadline = max(after, 0), loop.time() + wait
-        run_log = looked = None
+        run_log = replayed = None
         while not self._closed:
-            run_log = self._run_logs.get(run_id)
-            if run_log is None or (after < run_log.buffer.start and run_log is not looked):
-                page = await self._past(run_id, after, run_log)
+            run_log = self._cached.get(run_id)
+            if run_log is None or (after < run_log.buffer.start and run_log is not replayed):
+                page = await self._replay(run_id, after, run_log)
                 buffer = EventBuffer(after)
                 for segment in page.segments:
                     buffer.extend(segment)
                 frames = buffer.frames(after)
                 if frames or page.ended:
                     return Batch(frames, page.ended)
-                if self._run_logs.get(run_id) is not run_log:
-                    # It began here meanwhile, or went elsewhere: what was said before that may not be in the page.
+                if self._cached.get(run_id) is not run_log:
+                    # The writer changed meanwhile: the page may lack events from before the change.
                     continue
                 if run_log is None:
                     run_log = RunLog(run_id, EventBuffer(page.last))
-                    self._replace(run_log)
-                looked = run_log
+                    self._cache(run_log)
+                replayed = run_log
             run_log.touch()
             frames = run_log.frames(after)
             if frames or run_log.ended:
                 return Batch(frames, run_log.ended)
             if self._disconnecting:
                 return Batch((), False, released=True)
-            if not await self._more(run_log, deadline - loop.time()):
+            if not await self._wait_for_events(run_log, deadline - loop.time()):
                 return Batch((), ended=False)
         return Batch(run_log.frames(after) if run_log is not None else (), ended=True)
 
@@ -189,32 +190,31 @@ class DurableEventLog(EventLog):
         self._closed = True
         self._wake_all()
         await self._tailer.aclose()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
-        for run_log in self._run_logs.values():
-            if run_log.timer is not None:
-                run_log.timer.cancel()
-        self._run_logs.clear()
-        self._writing.clear()
+        if self._cleanup is not None:
+            self._cleanup.cancel()
+            await asyncio.wait([self._cleanup])
+        for run_log in self._cached.values():
+            if run_log.eviction_timer is not None:
+                run_log.eviction_timer.cancel()
+        self._cached.clear()
+        self._writable.clear()
         await self._storage.aclose()
 
-    def _goes_on(self, run_id: str, fence: int) -> bool:
-        """Whether a run's writer here has this fence and has said something with it."""
-        mine = self._writing.get(run_id)
-        return mine is not None and mine.fence == fence and mine.buffer.last > mine.buffer.start
+    def _has_appended(self, run_id: str, fence: int) -> bool:
+        """Whether this process writes a run with this fence and has appended events."""
+        current = self._writable.get(run_id)
+        return current is not None and current.fence == fence and current.buffer.last > current.buffer.start
 
-    async def _past(self, run_id: str, after: int, run_log: RunLog | None) -> Page:
+    async def _replay(self, run_id: str, after: int, run_log: RunLog | None) -> Page:
         try:
             return await self._storage.page(run_id, after)
         except LookupError:
             if not isinstance(run_log, WritableRunLog):
                 raise
-            # The storage has lost it. What comes from now on is here.
+            # The storage has lost the log. Events after `start` are in memory.
             return Page((), run_log.buffer.start, ended=False)
 
-    async def _more(self, run_log: RunLog, seconds: float) -> bool:
-        """Wait until a run may have something new for a reader; whether it may."""
+    async def _wait_for_events(self, run_log: RunLog, seconds: float) -> bool:
         if not isinstance(run_log, WritableRunLog):
             self._tailer.add(run_log)
         run_log.readers += 1
@@ -223,52 +223,52 @@ class DurableEventLog(EventLog):
         finally:
             run_log.readers -= 1
             run_log.touch()
-            self._watch(run_log)
+            self._schedule_eviction(run_log)
 
-    def _replace(self, run_log: RunLog) -> None:
-        """From now on a run's readers here are fed from `live`."""
-        before = self._run_logs.get(run_log.run_id)
-        self._run_logs[run_log.run_id] = run_log
-        if before is not None:
-            self._leave(before)
-        self._watch(run_log)
+    def _cache(self, run_log: RunLog) -> None:
+        """Serve a run's readers from this log."""
+        previous = self._cached.get(run_log.run_id)
+        self._cached[run_log.run_id] = run_log
+        if previous is not None:
+            self._detach(previous)
+        self._schedule_eviction(run_log)
 
-    def _drop(self, run_log: RunLog) -> None:
-        """Readers of a run go on from the storage."""
-        if self._run_logs.get(run_log.run_id) is run_log:
-            del self._run_logs[run_log.run_id]
-        self._leave(run_log)
+    def _evict(self, run_log: RunLog) -> None:
+        """Serve a run's readers from the storage."""
+        if self._cached.get(run_log.run_id) is run_log:
+            del self._cached[run_log.run_id]
+        self._detach(run_log)
 
-    def _leave(self, run_log: RunLog) -> None:
+    def _detach(self, run_log: RunLog) -> None:
         self._tailer.remove(run_log)
-        if run_log.timer is not None:
-            run_log.timer.cancel()
-            run_log.timer = None
+        if run_log.eviction_timer is not None:
+            run_log.eviction_timer.cancel()
+            run_log.eviction_timer = None
         run_log.wake()
 
-    def _watch(self, run_log: RunLog) -> None:
-        """Forget a run when nobody reads it any more; but never one that is written here."""
+    def _schedule_eviction(self, run_log: RunLog) -> None:
         if (
-            run_log.timer is None
-            and self._run_logs.get(run_log.run_id) is run_log
-            and run_log.run_id not in self._writing
+            run_log.eviction_timer is None
+            and self._cached.get(run_log.run_id) is run_log
+            and run_log.run_id not in self._writable
         ):
-            run_log.timer = asyncio.get_running_loop().call_later(self._linger, self._check, run_log)
+            loop = asyncio.get_running_loop()
+            run_log.eviction_timer = loop.call_later(self._cache_seconds, self._evict_if_idle, run_log)
 
-    def _check(self, run_log: RunLog) -> None:
-        run_log.timer = None
+    def _evict_if_idle(self, run_log: RunLog) -> None:
+        run_log.eviction_timer = None
         if run_log.readers:
-            # The last one to leave comes back here.
+            # Scheduled again when the last one stops waiting.
             return
-        if asyncio.get_running_loop().time() - run_log.touched < self._linger:
-            self._watch(run_log)
+        if asyncio.get_running_loop().time() - run_log.last_read < self._cache_seconds:
+            self._schedule_eviction(run_log)
         else:
-            self._drop(run_log)
+            self._evict(run_log)
 
     def _on_ended(self, run_log: WritableRunLog) -> None:
-        if self._writing.get(run_log.run_id) is run_log:
-            del self._writing[run_log.run_id]
-        self._watch(run_log)
+        if self._writable.get(run_log.run_id) is run_log:
+            del self._writable[run_log.run_id]
+        self._schedule_eviction(run_log)
 
     def _on_fenced(self, run_log: WritableRunLog) -> None:
         log.warning("run_fenced", run_id=run_log.run_id, fence=run_log.fence)
@@ -276,28 +276,29 @@ class DurableEventLog(EventLog):
         if len(self._fenced) > MAX_FENCED:
             del self._fenced[next(iter(self._fenced))]
         self._stop_writing(run_log)
-        self._drop(run_log)
+        self._evict(run_log)
 
     def _stop_writing(self, run_log: WritableRunLog) -> None:
-        del self._writing[run_log.run_id]
-        self._flusher.forget(run_log, FencedError(run_log.run_id))
+        del self._writable[run_log.run_id]
+        self._flusher.discard(run_log, FencedError(run_log.run_id))
 
     def _wake_all(self) -> None:
-        for run_log in list(self._run_logs.values()):
+        for run_log in list(self._cached.values()):
             run_log.wake()
 
-    def _start(self) -> None:
+    def _ensure_open(self) -> None:
         if self._closed:
             raise UnavailableError("The server is shutting down.", retry_after=2)
-        if self._sweeping is None:
-            self._sweeping = asyncio.create_task(
-                self._keep_sweeping(), name="event_log_sweep", context=Context()
+        if self._cleanup is None:
+            # Without the request's context variables: the task outlives the request.
+            self._cleanup = asyncio.create_task(
+                self._delete_expired_periodically(), name="event_log_cleanup", context=Context()
             )
 
-    async def _keep_sweeping(self) -> None:
+    async def _delete_expired_periodically(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(CLEANUP_SECONDS)
             try:
-                await self._storage.sweep()
+                await self._storage.delete_expired()
             except Exception:
-                log.warning("event_log_sweep_failed", exc_info=True)
+                log.warning("event_log_cleanup_failed", exc_info=True)

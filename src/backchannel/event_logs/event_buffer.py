@@ -1,4 +1,4 @@
-"""Events of one run in memory, compact however many text deltas there are, and readable from between any two."""
+"""The events of one run in memory: compact also with many text deltas, and readable from any number."""
 
 from array import array
 from bisect import bisect_right
@@ -7,88 +7,91 @@ from dataclasses import dataclass
 
 from backchannel.event_logs.base import Event, Frame
 
-PIECE = 256
-"""How many deltas are kept as strings of their own before they are joined: an object each costs more than its text."""
+MAX_DELTAS = 256
+"""The most text deltas in one segment. Deltas are joined to segments because a string object costs more than its text;
+the newest ones are not yet."""
 
 
 @dataclass(slots=True)
 class Segment:
-    """Neighbouring events: one that is whole, or text deltas of the same message part.
+    """One whole event, or consecutive text deltas of the same message part.
 
     Attributes:
         first: The number of the first event.
-        ends: For text, where each delta ends in `text`, in characters; the event after `first` ends at `ends[1]`.
+        delta_ends: For text, the offset in `text`, in characters, at which each delta ends.
     """
 
     first: int
     head: bytes
     plain: bool
     text: str | None = None
-    ends: Sequence[int] = ()
+    delta_ends: Sequence[int] = ()
 
     @property
     def last(self) -> int:
         """The number of the last event."""
-        return self.first + max(len(self.ends) - 1, 0)
+        return self.first + max(len(self.delta_ends) - 1, 0)
 
-    def after(self, seq: int) -> str:
+    def text_after(self, seq: int) -> str:
         """The text of the deltas after number `seq`."""
         assert self.text is not None
-        return self.text if seq < self.first else self.text[self.ends[seq - self.first] :]
+        return self.text if seq < self.first else self.text[self.delta_ends[seq - self.first] :]
 
 
 class EventBuffer:
-    """What one run has said, or what is known of it here.
+    """Consecutive events of one run.
 
     Args:
         start: The number before the first event's.
 
     Attributes:
-        last: The number of the last event, or the one that `jump` named.
+        last: The number after which numbering continues: the last event's, or the one given to `jump`.
     """
 
     def __init__(self, start: int = 0) -> None:
         self._segments: list[Segment] = []
         self._firsts: list[int] = []
-        self._open: list[str] = []
-        self._ends: array[int] = array("Q")
-        self._head = b""
-        self._plain = False
-        self._first = start + 1
+        self._open_deltas: list[str] = []
+        self._open_ends: array[int] = array("Q")
+        self._open_head = b""
+        self._open_plain = False
+        self._open_first = start + 1
         self.start = start
         self.last = start
 
     @property
-    def newest(self) -> int:
+    def last_event(self) -> int:
         """The number of the last event; `start` if there is none."""
-        if self._open:
+        if self._open_deltas:
             return self.last
         return self._segments[-1].last if self._segments else self.start
 
     def jump(self, last: int) -> None:
-        """Go on numbering after `last`."""
+        """Continue numbering after `last`."""
         self._seal()
         self.last = last
 
     def append(self, event: Event) -> int:
-        """Add an event; gives its number."""
+        """Append an event; returns its number."""
         self.last += 1
         if event.text is None:
             self._seal()
             self._add(Segment(self.last, event.head, event.plain))
             return self.last
-        if self._open and (
-            event.head != self._head or event.plain is not self._plain or len(self._open) == PIECE
+        if self._open_deltas and (
+            event.head != self._open_head
+            or event.plain is not self._open_plain
+            or len(self._open_deltas) == MAX_DELTAS
         ):
             self._seal()
-        if not self._open:
-            self._head, self._plain, self._first = event.head, event.plain, self.last
-        self._open.append(event.text)
-        self._ends.append((self._ends[-1] if self._ends else 0) + len(event.text))
+        if not self._open_deltas:
+            self._open_head, self._open_plain, self._open_first = event.head, event.plain, self.last
+        self._open_deltas.append(event.text)
+        self._open_ends.append((self._open_ends[-1] if self._open_ends else 0) + len(event.text))
         return self.last
 
     def extend(self, segment: Segment) -> None:
-        """Add what comes next, as another tape has it. What is here already is left alone."""
+        """Append a segment of another buffer of the same run. Events that this buffer has already are skipped."""
         if segment.last <= self.last:
             return
         self._seal()
@@ -98,7 +101,7 @@ class EventBuffer:
         self.last = segment.last
 
     def segments(self, after: int) -> list[Segment]:
-        """Everything after number `after`, in pieces that never begin at or before it."""
+        """All events after number `after`. The first segment is cut if it begins at or before that number."""
         self._seal()
         index = self._index(after)
         if index < len(self._segments) and self._segments[index].last <= after:
@@ -109,10 +112,10 @@ class EventBuffer:
         return found
 
     def frames(self, after: int, upto: int | None = None) -> list[Frame]:
-        """The frames after number `after` and, if given, up to `upto`; text deltas that are neighbours are joined.
+        """The frames after number `after` up to and including `upto`; neighbouring text deltas are joined.
 
         Args:
-            upto: The number of a whole event, or of the last event before one.
+            upto: The number of a whole event, or of the last event before one. Default: all frames.
         """
         return list(self._joined(after, self.last if upto is None else upto))
 
@@ -126,7 +129,7 @@ class EventBuffer:
                 yield Frame(segment.first, Event(segment.head, None, segment.plain))
                 continue
             head, plain, last = segment.head, segment.plain, segment.last
-            texts.append(segment.after(after))
+            texts.append(segment.text_after(after))
         if texts:
             yield Frame(last, Event(head, "".join(texts), plain))
 
@@ -137,15 +140,19 @@ class EventBuffer:
                 return
             if segment.last > after:
                 yield segment
-        if self._open and self._first <= upto and self.last > after:
-            # Only what is new of the open strip: a reader that keeps up gets one delta, not a copy of all before it.
-            start = max(after + 1 - self._first, 0)
+        if self._open_deltas and self._open_first <= upto and self.last > after:
+            # Only the deltas after the cursor, so that a reader that keeps up costs one delta and not 256.
+            start = max(after + 1 - self._open_first, 0)
             yield Segment(
-                self._first + start, self._head, self._plain, "".join(self._open[start:]), self._ends[start:]
+                self._open_first + start,
+                self._open_head,
+                self._open_plain,
+                "".join(self._open_deltas[start:]),
+                self._open_ends[start:],
             )
 
     def _index(self, after: int) -> int:
-        """Of the first strip that may have something after number `after`."""
+        """The index of the first segment that may have events after number `after`."""
         return max(bisect_right(self._firsts, after + 1) - 1, 0)
 
     def _add(self, segment: Segment) -> None:
@@ -153,40 +160,43 @@ class EventBuffer:
         self._firsts.append(segment.first)
 
     def _seal(self) -> None:
-        if not self._open:
+        """Turn the open deltas into a segment."""
+        if not self._open_deltas:
             return
-        segment = Segment(self._first, self._head, self._plain, "".join(self._open), self._ends)
-        self._open, self._ends = [], array("Q")
+        segment = Segment(
+            self._open_first, self._open_head, self._open_plain, "".join(self._open_deltas), self._open_ends
+        )
+        self._open_deltas, self._open_ends = [], array("Q")
         self._join(segment)
 
     def _join(self, segment: Segment) -> None:
-        if self._segments and (longer := _together(self._segments[-1], segment)) is not None:
-            self._segments[-1] = longer
+        if self._segments and (joined := _joined_segments(self._segments[-1], segment)) is not None:
+            self._segments[-1] = joined
         else:
             self._add(segment)
 
 
-def _together(one: Segment, next_: Segment) -> Segment | None:
-    """Two short segments of the same text as one, or `None` where that cannot be."""
-    if one.text is None or next_.text is None or one.last + 1 != next_.first:
+def _joined_segments(first: Segment, second: Segment) -> Segment | None:
+    """Two text segments of the same message part as one; `None` if they cannot be joined."""
+    if first.text is None or second.text is None or first.last + 1 != second.first:
         return None
-    if one.head != next_.head or one.plain is not next_.plain:
+    if first.head != second.head or first.plain is not second.plain:
         return None
-    if len(one.ends) + len(next_.ends) > PIECE:
+    if len(first.delta_ends) + len(second.delta_ends) > MAX_DELTAS:
         return None
-    ends = array("Q", [*one.ends, *(len(one.text) + end for end in next_.ends)])
-    return Segment(one.first, one.head, one.plain, one.text + next_.text, ends)
+    ends = array("Q", [*first.delta_ends, *(len(first.text) + end for end in second.delta_ends)])
+    return Segment(first.first, first.head, first.plain, first.text + second.text, ends)
 
 
 def _cut(segment: Segment, after: int) -> Segment:
-    """The part of a strip of text after number `after`, which is inside it."""
+    """The part of a text segment after number `after`, which is inside it."""
     assert segment.text is not None
     start = after + 1 - segment.first
-    gone = segment.ends[start - 1]
+    offset = segment.delta_ends[start - 1]
     return Segment(
         after + 1,
         segment.head,
         segment.plain,
-        segment.text[gone:],
-        [end - gone for end in segment.ends[start:]],
+        segment.text[offset:],
+        [end - offset for end in segment.delta_ends[start:]],
     )

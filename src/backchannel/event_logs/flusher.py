@@ -1,4 +1,4 @@
-"""One task per process writes to the storage what its runs have appended: all of it in one batch."""
+"""One task per process writes the appended events of all its runs to the storage, in batches."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,119 +7,120 @@ from contextvars import Context
 import structlog
 
 from backchannel.errors import UnavailableError
-from backchannel.event_logs.run_log import Flush, WritableRunLog
+from backchannel.event_logs.run_log import FlushRequest, WritableRunLog
 from backchannel.event_logs.storage import Storage
 from backchannel.retry import OUTAGE
 
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 0.1
-"""Within this time, text is on its way to the storage. Whole events are at once."""
+"""The longest time before text is written. Whole events are written at once."""
 
 TIMEOUT_SECONDS = 10.0
-"""How long one write may take, and how long a caller waits for its events to be stored. After so long without success,
-readers are shown what is not stored."""
+"""How long one write may take, and how long a caller waits for its events to be persisted. After so long without a
+successful write, readers see events that are not persisted."""
 
 OUTAGE_TIMEOUT_SECONDS = 1.0
-"""How long a caller waits during an outage that readers know of already."""
+"""How long a caller waits while readers see events that are not persisted."""
 
-ROWS = 500
-"""The most segments that one write takes; more follow at once."""
+MAX_SEGMENTS = 500
+"""The most segments in one write; the rest follows at once."""
 
 MAX_FAILURES = 10
-"""After so many failures in a row that are no outage of the storage, a run's events are given up."""
+"""After so many failed writes in a row while the storage is reachable, persisting a run's events is given up."""
 
 
 class Flusher:
-    """Stores what runs append, in one write for all of them at a time.
+    """Persists appended events, those of all runs in one write.
 
     Args:
-        fenced: Called with a log that another process writes now.
-        ended: Called with a log whose end is stored.
+        on_fenced: Called with a log for which another process has begun to write.
+        on_ended: Called with a log whose end is persisted.
     """
 
     def __init__(
         self,
         storage: Storage,
         *,
-        fenced: Callable[[WritableRunLog], None],
-        ended: Callable[[WritableRunLog], None],
+        on_fenced: Callable[[WritableRunLog], None],
+        on_ended: Callable[[WritableRunLog], None],
     ) -> None:
         self._storage = storage
-        self._fenced = fenced
-        self._ended = ended
-        self._go = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._on_fenced = on_fenced
+        self._on_ended = on_ended
+        self._write_now = asyncio.Event()
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._overdue_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._dirty: dict[WritableRunLog, None] = {}
-        self._unsettled: dict[WritableRunLog, None] = {}
+        self._unpersisted: dict[WritableRunLog, None] = {}
 
-    def mark(self, run_log: WritableRunLog, *, urgent: bool) -> None:
-        """A log has something to store."""
-        if run_log.lost:
+    def mark_dirty(self, run_log: WritableRunLog, *, urgent: bool) -> None:
+        """Include a log in the next write: at once if `urgent`, else within `FLUSH_SECONDS`."""
+        if run_log.unstorable:
             return
         loop = asyncio.get_running_loop()
         if not run_log.dirty:
             run_log.dirty = True
             self._dirty[run_log] = None
-            if run_log not in self._unsettled:
-                run_log.since = loop.time()
-                self._unsettled[run_log] = None
-                if self._watch is None:
-                    self._watch = loop.call_later(TIMEOUT_SECONDS, self._check)
+            if run_log not in self._unpersisted:
+                run_log.unpersisted_since = loop.time()
+                self._unpersisted[run_log] = None
+                if self._overdue_timer is None:
+                    self._overdue_timer = loop.call_later(TIMEOUT_SECONDS, self._expose_overdue)
             if self._task is None:
-                # Without the request's variables: this task logs about runs of all owners.
+                # Without the request's context variables: this task logs about runs of all owners.
                 self._task = loop.create_task(self._run(), name="event_log_flusher", context=Context())
         if urgent:
-            self._go.set()
-        elif self._timer is None:
-            self._timer = loop.call_later(FLUSH_SECONDS, self._go.set)
+            self._write_now.set()
+        elif self._flush_timer is None:
+            self._flush_timer = loop.call_later(FLUSH_SECONDS, self._write_now.set)
 
-    async def settle(self, run_log: WritableRunLog, *, end: bool = False) -> None:
-        """Wait until everything that was appended so far, and the end if `end`, is stored, for a bounded time.
+    async def flush(self, run_log: WritableRunLog, *, end: bool = False) -> None:
+        """Wait, for a bounded time, until all appended events, and the end if `end`, are persisted.
 
         Raises:
             FencedError: Another writer has begun.
-            UnavailableError: The storage cannot be reached. Writing is retried all the same.
+            UnavailableError: The storage cannot be reached. Writing is retried in the background.
         """
-        if run_log.settled:
+        if run_log.all_persisted:
             return
-        if run_log.lost:
+        if run_log.unstorable:
             raise _unavailable()
-        flush = Flush(run_log.buffer.last, end, asyncio.get_running_loop().create_future())
-        run_log.flushes.append(flush)
-        self.mark(run_log, urgent=True)
+        request = FlushRequest(run_log.buffer.last, end, asyncio.get_running_loop().create_future())
+        run_log.flush_requests.append(request)
+        self.mark_dirty(run_log, urgent=True)
+        timeout = OUTAGE_TIMEOUT_SECONDS if run_log.exposes_unpersisted else TIMEOUT_SECONDS
         try:
-            async with asyncio.timeout(OUTAGE_TIMEOUT_SECONDS if run_log.shown_early else TIMEOUT_SECONDS):
-                await flush.done
+            async with asyncio.timeout(timeout):
+                await request.done
         except TimeoutError:
             raise _unavailable() from None
         finally:
-            if flush in run_log.flushes:
-                run_log.flushes.remove(flush)
+            if request in run_log.flush_requests:
+                run_log.flush_requests.remove(request)
 
-    def forget(self, run_log: WritableRunLog, error: Exception) -> None:
-        """Store nothing more of a log; callers that wait for that get the error."""
+    def discard(self, run_log: WritableRunLog, error: Exception) -> None:
+        """Stop persisting a log, and raise the error in callers that wait for that."""
         run_log.writing = run_log.dirty = False
         run_log.batch = None
         self._dirty.pop(run_log, None)
-        self._unsettled.pop(run_log, None)
-        run_log.fail(error)
+        self._unpersisted.pop(run_log, None)
+        run_log.fail_flushes(error)
 
     async def aclose(self, seconds: float) -> None:
-        """Try to store everything within some seconds, then stop."""
-        if self._task is not None and self._unsettled:
-            settling = [
-                asyncio.create_task(self.settle(run_log, end=run_log.ending)) for run_log in self._unsettled
+        """Persist what is left within some seconds, then stop."""
+        if self._task is not None and self._unpersisted:
+            flushes = [
+                asyncio.create_task(self.flush(run_log, end=run_log.ending)) for run_log in self._unpersisted
             ]
-            _, late = await asyncio.wait(settling, timeout=seconds)
+            _, late = await asyncio.wait(flushes, timeout=seconds)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*settling, return_exceptions=True)
-            if self._unsettled:
-                log.error("events_not_stored", runs=len(self._unsettled))
-        for timer in (self._timer, self._watch):
+            await asyncio.gather(*flushes, return_exceptions=True)
+            if self._unpersisted:
+                log.error("events_not_stored", runs=len(self._unpersisted))
+        for timer in (self._flush_timer, self._overdue_timer):
             if timer is not None:
                 timer.cancel()
         if self._task is not None:
@@ -129,108 +130,109 @@ class Flusher:
     async def _run(self) -> None:
         failures = 0
         while True:
-            await self._go.wait()
-            self._go.clear()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if await self._write(self._collect()):
+            await self._write_now.wait()
+            self._write_now.clear()
+            if self._flush_timer is not None:
+                self._flush_timer.cancel()
+                self._flush_timer = None
+            if await self._write(self._next_run_logs()):
                 if failures:
                     log.info("event_log_is_back", failures=failures)
                 failures = 0
                 continue
             failures += 1
             await asyncio.sleep(OUTAGE.delay(failures))
-            self._go.set()
+            self._write_now.set()
 
-    def _collect(self) -> list[WritableRunLog]:
+    def _next_run_logs(self) -> list[WritableRunLog]:
+        """The logs of the next write, each with its `batch`, at most `MAX_SEGMENTS` in all."""
         run_logs: list[WritableRunLog] = []
-        rows = 0
-        while self._dirty and rows < ROWS:
+        segments = 0
+        while self._dirty and segments < MAX_SEGMENTS:
             run_log = next(iter(self._dirty))
             del self._dirty[run_log]
             run_log.dirty = False
-            if (batch := run_log.next_batch(ROWS - rows)) is None:
-                self._unsettled.pop(run_log, None)
+            if (batch := run_log.next_batch(MAX_SEGMENTS - segments)) is None:
+                self._unpersisted.pop(run_log, None)
                 continue
             run_logs.append(run_log)
-            rows += len(batch.segments)
+            segments += len(batch.segments)
         if self._dirty:
-            self._go.set()
+            self._write_now.set()
         return run_logs
 
     async def _write(self, run_logs: list[WritableRunLog]) -> bool:
-        """Whether the storage took something of every log, or refused it."""
+        """Write the logs' batches; returns whether the storage accepted or refused each of them."""
         batches = [run_log.batch for run_log in run_logs if run_log.batch is not None]
         if not batches:
             return True
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                stored = await self._storage.append(batches)
+                persisted = await self._storage.append(batches)
         except (UnavailableError, TimeoutError) as error:
             log.warning("event_log_unavailable", runs=len(run_logs), cause=_cause(error))
-            stored: Mapping[str, int | None] = {}
+            persisted: Mapping[str, int | None] = {}
         except Exception:
             if len(run_logs) > 1:
                 # One of them is the cause, and must not affect the others.
                 return all([await self._write([run_log]) for run_log in run_logs])
             (run_log,) = run_logs
             run_log.failures += 1
-            # A driver may fail once on a broken connection; what fails so often will fail always.
-            if run_log.failures >= MAX_FAILURES and run_log.shown_early:
+            # A driver may fail on a broken connection a few times; after more failures the events are the cause.
+            if run_log.failures >= MAX_FAILURES and run_log.exposes_unpersisted:
                 log.exception("events_cannot_be_stored", run_id=run_log.run_id)
                 self._give_up(run_log)
                 return True
             log.warning("event_log_failed", run_id=run_log.run_id, exc_info=True)
-            stored = {}
-        # Each of them, also after one that was not stored.
-        results = [self._note_stored(run_log, stored) for run_log in run_logs]
+            persisted = {}
+        # A list, so that results after a failed one are applied too.
+        results = [self._apply_result(run_log, persisted) for run_log in run_logs]
         return all(results)
 
-    def _note_stored(self, run_log: WritableRunLog, stored: Mapping[str, int | None]) -> bool:
+    def _apply_result(self, run_log: WritableRunLog, persisted: Mapping[str, int | None]) -> bool:
         batch = run_log.batch
         if not run_log.writing or batch is None:
-            # It got another writer here during the write.
+            # Discarded during the write.
             return True
-        if run_log.run_id not in stored:
+        if run_log.run_id not in persisted:
             run_log.dirty = True
             self._dirty[run_log] = None
             return False
-        upto = stored[run_log.run_id]
+        upto = persisted[run_log.run_id]
         if upto is None:
-            self._fenced(run_log)
+            self._on_fenced(run_log)
             return True
         run_log.mark_persisted(upto)
-        if run_log.settled:
-            self._unsettled.pop(run_log, None)
+        if run_log.all_persisted:
+            self._unpersisted.pop(run_log, None)
             if run_log.end_persisted:
-                self._ended(run_log)
+                self._on_ended(run_log)
             return True
-        run_log.since = asyncio.get_running_loop().time()
+        run_log.unpersisted_since = asyncio.get_running_loop().time()
         if not run_log.dirty:
-            # Not at once where the storage keeps losing what it had.
-            self.mark(run_log, urgent=upto > batch.base)
+            # Not at once if the storage made no progress: it may lose the same events each time.
+            self.mark_dirty(run_log, urgent=upto > batch.base)
         return True
 
     def _give_up(self, run_log: WritableRunLog) -> None:
-        run_log.lost = True
+        run_log.unstorable = True
         run_log.batch = None
-        self._unsettled.pop(run_log, None)
-        run_log.fail(_unavailable())
-        run_log.show_unpersisted()
+        self._unpersisted.pop(run_log, None)
+        run_log.fail_flushes(_unavailable())
+        run_log.expose_unpersisted()
 
-    def _check(self) -> None:
-        """Show readers what has not been stored for too long."""
+    def _expose_overdue(self) -> None:
+        """Let readers see events that have not been persisted for `TIMEOUT_SECONDS`."""
         loop = asyncio.get_running_loop()
-        self._watch = None
-        waited = [run_log for run_log in self._unsettled if not run_log.shown_early]
-        for run_log in waited:
-            if loop.time() - run_log.since >= TIMEOUT_SECONDS:
-                run_log.show_unpersisted()
-        later = [run_log.since for run_log in waited if not run_log.shown_early]
-        if later or self._unsettled:
+        self._overdue_timer = None
+        hidden = [run_log for run_log in self._unpersisted if not run_log.exposes_unpersisted]
+        for run_log in hidden:
+            if loop.time() - run_log.unpersisted_since >= TIMEOUT_SECONDS:
+                run_log.expose_unpersisted()
+        later = [run_log.unpersisted_since for run_log in hidden if not run_log.exposes_unpersisted]
+        if later or self._unpersisted:
             at = min(later, default=loop.time()) + TIMEOUT_SECONDS
-            self._watch = loop.call_at(at, self._check)
+            self._overdue_timer = loop.call_at(at, self._expose_overdue)
 
 
 def _unavailable() -> UnavailableError:

@@ -13,22 +13,22 @@ from backchannel.event_logs.event_buffer import EventBuffer
 class _Log:
     fence: int
     buffer: EventBuffer = field(default_factory=EventBuffer)
-    written: bool = True
+    has_writer: bool = True
     ended: bool = False
-    waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
+    waiters: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
 
     def wake(self) -> None:
-        for waiter in self.waiting:
+        for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self.waiting.clear()
+        self.waiters.clear()
 
 
 class MemoryEventLog(EventLog):
-    """Keeps events in memory; a restart forgets them. Belongs to one event loop.
+    """Events in memory, which a restart loses. Belongs to one event loop.
 
     Args:
-        retention: Seconds that a run's events outlive it.
+        retention: Seconds for which events stay readable after the end of their run.
     """
 
     def __init__(self, *, retention: float) -> None:
@@ -44,19 +44,19 @@ class MemoryEventLog(EventLog):
             log = self._logs[run_id] = _Log(fence)
         if fence < log.fence:
             raise FencedError(run_id)
-        log.fence, log.written = fence, True
-        newest = log.buffer.newest
+        log.fence, log.has_writer = fence, True
+        last_event = log.buffer.last_event
         if after_crash:
             log.buffer.jump((log.buffer.last // JUMP + 1) * JUMP)
-        return newest
+        return last_event
 
     @override
     def append(self, run_id: str, event: Event) -> None:
         log = self._logs.get(run_id)
-        if log is None or log.ended or not log.written:
+        if log is None or log.ended or not log.has_writer:
             return
         log.buffer.append(event)
-        if log.waiting:
+        if log.waiters:
             log.wake()
 
     @override
@@ -66,17 +66,17 @@ class MemoryEventLog(EventLog):
     @override
     async def end(self, run_id: str) -> None:
         log = self._logs.get(run_id)
-        if log is None or log.ended or not log.written:
+        if log is None or log.ended or not log.has_writer:
             return
         log.ended = True
         log.wake()
         loop = asyncio.get_running_loop()
-        self._expiries[run_id] = loop.call_later(self._retention, self._forget, run_id)
+        self._expiries[run_id] = loop.call_later(self._retention, self._expire, run_id)
 
     @override
     async def release(self, run_id: str) -> bool:
         if (log := self._logs.get(run_id)) is not None:
-            log.written = False
+            log.has_writer = False
         return True
 
     @override
@@ -94,14 +94,14 @@ class MemoryEventLog(EventLog):
         frames = log.buffer.frames(after)
         if not frames and not log.ended and not self._disconnecting:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            log.waiting.add(waiter)
+            log.waiters.add(waiter)
             try:
                 async with asyncio.timeout(wait):
                     await waiter
             except TimeoutError:
                 pass
             finally:
-                log.waiting.discard(waiter)
+                log.waiters.discard(waiter)
             frames = log.buffer.frames(after)
         return Batch(frames, log.ended, released=self._disconnecting and not frames and not log.ended)
 
@@ -119,6 +119,6 @@ class MemoryEventLog(EventLog):
             log.wake()
         self._logs.clear()
 
-    def _forget(self, run_id: str) -> None:
+    def _expire(self, run_id: str) -> None:
         self._expiries.pop(run_id, None)
         self._logs.pop(run_id, None)

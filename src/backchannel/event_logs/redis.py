@@ -1,6 +1,7 @@
-"""The event log in Redis, from version 5: shared by every process that uses it, and faster to follow than a database.
+"""The event log in Redis 5 or newer, shared by all processes that use it. Readers get events sooner than from a
+database.
 
-Not for Redis Cluster, where one call cannot wait for several runs.
+Not for Redis Cluster, where one `XREAD` cannot block on the streams of several runs.
 """
 
 import asyncio
@@ -15,50 +16,60 @@ from redis.exceptions import RedisError
 
 from backchannel.context import Identity
 from backchannel.event_logs.base import JUMP, FencedError
-from backchannel.event_logs.durable import LINGER, DurableEventLog
+from backchannel.event_logs.durable import CACHE_SECONDS, DurableEventLog
 from backchannel.event_logs.event_buffer import Segment
 from backchannel.event_logs.redis_scripts import APPEND, BEGIN, PAGE
-from backchannel.event_logs.storage import Page, Storage, WriteBatch, WriterPosition, read_ends, written_ends
-from backchannel.redis_client import SOCKET_SECONDS, open_client, reaching
+from backchannel.event_logs.storage import (
+    Page,
+    Storage,
+    WriteBatch,
+    WriterPosition,
+    decode_delta_ends,
+    encode_delta_ends,
+)
+from backchannel.redis_client import SOCKET_SECONDS, open_client, translate_redis_errors
 
 ABANDONED_SECONDS = 7 * 86_400
-"""How long after its last event a log is kept that nobody ends."""
+"""How long after its last event a log is deleted whose run was never ended."""
 
 BLOCK_SECONDS = 5.0
-"""How long one call waits for news, at most."""
+"""How long one `XREAD` blocks, at most."""
 
-GATHER_SECONDS, MAX_GATHER_SECONDS = 0.0001, 0.05
-"""How long news are gathered between two such calls, for each run that is followed: every call names all of them."""
+PAUSE_PER_RUN_SECONDS, MAX_PAUSE_SECONDS = 0.0001, 0.05
+"""The pause before each `XREAD`. It grows with the number of tailed runs because the call names all of them."""
 
 CONNECTIONS = 16
-ROWS = 500
-"""The most entries of a run that one call reads."""
+MAX_ENTRIES = 500
+"""The most entries of a run's stream that one call reads."""
 
-THE_LOG = "The server's event log"
+SERVICE = "The server's event log"
 
 log = structlog.get_logger(__name__)
 
 
 class RedisEventLog(DurableEventLog):
-    """Keeps each run's events in a stream.
+    """Stores each run's events in a stream.
 
-    What a restart of Redis loses is told again by the writers of runs that go on, as far as they know it: all they
-    have said themselves. Runs that have ended are lost with it.
+    If a restart of Redis loses data, each writer of a run in progress sends its own events again. Events of earlier
+    writers and of ended runs are lost.
 
     Args:
-        url: `redis://[:PASSWORD@]HOST:PORT/DB`, `rediss://…` or `unix://PATH`.
-        retention: Seconds that a run's events outlive it.
-        prefix: How the names of all keys begin.
-        linger: Seconds that a run stays in memory after its last reader.
+        url: `redis://[:PASSWORD@]HOST:PORT/DB`, `rediss://…` or `unix://PATH`. Connections are opened on first use.
+        retention: Seconds for which events stay readable after the end of their run.
+        prefix: The prefix of all keys.
+        cache_seconds: Seconds for which a run stays in memory after its last reader.
 
     Raises:
-        ConfigurationError: The URL is none. Nothing is connected yet.
+        ConfigurationError: The URL is invalid.
     """
 
     def __init__(
-        self, url: str, *, retention: float, prefix: str = "backchannel", linger: float = LINGER
+        self, url: str, *, retention: float, prefix: str = "backchannel", cache_seconds: float = CACHE_SECONDS
     ) -> None:
-        super().__init__(RedisStorage(url, retention=retention, prefix=prefix), linger=min(linger, retention))
+        super().__init__(
+            RedisStorage(url, retention=retention, prefix=prefix),
+            cache_seconds=min(cache_seconds, retention),
+        )
 
 
 class RedisStorage(Storage):
@@ -66,25 +77,25 @@ class RedisStorage(Storage):
 
     def __init__(self, url: str, *, retention: float, prefix: str) -> None:
         self._redis = open_client(url, connections=CONNECTIONS)
-        self._waiting = open_client(url, answers_within=BLOCK_SECONDS + SOCKET_SECONDS, connections=1)
+        self._blocking = open_client(url, socket_timeout=BLOCK_SECONDS + SOCKET_SECONDS, connections=1)
         self._prefix = prefix
-        self._lasts = (int(ABANDONED_SECONDS * 1000), max(int(retention * 1000), 1))
-        self._bell = f"{prefix}:bell:{secrets.token_hex(8)}"
-        self._rung = self._heard = 0
+        self._ttls_ms = (int(ABANDONED_SECONDS * 1000), max(int(retention * 1000), 1))
+        self._interrupt_key = f"{prefix}:interrupt:{secrets.token_hex(8)}"
+        self._interrupts_sent = self._interrupts_seen = 0
 
     @override
     async def begin(
         self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
     ) -> WriterPosition:
         jump = JUMP if after_crash else 0
-        last, start, ended = await self._eval(BEGIN, run_id, fence, jump, self._lasts[0])
+        last, start, ended = await self._eval(BEGIN, run_id, fence, jump, self._ttls_ms[0])
         if last < 0:
             raise FencedError(run_id)
         return WriterPosition(last, start, bool(ended))
 
     @override
     async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
-        with reaching(THE_LOG):
+        with translate_redis_errors(SERVICE):
             pipeline = self._redis.pipeline(transaction=False)
             for batch in batches:
                 pipeline.eval(APPEND, 2, *self._keys(batch.run_id), *self._arguments(batch))
@@ -99,87 +110,97 @@ class RedisStorage(Storage):
 
     @override
     async def page(self, run_id: str, after: int) -> Page:
-        found = await self._eval(PAGE, run_id, after, ROWS)
+        found = await self._eval(PAGE, run_id, after, MAX_ENTRIES)
         if found is None:
             raise LookupError(run_id)
-        last, there, ended, entries = found
-        page = _page([(name, dict(batched(fields, 2, strict=True))) for name, fields in entries])
-        if len(entries) == ROWS:
+        last, complete, ended, entries = found
+        page = _page([(entry_id, dict(batched(fields, 2, strict=True))) for entry_id, fields in entries])
+        if len(entries) == MAX_ENTRIES:
             return page
-        # Where some of the stream is lost, its writer will tell it again: then this is not all up to `last`.
-        known = last if there else min(last, after)
-        return Page(page.segments, max(page.last, known), bool(ended))
+        # If entries are lost, the writer will send them again: the page is then not complete up to `last`.
+        complete_upto = last if complete else min(last, after)
+        return Page(page.segments, max(page.last, complete_upto), bool(ended))
 
     @override
-    async def news(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
-        await asyncio.sleep(min(GATHER_SECONDS * len(after), MAX_GATHER_SECONDS))
-        names = {self._keys(run_id)[1].encode(): run_id for run_id in after}
-        positions: dict[Any, Any] = {name: f"{after[run_id]}-0" for name, run_id in names.items()}
-        with reaching(THE_LOG):
-            answer = await self._until_rung({**positions, self._bell: f"{self._heard}-0"}, changed)
-        news: dict[str, Page | None] = {}
-        for name, entries in answer:
-            if name == self._bell.encode():
-                self._heard = max(self._heard, self._rung)
+    async def poll(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
+        await asyncio.sleep(min(PAUSE_PER_RUN_SECONDS * len(after), MAX_PAUSE_SECONDS))
+        run_ids = {self._keys(run_id)[1].encode(): run_id for run_id in after}
+        positions: dict[Any, Any] = {key: f"{after[run_id]}-0" for key, run_id in run_ids.items()}
+        with translate_redis_errors(SERVICE):
+            answer = await self._interruptible_read(
+                {**positions, self._interrupt_key: f"{self._interrupts_seen}-0"}, changed
+            )
+        pages: dict[str, Page | None] = {}
+        for key, entries in answer:
+            if key == self._interrupt_key.encode():
+                self._interrupts_seen = max(self._interrupts_seen, self._interrupts_sent)
             else:
-                news[names[name]] = _page(entries)
-        return news
+                pages[run_ids[key]] = _page(entries)
+        return pages
 
     @override
     async def check(self) -> None:
-        with reaching(THE_LOG):
+        with translate_redis_errors(SERVICE):
             await cast("Any", self._redis).ping()
 
     @override
     async def aclose(self) -> None:
-        for client in (self._redis, self._waiting):
+        for client in (self._redis, self._blocking):
             with suppress(RedisError, OSError):
                 await client.aclose()
 
     async def _eval(self, script: str, run_id: str, *arguments: int) -> Any:
-        with reaching(THE_LOG):
-            # Not by its digest, which a restart of Redis forgets; the script is short.
+        with translate_redis_errors(SERVICE):
+            # Not `EVALSHA`: a restart of Redis loses its script cache, and the scripts are short.
             return await cast("Any", self._redis).eval(script, 2, *self._keys(run_id), *arguments)
 
-    async def _until_rung(
+    async def _interruptible_read(
         self, positions: dict[Any, Any], changed: asyncio.Event
     ) -> Sequence[tuple[bytes, Any]]:
-        """Wait for entries after the positions, until there are any, time is up, or other runs are of interest."""
+        """Block until there are entries after the positions, `BLOCK_SECONDS` have passed, or `changed` is set."""
         reading = asyncio.create_task(self._read(positions))
-        waking = asyncio.create_task(changed.wait())
+        interrupting = asyncio.create_task(changed.wait())
         try:
-            await asyncio.wait({reading, waking}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, interrupting}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                await self._ring()
+                await self._interrupt()
             return await reading
         finally:
             reading.cancel()
-            waking.cancel()
-            await asyncio.wait({reading, waking})
+            interrupting.cancel()
+            await asyncio.wait({reading, interrupting})
 
     async def _read(self, positions: dict[Any, Any]) -> Sequence[tuple[bytes, Any]]:
-        answer: Any = await self._waiting.xread(positions, count=ROWS, block=int(BLOCK_SECONDS * 1000))
+        answer: Any = await self._blocking.xread(
+            positions, count=MAX_ENTRIES, block=int(BLOCK_SECONDS * 1000)
+        )
         return cast("Sequence[tuple[bytes, Any]]", answer or ())
 
-    async def _ring(self) -> None:
-        """End the call that waits. A stream of its own does it, which nobody can miss: one that is rung before the
-        call has arrived is heard by it too."""
-        self._rung += 1
+    async def _interrupt(self) -> None:
+        """End the blocking `XREAD` by an entry in a stream that it reads too. Unlike a message of Redis pub/sub, the
+        entry also ends a call that arrives later."""
+        self._interrupts_sent += 1
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xadd(self._bell, {"rung": 1}, id=f"{self._rung}-0", maxlen=1, approximate=False)
-        pipeline.pexpire(self._bell, int(BLOCK_SECONDS * 2000))
+        pipeline.xadd(
+            self._interrupt_key,
+            {"interrupt": 1},
+            id=f"{self._interrupts_sent}-0",
+            maxlen=1,
+            approximate=False,
+        )
+        pipeline.pexpire(self._interrupt_key, int(BLOCK_SECONDS * 2000))
         await pipeline.execute()
 
     def _keys(self, run_id: str) -> tuple[str, str]:
         return f"{self._prefix}:run:{run_id}", f"{self._prefix}:run:{run_id}:events"
 
     def _arguments(self, batch: WriteBatch) -> list[Any]:
-        arguments: list[Any] = [batch.fence, batch.start, batch.base, batch.last, int(batch.ends)]
-        arguments += self._lasts
+        arguments: list[Any] = [batch.fence, batch.start, batch.base, batch.last, int(batch.ends_run)]
+        arguments += self._ttls_ms
         for segment in batch.segments:
-            # Half surrogates have no UTF-8. They become what clients get instead, which is as long.
+            # A lone surrogate becomes "?", as in `Event.body`, so that `delta_ends` stays valid.
             text = b"" if segment.text is None else segment.text.encode(errors="replace")
-            ends = "" if segment.text is None else written_ends(segment)
+            ends = "" if segment.text is None else encode_delta_ends(segment)
             arguments += [segment.last, segment.head, text, ends, int(segment.plain)]
         return arguments
 
@@ -187,8 +208,8 @@ class RedisStorage(Storage):
 def _page(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Page:
     segments: list[Segment] = []
     last, ended = 0, False
-    for name, fields in entries:
-        last = int(name.partition(b"-")[0])
+    for entry_id, fields in entries:
+        last = int(entry_id.partition(b"-")[0])
         if b"end" in fields:
             ended = True
         else:
@@ -200,5 +221,5 @@ def _segment(last: int, fields: Mapping[bytes, bytes]) -> Segment:
     plain = fields[b"p"] == b"1"
     if b"t" not in fields:
         return Segment(last, fields[b"h"], plain)
-    ends = read_ends(fields[b"e"].decode())
+    ends = decode_delta_ends(fields[b"e"].decode())
     return Segment(last + 1 - len(ends), fields[b"h"], plain, fields[b"t"].decode(), ends)

@@ -1,4 +1,4 @@
-"""What a durable event log is built on: a place outside of the process that keeps what runs have said."""
+"""The contract between a durable event log and the service that persists its events."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,9 +15,9 @@ class WriterPosition:
     """Where a new writer of a run begins.
 
     Attributes:
-        last: The number of the last event that is kept; 0 if there is none.
-        start: Its own numbers come after this one.
-        ended: Whether the run had ended already, so that nothing can be added.
+        last: The number of the last persisted event; 0 if there is none.
+        start: The writer's events are numbered from `start + 1` on.
+        ended: Whether the run has ended, so that nothing can be appended.
     """
 
     last: int
@@ -27,15 +27,15 @@ class WriterPosition:
 
 @dataclass(frozen=True, slots=True)
 class WriteBatch:
-    """What a writer has for the storage: a piece of one run. Tried again, it is the same piece.
+    """Consecutive events of one run to persist. A retry has the same content.
 
     Attributes:
-        fence: The writer's.
+        fence: The writer's fence.
         start: Where the writer began; see `WriterPosition`.
-        base: The number up to which everything of this writer's was kept before.
-        segments: What comes after `base`, in order.
-        last: The number of the last event in it.
-        ends: Whether the run ends with it.
+        base: All of the writer's events up to this number were persisted before.
+        segments: The events after `base`, in order.
+        last: The number of the last event in the batch.
+        ends_run: Whether the run ends with this batch.
     """
 
     run_id: str
@@ -45,17 +45,17 @@ class WriteBatch:
     base: int
     segments: Sequence[Segment]
     last: int
-    ends: bool
+    ends_run: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the storage knows of a run after some number.
+    """Persisted events of a run after a given number.
 
     Attributes:
         segments: In order. The first one may begin at or before that number.
-        last: The number up to which this is everything.
-        ended: Whether nothing will ever come after `last`.
+        last: The page is complete up to this number.
+        ended: Whether the run has ended with `last`.
     """
 
     segments: Sequence[Segment]
@@ -63,65 +63,74 @@ class Page:
     ended: bool
 
 
-def written_ends(segment: Segment) -> str:
-    """Where the deltas of a strip of text end, as it is kept: decimal numbers with commas."""
-    return ",".join(map(str, segment.ends))
+def encode_delta_ends(segment: Segment) -> str:
+    """`Segment.delta_ends` as stored: decimal numbers separated by commas."""
+    return ",".join(map(str, segment.delta_ends))
 
 
-def read_ends(text: str) -> array[int]:
-    """What `written_ends` wrote."""
+def decode_delta_ends(text: str) -> array[int]:
+    """The inverse of `encode_delta_ends`."""
     return array("Q", map(int, text.split(",")))
 
 
 class Storage(ABC):
-    """Keeps runs' events outside of the process. Every method that is not told otherwise may raise
-    `UnavailableError`, takes a bounded time, and leaves the same when it is done twice."""
+    """Persists the events of runs outside the process.
+
+    Unless stated otherwise, every method may raise `UnavailableError`, takes a bounded time, and may be called twice
+    with the same result.
+    """
 
     @abstractmethod
     async def begin(
         self, run_id: str, identity: Identity, *, fence: int, after_crash: bool
     ) -> WriterPosition:
-        """Make `fence` the one that may write, and the log if there is none. Done twice, numbering may jump twice.
+        """Set the fence of a run's log, which is created if necessary. Called twice, numbering may jump twice.
 
         Args:
-            after_crash: Whether numbering jumps, so that no later writer begins below where this one does.
+            after_crash: Whether numbering jumps, so that no later writer begins below this one.
 
         Raises:
-            FencedError: There was a larger one.
+            FencedError: The log has a larger fence.
         """
 
     @abstractmethod
     async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
-        """Keep what several runs have said, each portion whole or not at all, and none twice.
+        """Persist batches of several runs, each completely or not at all, and no event twice.
 
-        Gives for each run the number up to which everything of its writer is kept now: less than the portion's
-        `last` if the storage has lost what it kept before, so that it must be told again; `None` if another writer
-        has begun. A run that is missing in the answer was not kept.
+        Returns:
+            For each run, the number up to which the writer's events are now persisted: less than the batch's `last` if
+            the storage has lost events, which the writer then sends again; `None` if another writer has begun. A
+            run that is missing was not persisted.
         """
 
     @abstractmethod
     async def page(self, run_id: str, after: int) -> Page:
-        """What is kept of a run after a number, or the first part of it: at least one event if there is any.
+        """The first persisted events after a number: at least one if there are any.
 
         Raises:
             LookupError: The run is unknown or its events have expired.
         """
 
     @abstractmethod
-    async def news(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
-        """Wait for a while until one of several runs has something after its number, or has ended; gives those that
-        have, and `None` for those that have become unknown. Asked again at once, it takes care not to be too eager.
+    async def poll(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
+        """Wait, for a few seconds at most, until one of several runs has events after its number, or has ended.
+
+        May be called again at once: the implementation limits its own rate.
 
         Args:
-            changed: When it is set, other runs are of interest too, and waiting should end soon.
+            after: The number per run.
+            changed: Set when other runs are to be polled too; waiting should then end soon.
+
+        Returns:
+            The runs that have new events or have ended; `None` for those that are unknown by now.
         """
 
-    async def sweep(self) -> None:  # noqa: B027
-        """Delete what has expired, some at a time. Nothing where the storage does so itself."""
+    async def delete_expired(self) -> None:  # noqa: B027
+        """Delete expired logs, in short transactions. Does nothing where the storage expires data itself."""
 
     @abstractmethod
     async def check(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the storage responds."""
 
     async def aclose(self) -> None:  # noqa: B027
-        """Release what it holds. Never raises."""
+        """Close connections. Never raises."""

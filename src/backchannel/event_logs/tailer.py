@@ -1,4 +1,4 @@
-"""One task per process tails the logs of all runs that are read here and written elsewhere."""
+"""One task per process tails the logs of all runs that are read in this process and written in another one."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,36 +15,36 @@ log = structlog.get_logger(__name__)
 
 
 class LogTailer:
-    """Adds to the tailed logs what the storage has of them. Asks for nothing while there are none.
+    """Appends new events of the storage to the tailed logs. Does not poll while there are none.
 
     Args:
-        unknown: Called with a log that the storage does not know any more.
+        on_unknown: Called with a log that the storage does not have any more.
     """
 
-    def __init__(self, storage: Storage, *, unknown: Callable[[RunLog], None]) -> None:
+    def __init__(self, storage: Storage, *, on_unknown: Callable[[RunLog], None]) -> None:
         self._storage = storage
-        self._unknown = unknown
-        self._run_logs: dict[str, RunLog] = {}
+        self._on_unknown = on_unknown
+        self._tailed: dict[str, RunLog] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, run_log: RunLog) -> None:
-        """Tail a log. Its buffer goes up to a number at which one of the storage's segments ends."""
-        if self._run_logs.get(run_log.run_id) is run_log:
+        """Tail a log. Its buffer must end where one of the storage's segments ends."""
+        if self._tailed.get(run_log.run_id) is run_log:
             return
-        self._run_logs[run_log.run_id] = run_log
+        self._tailed[run_log.run_id] = run_log
         self._changed.set()
         if self._task is None:
-            # Without the request's variables: this task logs about runs of all owners.
+            # Without the request's context variables: this task logs about runs of all owners.
             self._task = asyncio.create_task(self._run(), name="event_log_tailer", context=Context())
 
     def remove(self, run_log: RunLog) -> None:
-        """Tail a log no longer."""
-        if self._run_logs.get(run_log.run_id) is run_log:
-            del self._run_logs[run_log.run_id]
+        """Stop tailing a log."""
+        if self._tailed.get(run_log.run_id) is run_log:
+            del self._tailed[run_log.run_id]
 
     async def aclose(self) -> None:
-        """Tail nothing any more."""
+        """Stop tailing."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -52,33 +52,33 @@ class LogTailer:
     async def _run(self) -> None:
         failures = 0
         while True:
-            if not self._run_logs:
+            if not self._tailed:
                 await self._changed.wait()
             self._changed.clear()
-            asked = dict(self._run_logs)
-            if not asked:
+            polled = dict(self._tailed)
+            if not polled:
                 continue
             try:
-                news = await self._storage.news(
-                    {run_id: run_log.buffer.last for run_id, run_log in asked.items()}, self._changed
+                pages = await self._storage.poll(
+                    {run_id: run_log.buffer.last for run_id, run_log in polled.items()}, self._changed
                 )
-                self._add_news(asked, news)
+                self._apply(polled, pages)
             except Exception as error:
-                # Readers wait meanwhile, as they would for a run that is silent.
+                # Readers keep waiting, as they do for a run without new events.
                 failures += 1
-                _log_failure(error, len(asked))
+                _log_failure(error, len(polled))
                 await asyncio.sleep(OUTAGE.delay(failures))
             else:
                 failures = 0
 
-    def _add_news(self, asked: Mapping[str, RunLog], news: Mapping[str, Page | None]) -> None:
-        for run_id, page in news.items():
-            run_log = asked[run_id]
-            if self._run_logs.get(run_id) is not run_log:
+    def _apply(self, polled: Mapping[str, RunLog], pages: Mapping[str, Page | None]) -> None:
+        for run_id, page in pages.items():
+            run_log = polled[run_id]
+            if self._tailed.get(run_id) is not run_log:
                 continue
             if page is None:
                 self.remove(run_log)
-                self._unknown(run_log)
+                self._on_unknown(run_log)
                 continue
             for segment in page.segments:
                 run_log.buffer.extend(segment)

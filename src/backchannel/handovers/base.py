@@ -1,7 +1,7 @@
-"""How orphaned runs reach one of the replicas that live: each is delivered to one of them at a time.
+"""Delivery of orphaned runs to live replicas, each run to one replica at a time.
 
-A delivery is a hint, at the speed of a message. Whose run it is decides the database, where a replica that gets one
-takes it over, or finds that somebody else has. What is never delivered is found by every replica's housekeeping.
+A delivery is a hint that saves waiting for the next poll. A replica that receives one takes the run over in the
+database, which decides between several. Runs that are never delivered are found by each replica's maintenance.
 """
 
 from abc import ABC, abstractmethod
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A run that nobody makes any more.
+    """An orphaned run.
 
     Attributes:
-        run_id: The run.
-        former: The dead replica that is still noted as the one that makes it; `None` if it let go of the run.
+        former: The dead replica to which the run is still assigned; `None` if it has released the run.
     """
 
     run_id: str
@@ -24,11 +23,10 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A handover that has reached this process.
+    """A handover that this process has received.
 
     Attributes:
-        id: Names it, for `Handovers.done`.
-        handover: What was handed over.
+        id: For `Handovers.acknowledge`.
     """
 
     id: str
@@ -36,30 +34,30 @@ class Delivery:
 
 
 class Handovers(ABC):
-    """Delivers orphaned runs, each at least once, roughly in the order they were offered.
+    """A queue of orphaned runs, with at-least-once delivery, roughly in the order of the offers.
 
-    Every method raises `backchannel.errors.UnavailableError` if the means of delivery cannot be reached.
+    Every method but `aclose` raises `backchannel.errors.UnavailableError` if the queue cannot be reached.
     """
 
     @abstractmethod
     async def offer(self, handovers: Sequence[Handover]) -> None:
-        """Have some runs delivered."""
+        """Enqueue runs."""
 
     @abstractmethod
     async def receive(self, replica: str) -> Sequence[Delivery]:
-        """What is delivered to a replica; waits for it for some seconds, then returns nothing.
+        """The next deliveries for a replica. Waits for some seconds, then returns none.
 
-        May be cancelled. What was on its way then, or was not declared done, is delivered again after a while, to
-        whoever asks.
+        May be cancelled. Deliveries that are lost by that, or not acknowledged within some seconds, are delivered
+        again, to any replica.
         """
 
     @abstractmethod
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
-        """Declare deliveries done, whatever came of them. Doing so again is harmless."""
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Remove deliveries from the queue, whether or not the runs were taken over. May be repeated."""
 
     @abstractmethod
     async def leave(self, replica: str) -> None:
-        """A replica will receive no more."""
+        """Deregister a replica that will receive no more."""
 
     @abstractmethod
     async def aclose(self) -> None:

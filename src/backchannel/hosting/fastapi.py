@@ -21,6 +21,7 @@ from backchannel.http.page import page_routes
 from backchannel.http.plain import plain_router
 from backchannel.http.runs import runs_router, thread_runs_router
 from backchannel.http.threads import feedback_router, search_router, threads_router
+from backchannel.sse import HEARTBEAT_HEADER
 
 LOOPBACK_ORIGINS = r"https?://(localhost|[a-z0-9-]+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
 
@@ -109,6 +110,6 @@ def _add_middleware(app: FastAPI, backchannel: Backchannel) -> None:
         allow_credentials=True,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["X-Request-Id", "X-Run-Id", "Retry-After"],
+        expose_headers=["X-Request-Id", "X-Run-Id", HEARTBEAT_HEADER, "Retry-After"],
         max_age=600,
     )

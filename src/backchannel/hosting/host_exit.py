@@ -44,4 +44,9 @@ def _uvicorn_server() -> Any:
 async def _watch(backchannel: Backchannel, server: Any) -> None:
     while not server.should_exit:  # noqa: ASYNC110 - a flag of another library, which has no event
         await asyncio.sleep(LOOK_SECONDS)
-    await backchannel.drain()
+    draining = asyncio.create_task(backchannel.drain(), name="drain_for_host")
+    while not draining.done():
+        # Set by a second Ctrl+C.
+        if getattr(server, "force_exit", False):
+            backchannel.hurry()
+        await asyncio.wait([draining], timeout=LOOK_SECONDS)

@@ -30,7 +30,8 @@ _DOCUMENTATION: dict[str, Any] = {
     },
     "responses": {
         "200": {
-            "description": "JSON, or an event stream for streaming operations, with the header X-Run-Id.",
+            "description": "JSON, or an event stream for streaming operations, with the headers X-Run-Id and "
+            "X-Heartbeat-Seconds.",
             "content": {"application/json": {}, "text/event-stream": {}},
         }
     },

@@ -20,6 +20,7 @@ from backchannel.http.current_context import CurrentContext
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
+from backchannel.sse import HEARTBEAT_HEADER
 
 _EXAMPLE: dict[str, Any] = {
     "input": {"type": "user_message", "content": [{"type": "text", "text": "What's due today?"}]}
@@ -127,7 +128,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": PLAIN_EVENTS,
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE_ANSWER}},
-        "headers": {"X-Run-Id": {"description": "The run that answers.", "schema": {"type": "string"}}},
+        "headers": {
+            "X-Run-Id": {"description": "The run that answers.", "schema": {"type": "string"}},
+            HEARTBEAT_HEADER: {
+                "description": "Seconds between the comments that are sent while there are no events.",
+                "schema": {"type": "number"},
+            },
+        },
     },
     422: {"description": "A field is missing or invalid; the message names it.", "model": ErrorResponse},
     "default": {"description": "The request was rejected.", "model": ErrorResponse},

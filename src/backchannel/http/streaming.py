@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from contextlib import aclosing
+from time import perf_counter
+from typing import Any, Literal
 
 from chatkit.types import StreamingReq
 from starlette.requests import Request
@@ -17,6 +19,8 @@ from backchannel.errors import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.hooks import StreamClosed, StreamOpened
 from backchannel.http.services import Services
 from backchannel.plain import DELTAS, EVENTS, done
 from backchannel.plain import encode as encode_plain
@@ -108,9 +112,10 @@ async def events_response(
         return done(run_id, seq, await _status(services, run_id, context.identity))
 
     encode = encode_plain if plain else sse.encode
-    headers = {**sse.HEADERS, "X-Run-Id": run_id}
+    heartbeat = services.settings.heartbeat_seconds
+    headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
-        batch = await services.events.read(run_id, after, wait=0)
+        first = await services.events.read(run_id, after, wait=0)
     except LookupError:
         record = await services.runs.load(run_id, context.identity)
         if record.status in ACTIVE:
@@ -119,19 +124,20 @@ async def events_response(
             ) from None
         frames = await snapshot(services.server, record, after, context)
         last = frames[-1].seq if frames else after
-        told = encode(run_id, frames) + (await trailer(last) if plain else b"")
-        return StreamingResponse(_once(told + sse.END), headers=headers)
+        stored = encode(run_id, frames) + (await trailer(last) if plain else b"")
+        return StreamingResponse(_once(stored + sse.END), headers=headers)
     stream = sse.stream(
         services.events,
         run_id,
         after,
-        heartbeat=services.settings.heartbeat_seconds,
+        heartbeat=heartbeat,
+        first=first,
         encode=encode,
         trailer=trailer if plain else None,
     )
-    if not batch.frames and not batch.ended:
-        # The headers go out at once, so that the client knows the run's id while the model thinks.
-        stream = _with_first(sse.HEARTBEAT, stream)
+    hooks = services.parts.hooks
+    if hooks.listens(StreamOpened) or hooks.listens(StreamClosed):
+        stream = _reported(hooks, run_id, context, "plain" if plain else "chatkit", stream)
     return StreamingResponse(stream, headers=headers)
 
 
@@ -183,7 +189,33 @@ async def _once(chunk: bytes) -> AsyncGenerator[bytes]:
     yield chunk
 
 
-async def _with_first(first: bytes, stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    yield first
-    async for chunk in stream:
-        yield chunk
+async def _reported(
+    hooks: HookDispatcher,
+    run_id: str,
+    context: RequestContext,
+    format: Literal["chatkit", "plain"],
+    stream: AsyncGenerator[bytes],
+) -> AsyncGenerator[bytes]:
+    """A stream whose beginning and end are reported to the listeners."""
+    fields: dict[str, Any] = {
+        "run_id": run_id,
+        "identity": context.identity,
+        "request_id": context.request_id,
+        "format": format,
+    }
+    began = perf_counter()
+    outcome: Literal["ended", "reconnect", "disconnected", "failed"] = "disconnected"
+    hooks.emit(StreamOpened(**fields))
+    try:
+        async with aclosing(stream):
+            async for chunk in stream:
+                if chunk.endswith(sse.END):
+                    outcome = "ended"
+                elif chunk.endswith(sse.RECONNECT):
+                    outcome = "reconnect"
+                yield chunk
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        hooks.emit(StreamClosed(**fields, seconds=perf_counter() - began, outcome=outcome))

@@ -75,6 +75,7 @@ class Admission:
         await self._stores.events.begin(record.id, record.identity, fence=record.fence + 1)
         self._output.publish_failure(record.id, error, context)
         await self._stores.events.end(record.id)
+        self._output.report_end(record, context, "cancelled", None)
 
     async def _accept(self, run: Run, key: IdempotencyRecord | None) -> Turn:
         runs, record = self._stores.runs, run.record

@@ -124,6 +124,11 @@ class Executor:
         self._output.publish_failure(run.id, error, run.context)
         await self._output.finish(run, "failed", explain(error).code)
 
+    async def refuse_adopted(self, run: Run, error: Exception) -> None:
+        """End a run that this process took from the queue or from another one, and cannot execute."""
+        await self._begin_log(run, after_crash=run.fence > 1)
+        await self.refuse(run, error)
+
     async def close_orphan(self, record: RunRecord, context: RequestContext) -> None:
         """End the log of a run that has ended, if its process died between the two; or the run itself, if too little
         of it is stored to resume it. Readers first get what is stored and was not in the log."""
@@ -141,6 +146,8 @@ class Executor:
         if error is not None:
             self._output.publish_failure(record.id, error, context)
         await events.end(record.id)
+        if record.status in ACTIVE:
+            self._output.report_end(record, context, "interrupted", RunAbandonedError.code)
 
     async def end_stopped(self, run: Run, status: RunStatus, driver: TurnDriver | None = None) -> None:
         """End a run that was stopped before its answer was complete; what had been shown of it is stored."""

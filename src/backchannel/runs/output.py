@@ -26,6 +26,7 @@ from backchannel.runs.run import Run
 from backchannel.runs.stores import RunStores
 from backchannel.stores.base import WritesAtomically
 from backchannel.stores.run_states import RunStatus
+from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_now
 
 log = structlog.get_logger(__name__)
@@ -147,14 +148,20 @@ class RunOutput:
             # Readers in this process saw the end. The process that rescues this one's runs ends the stored log.
             log.warning("log_not_ended")
         reached("log.ended")
+        self.report_end(run.record, run.context, status, error_code)
+
+    def report_end(
+        self, record: RunRecord, context: RequestContext, status: RunStatus, error_code: str | None
+    ) -> None:
+        """Report to the hooks that this process has ended a run."""
         self._hooks.emit(
             RunEnded(
-                **run_fields(run.context, run.record.thread_id),
-                operation=run.record.operation,
+                **run_fields(context, record.thread_id),
+                operation=record.operation,
                 status=status,
                 error_code=error_code,
-                usage=usage,
-                seconds=(utc_now() - run.record.created_at).total_seconds(),
+                usage=context.usage,
+                seconds=(utc_now() - record.created_at).total_seconds(),
             )
         )
 

@@ -21,7 +21,7 @@ from backchannel.handovers.base import Delivery, Handover
 from backchannel.ids import new_id
 from backchannel.runs.processes import host_id, is_dead
 from backchannel.runs.worker import STOP_SECONDS, Worker
-from backchannel.stores.run_store import KEY_SECONDS, ReplicaRecord
+from backchannel.stores.run_store import IDEMPOTENCY_KEY_SECONDS, ReplicaRecord
 from backchannel.stores.times import utc_now
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,7 @@ class Rescuer:
                     await self._closed.wait()
 
     async def _heartbeat(self) -> None:
-        if await self._stores.replicas.beat(self._worker.replica):
+        if await self._stores.replicas.heartbeat(self._worker.replica):
             return
         log.warning("replica_was_removed", replica=self._worker.replica)
         await self._worker.release_all()
@@ -167,7 +167,7 @@ class Rescuer:
             by_former.setdefault(delivery.handover.former, []).append(delivery)
         for former, some in by_former.items():
             await self._worker.take_over([each.handover.run_id for each in some], former)
-            await handovers.done(some)
+            await handovers.acknowledge(some)
 
     async def _unless_closed(self, receiving: Coroutine[Any, Any, Sequence[Delivery]]) -> Sequence[Delivery]:
         task = asyncio.create_task(receiving)
@@ -199,7 +199,7 @@ class Rescuer:
                 log.warning("replica_is_dead", replica=other.id)
                 removed.add(other.id)
         # Includes those that were removed just now, and those whose remover died before it took their runs over.
-        return list(await self._stores.replicas.lost(BATCH))
+        return list(await self._stores.replicas.unregistered(BATCH))
 
     def _last_heartbeat(self, other: ReplicaRecord, now: float) -> tuple[int, float]:
         beat, since = self._heartbeats.get(other.id, (-1, now))
@@ -232,7 +232,9 @@ class Rescuer:
             raise
 
     async def _delete_expired_keys(self) -> None:
-        await self._stores.idempotency_keys.delete_older_than(utc_now() - timedelta(seconds=KEY_SECONDS))
+        await self._stores.idempotency_keys.delete_older_than(
+            utc_now() - timedelta(seconds=IDEMPOTENCY_KEY_SECONDS)
+        )
 
 
 def _is_gone(other: ReplicaRecord) -> bool:

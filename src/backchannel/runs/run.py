@@ -7,7 +7,7 @@ from typing import Literal
 from chatkit.types import StreamingReq
 
 from backchannel.context import Identity, RequestContext
-from backchannel.stores.run_states import RunStatus, check_step
+from backchannel.stores.run_states import RunStatus, check_transition
 from backchannel.stores.run_store import RunRecord
 
 type Departure = Literal["released", "fenced"]
@@ -80,5 +80,5 @@ class Run:
         Raises:
             IllegalTransitionError: A run in its present status cannot.
         """
-        check_step(self.record.status, status)
+        check_transition(self.record.status, status)
         self.record = replace(self.record, status=status)

@@ -171,7 +171,12 @@ class Worker:
         self.start(run, self._execute_adopted(run, fresh=fresh))
 
     async def _execute_adopted(self, run: Run, *, fresh: bool) -> None:
-        run.context = await self._prepare_context(run.context)
+        try:
+            run.context = await retry_until_available(lambda: self._prepare_context(run.context))
+        except Exception as error:
+            # It would fail each time, and the run would hold its thread for good.
+            await self._executor.refuse_adopted(run, error)
+            return
         await (self._executor.execute_claimed(run) if fresh else self._executor.resume(run))
 
     async def _supervise(self, run: Run, execution: Awaitable[None]) -> None:

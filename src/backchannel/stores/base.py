@@ -1,8 +1,8 @@
-"""What Backchannel keeps, and the contracts of the parts that keep it.
+"""Optional capabilities of a store beyond the SDK's contract.
 
-Threads, items and attachments follow the SDK's own contract, `chatkit.store.Store`; any implementation of it
-can be served. What the SDK has no word for stands here. Every method takes the caller and touches only what
-belongs to them; somebody else's thing is as good as absent.
+Threads, items and attachments follow `chatkit.store.Store`, any implementation of which can be served. Every method
+here gets the request's context and reads and changes only rows of the caller; rows of other owners are treated as
+missing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,13 +13,24 @@ from typing import Any, Protocol, runtime_checkable
 
 from chatkit.types import FeedbackKind, ThreadMetadata
 
+__all__ = [
+    "DeletesTail",
+    "Feedback",
+    "KeepsFeedback",
+    "PatchesThreads",
+    "SearchHit",
+    "SearchResult",
+    "SearchesThreads",
+    "WritesAtomically",
+]
+
 
 @runtime_checkable
 class PatchesThreads(Protocol):
     """A store that can change single fields of a thread.
 
-    `Store.save_thread` writes a whole thread and so undoes whatever changed since that copy was loaded. A
-    store with this method keeps, for example, a rename that happens while an answer streams.
+    `Store.save_thread` writes a whole thread, and overwrites what changed since that copy was loaded. With this method,
+    for example, a rename while an answer streams is not overwritten.
     """
 
     async def update_thread(
@@ -30,10 +41,10 @@ class PatchesThreads(Protocol):
         *,
         unless_renamed_from: str | EllipsisType | None = ...,
     ) -> ThreadMetadata:
-        """Set the named fields of `ThreadMetadata` and no others; gives the thread as it is afterwards.
+        """Set only the given fields of `ThreadMetadata`; returns the changed thread.
 
         Args:
-            unless_renamed_from: If given, a new title is set only where the present one is this one.
+            unless_renamed_from: If given, the title is set only if the current one equals this.
 
         Raises:
             chatkit.store.NotFoundError: The caller has no such thread.
@@ -43,33 +54,37 @@ class PatchesThreads(Protocol):
 
 @runtime_checkable
 class WritesAtomically(Protocol):
-    """A store that can make one transaction of several calls."""
+    """A store that can run several calls in one transaction."""
 
     async def atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
-        """Run `work`; all that it writes to this store, in this task, is kept, or nothing.
+        """Run `work`, and commit all or none of its writes to this store from this task.
 
-        `work` may be run more than once, each time as if for the first time. After a crash or a lost connection
-        at the very end, it may have been kept although an error was raised.
+        `work` may be run again after a rollback. After a crash or a lost connection during the commit, the writes may
+        be committed although an error was raised.
         """
         ...
 
 
 @runtime_checkable
 class DeletesTail(Protocol):
-    """A store that can delete everything after an item in one step."""
+    """A store that can delete all items after a given one atomically."""
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: Any) -> Sequence[str]:
-        """Delete all items after `item_id` and give their ids, newest first. All go, or none."""
+        """Delete all items after `item_id`, or none if that fails; returns their ids, newest first.
+
+        Raises:
+            chatkit.store.NotFoundError: The caller has no such item.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person thought of an answer.
+    """A user's feedback on an item.
 
     Attributes:
-        created_at: When they first said so, in UTC.
-        updated_at: When they last changed it, in UTC.
+        created_at: When it was first given, in UTC.
+        updated_at: When it was last changed, in UTC.
     """
 
     item_id: str
@@ -80,25 +95,25 @@ class Feedback:
 
 @runtime_checkable
 class KeepsFeedback(Protocol):
-    """A store that remembers what people thought of answers."""
+    """A store of feedback."""
 
     async def save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: Any
     ) -> None:
-        """Record the caller's opinion of each item. A later opinion replaces an earlier one."""
+        """Store the caller's feedback on each item. It replaces their earlier feedback."""
         ...
 
     async def load_feedback(self, thread_id: str, context: Any) -> Sequence[Feedback]:
-        """The caller's opinions of a thread's items, the oldest first."""
+        """The caller's feedback on a thread's items, oldest first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A thread that was found.
+    """A thread that matches a search.
 
     Attributes:
-        texts: The ids and whole texts of the items that match best, the best first; empty if only the title does.
+        texts: Ids and full texts of the best matching items, best first; empty if only the title matches.
     """
 
     thread: ThreadMetadata
@@ -107,12 +122,12 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        words: What was looked for, as `stores.words` reads the query.
-        hits: The threads, the best match first.
-        has_more: Whether there may be more of them.
+        words: The words of the query; see `stores.words.query_words`.
+        hits: The matching threads, best first.
+        has_more: Whether there may be more matching threads.
     """
 
     words: Sequence[str]
@@ -122,11 +137,11 @@ class SearchResult:
 
 @runtime_checkable
 class SearchesThreads(Protocol):
-    """A store that can find threads by what was said in them."""
+    """A store with full-text search."""
 
     async def search_threads(self, query: str, limit: int, context: Any) -> SearchResult:
-        """The caller's threads with a message or a title in which every word of `query` occurs or begins a word,
-        at most `limit`. The query is data: quotes, operators and wildcards mean nothing. Case and accents do not
-        count. A query without any letter or digit finds nothing.
+        """At most `limit` of the caller's threads in which one message, or the title, has for each word of `query` a
+        word that begins with it. Quotes, operators and wildcards have no special meaning; case and accents are ignored.
+        A query without letters and digits matches nothing.
         """
         ...

@@ -1,4 +1,4 @@
-"""The states of a run and the steps between them: the one place that knows which are possible.
+"""The states of a run and the permitted transitions.
 
 ```
 queued ──→ running ──→ waiting ──→ completed
@@ -8,15 +8,15 @@ queued ──→ running ──→ waiting ──→ completed
    └──────────┴──→ interrupted
 ```
 
-`waiting` means that the answer ended by asking the person for something: the result of a client tool, or structured
-input. It holds nothing up. An end is final.
+`waiting` means that the answer ended with a request to the user: a client tool call or structured input. A waiting run
+does not hold its thread. Ended states are final.
 """
 
 from typing import Literal
 
 type RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled", "interrupted"]
 
-NEXT: dict[RunStatus, frozenset[RunStatus]] = {
+TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     "queued": frozenset({"running", "failed", "cancelled", "interrupted"}),
     "running": frozenset({"waiting", "completed", "failed", "cancelled", "interrupted"}),
     "waiting": frozenset({"completed", "cancelled"}),
@@ -25,29 +25,29 @@ NEXT: dict[RunStatus, frozenset[RunStatus]] = {
     "cancelled": frozenset(),
     "interrupted": frozenset(),
 }
-"""What each state can become."""
+"""The states that may follow each state."""
 
 ACTIVE: frozenset[RunStatus] = frozenset({"queued", "running"})
 """States in which a run holds its thread or waits for it."""
 
-ENDED: frozenset[RunStatus] = frozenset(status for status, following in NEXT.items() if not following)
-"""States that nothing follows."""
+ENDED: frozenset[RunStatus] = frozenset(status for status, following in TRANSITIONS.items() if not following)
+"""Final states."""
 
 
 class IllegalTransitionError(Exception):
-    """A run cannot go from one state to the other. An error of the program, never of a caller."""
+    """A transition that is not permitted: a bug, not a caller's mistake."""
 
 
 def sources(status: RunStatus) -> frozenset[RunStatus]:
-    """The states from which `status` can be reached: what a statement that sets it must demand."""
-    return frozenset(source for source, following in NEXT.items() if status in following)
+    """The states from which `status` can be reached, for the `WHERE` of a statement that sets it."""
+    return frozenset(source for source, following in TRANSITIONS.items() if status in following)
 
 
-def check_step(old: RunStatus, new: RunStatus) -> None:
-    """Make sure that a step is possible.
+def check_transition(old: RunStatus, new: RunStatus) -> None:
+    """Check that a transition is permitted.
 
     Raises:
         IllegalTransitionError: It is not.
     """
-    if new not in NEXT[old]:
+    if new not in TRANSITIONS[old]:
         raise IllegalTransitionError(f"A run that is {old} cannot become {new}.")

@@ -1,9 +1,8 @@
-"""Stored runs, and the contract of the store that has them.
+"""Stored runs, and the contracts of the stores of runs, idempotency keys and replicas.
 
-Two things here keep the replicas from getting in each other's way. A running run *holds* its thread: of all runs of a
-thread, on all replicas, only one can. And a run has a *fence*, a number that grows each time another process takes the
-run over: every write for a run demands the fence that its process was given, so that a process that was thought dead
-and wakes up changes nothing.
+Two rules prevent conflicts between replicas. A running run *holds* its thread: at most one run of a thread does, on all
+replicas. And a run has a *fence*, a number that grows each time another process takes the run over: every write for a
+run requires the fence that its process got, so that writes of a process that was wrongly taken for dead are refused.
 """
 
 import hashlib
@@ -16,10 +15,10 @@ from backchannel.context import Identity, Usage
 from backchannel.stores.run_states import RunStatus
 
 MAX_QUEUED = 20
-"""How many messages may wait in one thread."""
+"""The most queued runs of one thread."""
 
-KEY_SECONDS = 86_400
-"""How long an `Idempotency-Key` is remembered: a day, as long as clients are known to retry."""
+IDEMPOTENCY_KEY_SECONDS = 86_400
+"""How long an `Idempotency-Key` is stored: a day, as long as clients are known to retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +27,22 @@ class RunRecord:
 
     Attributes:
         id: `run_…`.
-        identity: Its owner, as far as rows say: tenant and user.
-        thread_id: The thread that it answers in.
-        operation: The ChatKit op that started it, such as `threads.add_user_message`.
+        identity: Its owner: tenant and user only.
+        thread_id: The thread to which its answer belongs.
+        operation: The ChatKit operation that started it, such as `threads.add_user_message`.
         status: See `run_states`.
-        created_at: When it was asked for, in UTC.
-        started_at: When its turn came, in UTC; `None` while it is queued.
+        created_at: When it was requested, in UTC.
+        started_at: When its execution began, in UTC; `None` while it is queued.
         ended_at: When it ended, in UTC; `None` before.
-        error_code: Of the error that failed it, else `None`.
-        replica: The process that executes it, or none.
-        fence: How many processes have executed it so far, each counted once.
-        attempt: How many times its answer was begun, not counting processes that took it after an orderly release.
-        request: The op as JSON, to answer it again; `None` where nothing is left to answer.
-        context: The rest of the request that the answer needs, as JSON.
+        error_code: The code of the error with which it failed, else `None`.
+        replica: The process that executes it, if any.
+        fence: Grows with each process that starts to execute it; see the module.
+        attempt: How many times execution began, without those after a release.
+        request: The operation as JSON, for a retry; `None` once the run has ended.
+        context: Other parts of the request that a retry needs, as JSON.
         began_after: The newest item of the thread when the answer began; `None` until the request was accepted.
-        stop: How it shall end, if a stop was requested.
-        usage: What it used of models; only where asked for.
+        stop: The status with which it is to end, if a stop was requested.
+        usage: Tokens and requests of models; only set by `RunStore.load`.
     """
 
     id: str
@@ -75,7 +74,7 @@ class Orphan:
     """A run that no live replica executes.
 
     Attributes:
-        queue: The queue of its thread; `None` for a running one of a version that stored none.
+        queue: The queue of its thread; `None` for a running run of a version without queues.
     """
 
     id: str
@@ -90,7 +89,7 @@ class IdempotencyRecord:
     Attributes:
         id: A digest of the caller and the key.
         request: A digest of the request.
-        run_id: The run that the request started, if it starts one.
+        run_id: The run that the request started, if it does.
         response: The response, if the request starts no run; `None` while it is in progress.
     """
 
@@ -106,11 +105,11 @@ class ThreadBusyError(Exception):
 
 
 class QueueFullError(Exception):
-    """The most runs that may wait in the thread wait there already."""
+    """The thread has `MAX_QUEUED` queued runs already."""
 
 
 class IdempotencyKeyInUseError(Exception):
-    """The key of the request was used before."""
+    """The idempotency key of the request was used before."""
 
 
 class RunFencedError(Exception):
@@ -118,7 +117,7 @@ class RunFencedError(Exception):
 
 
 def queue_of(identity: Identity, thread_id: str) -> str:
-    """The name of a thread's queue: a digest, because ids and names together are longer than an index takes."""
+    """The name of a thread's queue: a digest, because the names and the id are too long for an index."""
     return _digest(identity.tenant, identity.user, thread_id)
 
 
@@ -128,89 +127,90 @@ def idempotency_id(identity: Identity, key: str) -> str:
 
 
 def _digest(*parts: str) -> str:
-    # NUL cannot be in any of them, so that no two lists of parts are alike.
+    # No part contains NUL, so that different lists of parts have different digests.
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 class RunStore(ABC):
-    """Stores runs and their usage, shared by all replicas. Every method is one transaction, or part of the caller's
-    where the server's store is on the same database, and may be called twice with the same result."""
+    """The store of runs and their usage, shared by all replicas.
+
+    Every method is one transaction, or part of the caller's if there is one on the same database, and may be called
+    twice with the same result.
+    """
 
     @abstractmethod
     async def insert_running(self, run: RunRecord) -> None:
-        """Store a new run that starts at once, holding its thread. A run that waited there for the person is completed.
+        """Store a new run that starts at once and holds its thread. A `waiting` run of the thread becomes `completed`.
 
         Raises:
-            ThreadBusyError: Another run holds the thread or waits for it. Nothing is stored, nor is anything else of
-                the same transaction.
+            ThreadBusyError: Another run holds the thread or waits for it. The transaction must be rolled back.
         """
 
     @abstractmethod
     async def enqueue(self, run: RunRecord) -> None:
-        """Store a new run that waits for its turn.
+        """Store a new queued run.
 
         Raises:
-            QueueFullError: `MAX_QUEUED` wait there already.
+            QueueFullError: The thread has `MAX_QUEUED` queued runs.
         """
 
     @abstractmethod
     async def delete(self, run_id: str, identity: Identity) -> None:
-        """Delete a run whose request was refused after all, where that could not be part of one transaction."""
+        """Delete a run whose request was refused in another transaction than the one that stored the run."""
 
     @abstractmethod
     async def mark_accepted(self, run_id: str, fence: int, began_after: str) -> None:
-        """Note that the request was accepted. Part of the transaction that accepts it, if there is one.
+        """Record that the request was accepted. Part of the transaction that accepts it, if there is one.
 
         Raises:
-            RunFencedError: See there.
+            RunFencedError: Another process executes the run, or it has ended.
         """
 
     @abstractmethod
     async def check_fence(self, run_id: str, fence: int) -> None:
-        """Make sure that no other process has taken the run over and, inside a transaction, that none does until it
-        ends.
+        """Check that no other process has taken the run over. Inside a transaction, none can until that ends.
 
         Raises:
-            RunFencedError: See there.
+            RunFencedError: Another process executes the run, or it has ended.
         """
 
     @abstractmethod
     async def claim_next(self, queue: str, replica: str) -> RunRecord | None:
-        """Start the run that has waited longest in a queue, for `replica`; `None` if none waits or one is running."""
+        """Start the oldest queued run of a queue, for `replica`; `None` if there is none or a run holds the thread."""
 
     @abstractmethod
     async def take_over(
         self, run_ids: Sequence[str], former: str | None, replica: str
     ) -> Sequence[RunRecord]:
-        """Assign runs of a replica that is dead or, with `None`, has released them. Left out are those that another
-        replica took first, that have ended, or to which something is being written at this moment."""
+        """Assign to `replica` runs of the dead replica `former` or, with `None`, released runs; returns those that were
+        assigned. Skipped are runs that another replica took first, that have ended, or that are locked by a write."""
 
     @abstractmethod
     async def release_run(self, run_id: str, fence: int) -> None:
-        """Leave a running run for another replica to take over.
+        """Unassign a running run, for another replica to take over.
 
         Raises:
-            RunFencedError: See there.
+            RunFencedError: Another process executes the run, or it has ended.
         """
 
     @abstractmethod
     async def finish(
         self, run_id: str, fence: int, status: RunStatus, error_code: str | None, usage: Usage
     ) -> None:
-        """Store the end of a run, book its usage and free its thread: all of it or nothing. The run stays assigned to
-        its replica until `clear_replica`, so that a crash right after this leaves no log without its end.
+        """Store the end of a run and its usage, and free its thread, atomically. The run stays assigned to its replica
+        until `clear_replica`, so that after a crash in between the end of its log is still written.
 
         Raises:
-            RunFencedError: See there.
+            RunFencedError: Another process executes the run, or it has ended.
         """
 
     @abstractmethod
     async def clear_replica(self, run_ids: Sequence[str], replica: str) -> None:
-        """Runs that have ended, and whose logs have, are assigned to no replica any more."""
+        """Unassign runs that have ended, and whose logs have."""
 
     @abstractmethod
     async def cancel(self, run_id: str, identity: Identity) -> bool:
-        """End a run that is queued or waits for the person; gives whether it was."""
+        """Cancel a queued or waiting run; returns whether it was either."""
 
     @abstractmethod
     async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
@@ -218,7 +218,7 @@ class RunStore(ABC):
 
     @abstractmethod
     async def stop_requests(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
-        """The running runs of a replica that shall end, and how."""
+        """The running runs of a replica with a stop request, with the requested status."""
 
     @abstractmethod
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
@@ -236,17 +236,17 @@ class RunStore(ABC):
 
     @abstractmethod
     async def list_by_replica(self, replica: str) -> Sequence[str]:
-        """The ids of the runs that are assigned to a replica, of all owners: running ones, and those that have just
-        ended."""
+        """The ids of all runs that are assigned to a replica, of all owners: running ones, and ended ones before
+        `clear_replica`."""
 
     @abstractmethod
     async def orphans(self, limit: int) -> Sequence[Orphan]:
-        """Some orphaned runs, of all owners, at most `limit` of each kind, the oldest first: running without a replica,
-        or in the queue of a thread that no run holds."""
+        """Orphaned runs of all owners, oldest first: running without a replica, or queued in a thread that no run
+        holds. At most `limit` of each of the two kinds."""
 
 
 class IdempotencyStore(ABC):
-    """Stores the keys of requests. Each method is one transaction, or part of the caller's."""
+    """The store of idempotency keys. Each method is one transaction, or part of the caller's."""
 
     @abstractmethod
     async def load(self, identity: Identity, key: str) -> IdempotencyRecord | None:
@@ -257,7 +257,7 @@ class IdempotencyStore(ABC):
         """Store the first use of a key.
 
         Raises:
-            IdempotencyKeyInUseError: The key is in use. The transaction cannot go on.
+            IdempotencyKeyInUseError: The key is in use. The transaction must be rolled back.
         """
 
     @abstractmethod
@@ -266,7 +266,7 @@ class IdempotencyStore(ABC):
 
     @abstractmethod
     async def delete_older_than(self, before: datetime) -> int:
-        """Delete older keys, of all owners; gives how many."""
+        """Delete older keys, of all owners; returns how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +274,8 @@ class ReplicaRecord:
     """A process that executes runs.
 
     Attributes:
-        host: Identifies the machine and its namespace of process ids; see `runs.processes`.
-        beat: The heartbeat: a counter that grows while the process lives.
+        host: Identifies the machine and its PID namespace; see `runs.processes`.
+        beat: A counter of heartbeats.
     """
 
     id: str
@@ -285,25 +285,25 @@ class ReplicaRecord:
 
 
 class ReplicaStore(ABC):
-    """Stores which processes share the runs."""
+    """The store of processes that execute runs."""
 
     @abstractmethod
     async def join(self, replica: ReplicaRecord) -> None:
-        """Add a process."""
+        """Register a process."""
 
     @abstractmethod
-    async def beat(self, replica: str) -> bool:
-        """Count a heartbeat; gives whether the process is still a member."""
+    async def heartbeat(self, replica: str) -> bool:
+        """Count a heartbeat; returns whether the process is still registered."""
 
     @abstractmethod
     async def all(self) -> Sequence[ReplicaRecord]:
-        """Every process that joined and was not removed."""
+        """All registered processes."""
 
     @abstractmethod
     async def remove(self, replica: str, beat: int | None = None) -> bool:
-        """Remove a process; with `beat`, only if that is still its heartbeat. Gives whether it was removed."""
+        """Remove a process; with `beat`, only if its counter still has that value. Returns whether it was removed."""
 
     @abstractmethod
-    async def lost(self, limit: int) -> Sequence[str]:
-        """Ids of replicas to which runs are assigned but that are not members: left by a replica that removed a dead
-        one and died before it had taken its runs over."""
+    async def unregistered(self, limit: int) -> Sequence[str]:
+        """Ids of replicas to which runs are assigned but that are not registered: a replica that removes a dead one may
+        itself die before it has taken over its runs."""

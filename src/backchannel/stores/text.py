@@ -1,4 +1,4 @@
-"""Text that can be kept and sent: whatever a model or a tool makes, it becomes valid Unicode without NUL."""
+"""Text that can be stored and sent: text of models and tools, made valid Unicode without NUL."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 REPLACEMENT = "\ufffd"
-"""What stands for a character that cannot be kept, as Unicode recommends."""
+"""Replaces a character that cannot be stored, as Unicode recommends."""
 
 
 def storable(value: str) -> str:
-    """The text without NUL, which PostgreSQL refuses, and half surrogates, which are no text; each becomes U+FFFD."""
+    """The text with NUL, which PostgreSQL refuses, and lone surrogates, which have no UTF-8, replaced by U+FFFD."""
     if "\x00" in value:
         value = value.replace("\x00", REPLACEMENT)
     try:
@@ -24,16 +24,16 @@ def storable(value: str) -> str:
 
 
 def json_of(model: BaseModel, *, exclude_none: bool = True, **options: Any) -> str:
-    """A model as JSON, also when its texts have half surrogates, on which pydantic gives up."""
+    """A model as JSON. Lone surrogates, on which pydantic fails, are replaced as in `storable`."""
     try:
         return model.model_dump_json(exclude_none=exclude_none, **options)
     except PydanticSerializationError:
-        whole = storable_data(model.model_dump(exclude_none=exclude_none, **options))
-        return json.dumps(whole, ensure_ascii=False, separators=(",", ":"), default=str)
+        data = storable_data(model.model_dump(exclude_none=exclude_none, **options))
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def storable_data(value: object) -> object:
-    """The same data with every text in it made `storable`."""
+    """The same data with `storable` applied to every string."""
     match value:
         case str():
             return storable(value)

@@ -1,21 +1,21 @@
-"""One rule for time: kept and sent as UTC, handed to the SDK as it makes dates itself.
+"""Conversion of times: UTC in databases and responses, naive local time for the SDK.
 
-The SDK writes `datetime.now()`, naive local time, and later subtracts such dates from each other; an aware
-date raises `TypeError` there. So what a store gives back is naive local time, and what is kept or sent is UTC.
+The SDK uses `datetime.now()`, naive local time, and subtracts such times from each other, which raises `TypeError` for
+aware ones. Stores therefore return naive local time.
 """
 
 from datetime import UTC, datetime
 
 
 def to_utc(moment: datetime) -> datetime:
-    """The same moment in UTC. A naive date is read as local time, which is what the SDK means by it."""
+    """The same moment in UTC. A naive time is taken as local time, as in the SDK."""
     return moment.astimezone(UTC)
 
 
 def to_sdk(moment: datetime) -> datetime:
-    """The same moment as the SDK makes dates: naive, in local time."""
+    """The same moment as naive local time, as in the SDK."""
     local = moment.astimezone().replace(tzinfo=None)
-    # In the hour that comes twice a year, the second time is told apart by `fold`.
+    # When clocks are set back, an hour comes twice; `fold` marks the second one.
     return local if to_utc(local) == moment else local.replace(fold=1)
 
 
@@ -25,5 +25,5 @@ def utc_now() -> datetime:
 
 
 def utc_text(moment: datetime) -> str:
-    """The moment as clients get it: ISO 8601 in UTC, with `Z`."""
+    """The moment in ISO 8601, in UTC with `Z`, as clients get it."""
     return to_utc(moment).isoformat().replace("+00:00", "Z")

@@ -124,7 +124,7 @@ def test_a_database_that_is_lost_halfway_is_said_and_the_rest_can_be_erased(
     sqlite: str, command: Any, kept: Callable[[str], Rows], monkeypatch: pytest.MonkeyPatch
 ):
     before = kept(sqlite)
-    delete = PersonalData._delete_some
+    delete = PersonalData._delete_batch
 
     async def lose(self: PersonalData, *arguments: Any) -> tuple[int, int]:
         if not of(await everything(self.database), ADA)["items"]:
@@ -132,7 +132,7 @@ def test_a_database_that_is_lost_halfway_is_said_and_the_rest_can_be_erased(
         return await delete(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PersonalData, "_delete_some", lose)
+        patch.setattr(PersonalData, "_delete_batch", lose)
         ended = command("erase", "ada", "--yes", "--receipt", "receipt.json", database_url=sqlite)
     assert "(reset by peer)" in ended.refusal
     assert ended.refusal.endswith(erasing.UNFINISHED)

@@ -126,7 +126,10 @@ async def test_one_write_takes_only_so_much(server: Server, log: DurableEventLog
         for number in range(1, 3001):
             log.append(run_id, whole_event(number))
     await within(asyncio.gather(*(log.end(run_id) for run_id in runs)))
-    assert max(sum(len(batch.segments) for batch in batches) for batches in server.writes) <= flusher.ROWS
+    assert (
+        max(sum(len(batch.segments) for batch in batches) for batches in server.writes)
+        <= flusher.MAX_SEGMENTS
+    )
     for run_id in runs:
         assert checked_numbers(await read_to_end(another, run_id)) == list(range(1, 3001))
 
@@ -444,24 +447,24 @@ async def test_a_stale_write_does_not_disturb_the_next_writer_in_the_same_proces
 
 
 async def test_a_run_leaves_memory_soon_after_its_end(server: Server) -> None:
-    log = shared_log(server, linger=0.02)
+    log = shared_log(server, cache_seconds=0.02)
     run_id = await begin_run(log)
     await append_events(log, run_id, [1, 2])
     await asyncio.sleep(0.06)
-    assert run_id in log._run_logs
+    assert run_id in log._cached
     await log.end(run_id)
-    await until(lambda: not log._run_logs and not log._writing)
+    await until(lambda: not log._cached and not log._writable)
     assert checked_numbers(await read_to_end(log, run_id)) == [1, 2]
     await log.aclose()
 
 
 async def test_a_run_that_is_read_all_the_time_leaves_memory_too(server: Server) -> None:
-    log = shared_log(server, linger=0.05)
+    log = shared_log(server, cache_seconds=0.05)
     run_id = await begin_run(log)
     await log.end(run_id)
-    run_log = log._run_logs[run_id]
+    run_log = log._cached[run_id]
     async with asyncio.timeout(BOUND):
-        while log._run_logs.get(run_id) is run_log:
+        while log._cached.get(run_id) is run_log:
             assert (await log.read(run_id, 0, wait=0)).ended
             await asyncio.sleep(0.005)
     await log.aclose()
@@ -474,14 +477,14 @@ class Counting(SharedStorage):
         super().__init__(server)
         self.asked: list[int] = []
 
-    async def news(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
+    async def poll(self, after: Mapping[str, int], changed: asyncio.Event) -> Mapping[str, Page | None]:
         self.asked.append(len(after))
-        return await super().news(after, changed)
+        return await super().poll(after, changed)
 
 
 async def test_nobody_asks_for_news_that_nobody_reads(server: Server, another: EventLog) -> None:
     storage = Counting(server)
-    log = DurableEventLog(storage, linger=0.02)
+    log = DurableEventLog(storage, cache_seconds=0.02)
     runs = [await begin_run(another) for _ in range(30)]
     assert not (await read_available(log, await begin_run(log))).frames
     assert storage.asked == []
@@ -491,7 +494,7 @@ async def test_nobody_asks_for_news_that_nobody_reads(server: Server, another: E
         another.append(run_id, text_delta(1))
     for reader in readers:
         assert checked_numbers((await batch_of(reader)).frames) == [1]
-    await until(lambda: not log._tailer._run_logs)
+    await until(lambda: not log._tailer._tailed)
     # The last call that is still under way.
     await asyncio.sleep(0.05)
     asked = len(storage.asked)

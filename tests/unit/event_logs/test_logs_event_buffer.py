@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from backchannel.event_logs.base import Event, Frame
-from backchannel.event_logs.event_buffer import PIECE, EventBuffer, Segment
+from backchannel.event_logs.event_buffer import MAX_DELTAS, EventBuffer, Segment
 
 pytestmark = pytest.mark.row("C4", "H2")
 
@@ -20,7 +20,7 @@ events = st.one_of(
     st.builds(Event, st.sampled_from((b"{}", b'{"x":1}')), st.none(), st.booleans()),
 )
 # Mostly of one part, so that there is much to join.
-runs_of_text = st.lists(st.builds(Event, st.just(HEADS[0]), texts), min_size=1, max_size=PIECE + 60)
+runs_of_text = st.lists(st.builds(Event, st.just(HEADS[0]), texts), min_size=1, max_size=MAX_DELTAS + 60)
 
 
 @dataclass
@@ -67,10 +67,10 @@ def check_strips(segments: list[Segment], after: int, expected: dict[int, Event]
         if segment.text is None:
             found[segment.first] = Event(segment.head, None, segment.plain)
             continue
-        assert len(segment.ends) <= PIECE
-        assert segment.ends[-1] == len(segment.text)
+        assert len(segment.delta_ends) <= MAX_DELTAS
+        assert segment.delta_ends[-1] == len(segment.text)
         for number in range(segment.first, segment.last + 1):
-            rest, later = segment.after(number - 1), segment.after(number)
+            rest, later = segment.text_after(number - 1), segment.text_after(number)
             found[number] = Event(segment.head, rest[: len(rest) - len(later)], segment.plain)
     assert found == expected
     assert list(found) == sorted(found)
@@ -131,7 +131,7 @@ class Tapes(RuleBasedStateMachine):
     @invariant()
     def the_newest_is_known(self) -> None:
         assert self.buffer.last == self.plain.last
-        assert self.buffer.newest == max(self.plain.events, default=self.start)
+        assert self.buffer.last_event == max(self.plain.events, default=self.start)
 
     @invariant()
     def the_copy_says_the_same(self) -> None:
@@ -152,14 +152,14 @@ def test_a_reader_that_keeps_up_gets_each_event_by_itself(said: list[Event], sta
         assert buffer.frames(seq) == []
 
 
-@given(st.integers(1, 3 * PIECE), st.integers(1, 40))
+@given(st.integers(1, 3 * MAX_DELTAS), st.integers(1, 40))
 def test_small_pieces_of_text_are_joined(count: int, every: int) -> None:
     buffer = EventBuffer()
     for number in range(count):
         buffer.append(Event(HEADS[0], "x"))
         if number % every == 0:
             buffer.segments(0)
-    assert len(buffer.segments(0)) <= 2 * (count // PIECE + 1)
+    assert len(buffer.segments(0)) <= 2 * (count // MAX_DELTAS + 1)
 
 
 def test_strips_are_not_changed_afterwards() -> None:
@@ -168,7 +168,7 @@ def test_strips_are_not_changed_afterwards() -> None:
     (first,) = buffer.segments(0)
     buffer.append(Event(HEADS[0], "two"))
     buffer.segments(0)
-    assert (first.text, list(first.ends)) == ("one", [3])
+    assert (first.text, list(first.delta_ends)) == ("one", [3])
 
 
 def test_what_is_kept_is_not_told_again() -> None:

@@ -21,7 +21,7 @@ def written() -> WritableRunLog:
 
 def reader(run_log: WritableRunLog) -> asyncio.Future[None]:
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    run_log.waiting.add(waiter)
+    run_log.waiters.add(waiter)
     return waiter
 
 

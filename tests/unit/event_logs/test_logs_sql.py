@@ -57,14 +57,14 @@ async def database(events_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 async def log(database: Database) -> AsyncGenerator[SqlEventLog]:
-    log = SqlEventLog(database, retention=60, poll=0.01)
+    log = SqlEventLog(database, retention=60, poll_seconds=0.01)
     yield log
     await log.aclose()
 
 
 @pytest.fixture
 async def another(database: Database) -> AsyncGenerator[SqlEventLog]:
-    log = SqlEventLog(database, retention=60, poll=0.01)
+    log = SqlEventLog(database, retention=60, poll_seconds=0.01)
     yield log
     await log.aclose()
 
@@ -160,9 +160,9 @@ async def test_what_has_expired_is_unknown_at_once(database: Database, log: SqlE
 async def test_what_has_expired_is_deleted_in_small_steps(
     database: Database, log: SqlEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROWS", 3)
+    monkeypatch.setattr(module, "MAX_ROWS", 3)
     for each in (module, sql):
-        monkeypatch.setattr(each, "LOGS", 2)
+        monkeypatch.setattr(each, "MAX_LOGS", 2)
     expired = [await begin_run(log) for _ in range(5)]
     ended, goes_on = await begin_run(log), await begin_run(log)
     week = int((time.time() - ABANDONED_SECONDS) * 1000)
@@ -182,7 +182,7 @@ async def test_what_has_expired_is_deleted_in_small_steps(
             deleted.append(cursor.rowcount)
 
     event.listen(database.engine.sync_engine, "after_cursor_execute", note)
-    await SqlStorage(database, retention=60, poll=0.01).sweep()
+    await SqlStorage(database, retention=60, poll_seconds=0.01).delete_expired()
     event.remove(database.engine.sync_engine, "after_cursor_execute", note)
     assert await known(database, *expired, ended, goes_on, abandoned, nearly) == {ended, goes_on, nearly}
     assert max(deleted) <= 3
@@ -194,7 +194,7 @@ async def test_what_has_expired_is_deleted_in_small_steps(
 
 
 async def test_a_log_sweeps_by_itself(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backchannel.event_logs.durable.SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr("backchannel.event_logs.durable.CLEANUP_SECONDS", 0.02)
     log = SqlEventLog(database, retention=0.01)
     run_id = await begin_run(log)
     await log.end(run_id)
@@ -208,9 +208,9 @@ async def test_a_log_sweeps_by_itself(database: Database, monkeypatch: pytest.Mo
 
 async def test_very_many_runs_can_be_followed(log: SqlEventLog, another: SqlEventLog) -> None:
     # More than one statement names, with more rows than one statement gives.
-    runs = [await begin_run(log) for _ in range(module.LOGS + 50)]
+    runs = [await begin_run(log) for _ in range(module.MAX_LOGS + 50)]
     following = [asyncio.create_task(read_to_end(another, run_id)) for run_id in runs]
-    await until(lambda: len(another._tailer._run_logs) == len(runs), "all are followed", 30)
+    await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
     for number in range(1, 11):
         for run_id in runs:
             log.append(run_id, whole_event(number))
@@ -221,20 +221,20 @@ async def test_very_many_runs_can_be_followed(log: SqlEventLog, another: SqlEven
 
 async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEventLog) -> None:
     database = Database(events_url)
-    another = SqlEventLog(database, retention=60, poll=0.01)
+    another = SqlEventLog(database, retention=60, poll_seconds=0.01)
     runs = [await begin_run(log) for _ in range(20)]
     readers = [reader for run_id in runs for reader in await start_readers(another, run_id, 1)]
-    await until(lambda: len(another._tailer._run_logs) == len(runs), "all are followed", 30)
+    await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
     asked: list[str] = []
     polls = 0
-    news = another._storage.news
+    poll = another._storage.poll
 
     async def counted(*arguments: Any) -> Any:
         nonlocal polls
         polls += 1
-        return await news(*arguments)
+        return await poll(*arguments)
 
-    another._storage.news = counted
+    another._storage.poll = counted
 
     def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "run_logs" in statement or "run_events" in statement:

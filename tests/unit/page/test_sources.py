@@ -24,6 +24,10 @@ UNSAFE = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|setHTMLUnsafe"
     r"|DOMParser|\beval\(|new Function|setAttribute\(\"style\"|srcdoc|javascript:"
 )
+TOO_NEW = re.compile(
+    r"AbortSignal\.any|URL\.parse\(|Promise\.(?:withResolvers|try)|\bObject\.groupBy|\bMap\.groupBy|Array\.fromAsync"
+)
+COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 ADDRESS = re.compile(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*")
 IMPORT = re.compile(r"^import\s+(?:[^\"';]*?\sfrom\s+)?\"([^\"]+)\"", re.MULTILINE)
 FUNCTION = re.compile(
@@ -140,6 +144,11 @@ def test_every_import_exists(path: Path) -> None:
         assert (path.parent / name).is_file(), name
 
 
+@pytest.mark.parametrize("path", MODULES, ids=[path.name for path in MODULES])
+def test_no_source_needs_a_browser_of_the_last_two_years(path: Path) -> None:
+    assert TOO_NEW.findall(COMMENT.sub("", path.read_text(encoding="utf-8"))) == []
+
+
 ENTRIES = ["chatkit-fetch.js"]
 """Modules that pages of others import."""
 
@@ -169,7 +178,7 @@ def test_what_others_import_is_small_and_needs_little() -> None:
         assert len(text.splitlines()) < MAX_LINES_FOR_OTHERS, name
         waiting += [imported.removeprefix("./") for imported in IMPORT.findall(text)]
 
-    assert reached == {"chatkit-fetch.js", "chatkit-run.js", "sse.js"}
+    assert reached == {"chatkit-fetch.js", "runs-api.js", "run-follower.js", "sse.js"}
 
 
 def test_the_server_can_fill_in_its_settings() -> None:

@@ -134,7 +134,7 @@ async def test_the_runs_of_a_dead_replica_are_shared_by_delivery(
     assert started not in remover.runs.worker
     (delivery,) = await handovers.receive(remover.runs.worker.replica)
     assert delivery.handover == Handover(started, remover.dead)
-    await handovers.done([delivery])
+    await handovers.acknowledge([delivery])
     # It was not taken over by then: the next look does that.
     model.add(Say("one two"))
     await remover.house._rescue()

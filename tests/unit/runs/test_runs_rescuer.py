@@ -100,7 +100,7 @@ async def test_who_goes_on_beating_keeps_its_runs(
 ):
     deadline = asyncio.get_running_loop().time() + 2 * LEASE
     while asyncio.get_running_loop().time() < deadline:
-        assert await stores.replicas.beat(runs.worker.replica)
+        assert await stores.replicas.heartbeat(runs.worker.replica)
         await asyncio.sleep(LEASE / 10)
     record = await runs.load(started, ann.identity)
     assert (record.replica, record.fence) == (runs.worker.replica, 1)
@@ -115,12 +115,16 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
     hear: Hear,
     ann: RequestContext,
 ):
-    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await gone.wait()
-    await stores.replicas.join(ReplicaRecord(runs.worker.replica, host_id(), gone.pid, 0))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import sys; sys.stdin.read()", stdin=asyncio.subprocess.PIPE
+    )
+    await stores.replicas.join(ReplicaRecord(runs.worker.replica, host_id(), process.pid, 0))
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
-    began = asyncio.get_running_loop().time()
     run_id = await runs.start(say("count"), ann)
+    await hear(run_id, "one ")
+    process.kill()
+    await process.wait()
+    began = asyncio.get_running_loop().time()
     await replay(run_id)
     assert asyncio.get_running_loop().time() - began < LEASE
     assert (await other.load(run_id, ann.identity)).fence == 2

@@ -4,7 +4,14 @@ from itertools import product
 
 import pytest
 
-from backchannel.stores.run_states import ACTIVE, ENDED, NEXT, IllegalTransitionError, check_step, sources
+from backchannel.stores.run_states import (
+    ACTIVE,
+    ENDED,
+    TRANSITIONS,
+    IllegalTransitionError,
+    check_transition,
+    sources,
+)
 
 pytestmark = pytest.mark.row("C4", "H1")
 
@@ -15,18 +22,18 @@ POSSIBLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new"), list(product(NEXT, NEXT)))
+@pytest.mark.parametrize(("old", "new"), list(product(TRANSITIONS, TRANSITIONS)))
 def test_a_step_is_possible_or_refused(old, new):
     if (old, new) in POSSIBLE:
-        check_step(old, new)
+        check_transition(old, new)
         assert old in sources(new)
     else:
         assert old not in sources(new)
         with pytest.raises(IllegalTransitionError):
-            check_step(old, new)
+            check_transition(old, new)
 
 
 def test_an_end_is_final_and_what_is_active_is_not_an_end():
     assert {"completed", "failed", "cancelled", "interrupted"} == ENDED
     assert not ACTIVE & ENDED
-    assert all(not NEXT[status] for status in ENDED)
+    assert all(not TRANSITIONS[status] for status in ENDED)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from backchannel.errors import BackchannelError, ConfigurationError, UnavailableError
 from backchannel.retry import CONFLICT
-from backchannel.stores.sql import pre_ping as pinging
+from backchannel.stores.sql import pre_ping
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.stores.sql.migrate import upgrade
@@ -81,7 +81,7 @@ async def test_a_pool_in_use_is_said_at_once_and_not_waited_for(server: Database
 async def test_connections_that_ended_while_idle_are_not_noticed(
     server: Database, kill, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(pinging, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(pre_ping, "IDLE_SECONDS", 0)
     async with server.read(), server.read():
         pass
     await kill(server)
@@ -107,11 +107,11 @@ async def test_a_connection_is_asked_for_a_sign_of_life_only_when_it_was_idle(
     asked: list[object] = []
     ping = dialect.do_ping
     monkeypatch.setattr(dialect, "do_ping", lambda connection: asked.append(connection) or ping(connection))
-    monkeypatch.setattr(pinging, "IDLE_SECONDS", 3600)
+    monkeypatch.setattr(pre_ping, "IDLE_SECONDS", 3600)
     for _ in range(3):
         await server.check()
     assert asked == []
-    monkeypatch.setattr(pinging, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(pre_ping, "IDLE_SECONDS", 0)
     for _ in range(3):
         await server.check()
     assert len(asked) == 3
@@ -175,7 +175,7 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
             self.calls += 1
             if self.calls == 1:
                 lost = TransactionAbortedError("gone")
-                lost.unclear = True
+                lost.commit_unknown = True
                 raise lost
             return self.calls
 
@@ -183,11 +183,11 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
 
     async def unclear() -> None:
         lost = TransactionAbortedError("gone")
-        lost.unclear = True
+        lost.commit_unknown = True
         raise lost
 
     with pytest.raises(TransactionAbortedError):
-        await retry_transaction(unclear, unclear=False)
+        await retry_transaction(unclear, retry_unknown=False)
 
 
 async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):

@@ -251,14 +251,14 @@ async def test_what_is_written_meanwhile_is_erased_too(database: Database):
     class Late(PersonalData):
         late = False
 
-        async def _delete_some(self, table: Table, scope: Any) -> tuple[int, int]:
+        async def _delete_batch(self, table: Table, scope: Any) -> tuple[int, int]:
             if table is threads and not self.late:
                 # Its items have been deleted, and the thread has not.
                 self.late = True
                 thread = await store.load_thread(thread_id, ADA)
                 await store.add_thread_item(thread_id, assistant_message(store, thread, "Not yet"), ADA)
                 await live(database, ADA)
-            return await super()._delete_some(table, scope)
+            return await super()._delete_batch(table, scope)
 
     receipt = await Late(database, ADA, owned_tables(TODO)).erase()
     assert not any((await everything(database)).values())

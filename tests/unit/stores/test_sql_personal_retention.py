@@ -150,7 +150,7 @@ async def test_a_thread_that_is_written_to_meanwhile_is_kept_whole(
         # Also the runs of a thread that is kept go by their own age.
         await connection.execute(update(runs).values(created_at=utc_now()))
     before = list_by_thread(await everything(database), kept)
-    store, found = SqlStore(database), module._Old._page_of_threads
+    store, found = SqlStore(database), module._RetentionSweep._page_of_threads
 
     async def find_then_write(self: Any, last: Any) -> Any:
         page = await found(self, last)
@@ -160,7 +160,7 @@ async def test_a_thread_that_is_written_to_meanwhile_is_kept_whole(
             await store.add_thread_item(kept, assistant_message(store, thread, "Back again"), ADA)
         return page
 
-    monkeypatch.setattr(module._Old, "_page_of_threads", find_then_write)
+    monkeypatch.setattr(module._RetentionSweep, "_page_of_threads", find_then_write)
     await delete_older(database, limit)
     left = await everything(database)
     assert list_by_thread(left, kept) == before | {"items": 7, "search_entries": 8}
@@ -172,7 +172,7 @@ async def test_of_a_long_thread_that_is_written_to_meanwhile_the_newest_is_kept(
 ):
     thread_id = await talk(database, ADA, 10)
     await age(database, thread_id, 31)
-    store, delete = SqlStore(database), module._Old._delete_from
+    store, delete = SqlStore(database), module._RetentionSweep._delete_from
     steps = 0
 
     async def delete_then_write(self: Any, *arguments: Any) -> Any:
@@ -187,7 +187,7 @@ async def test_of_a_long_thread_that_is_written_to_meanwhile_the_newest_is_kept(
             await store.add_thread_item(thread_id, assistant_message(store, thread, "Back again"), ADA)
         return done
 
-    monkeypatch.setattr(module._Old, "_delete_from", delete_then_write)
+    monkeypatch.setattr(module._RetentionSweep, "_delete_from", delete_then_write)
     await delete_older(database, limit, batch=7)
     left = await everything(database)
     assert len(left["threads"]) == 1

@@ -108,7 +108,7 @@ QUERIES: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
         queue_of(ADA.identity, THREAD), "rep_7"
     ),
     "orphans": lambda store: SqlRuns(store.database).orphans(10),
-    "lost replicas": lambda store: SqlReplicas(store.database).lost(10),
+    "unregistered replicas": lambda store: SqlReplicas(store.database).unregistered(10),
     "load run": lambda store: SqlRuns(store.database).load("run_07_0000", ADA.identity),
 }
 

@@ -1,4 +1,4 @@
-// What a screen reader is told: finished answers and outcomes, never single tokens.
+// Announcements for screen readers: finished answers and outcomes, never single tokens.
 import { el } from "./dom.js";
 
 let region = null;
@@ -9,7 +9,7 @@ export function announcerRegion() {
   return region;
 }
 
-/** Has a screen reader say the text when it is next silent. */
+/** Announces the text politely. */
 export function announce(text) {
   const target = announcerRegion();
   target.textContent = "";

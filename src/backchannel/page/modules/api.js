@@ -1,8 +1,8 @@
 // The server's interface: ChatKit operations, and the runs that answer them.
 import { metaContent } from "./dom.js";
 
-// More than can be in one thread at a time.
-const MOST_RUNS = 50;
+// More than can be active in one thread.
+const MAX_RUNS = 50;
 const HEALTH_MS = 10000;
 
 /** The server refused a request and said why. */
@@ -26,7 +26,7 @@ export class NetworkError extends Error {
   }
 }
 
-/** A key that names one attempt to do something, for as often as it has to be repeated. */
+/** An idempotency key: the same one for every repetition of a request. */
 export function attemptKey() {
   // Not crypto.randomUUID, which plain http pages in a local network do not have.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -61,28 +61,28 @@ export class ChatApi {
   }
 
   /**
-   * Starts an operation that answers with a stream of events; returns the open response. The same key
-   * makes a second attempt join what the first one started, should its answer have been lost.
+   * Starts an operation whose response is an event stream; returns the open response. A second request with the same
+   * key joins the run that the first one started.
    */
   stream(type, params, key, signal) {
-    // The second header promises to stop by `cancel` and never by going away; so the server lets us offer that.
+    // The second header says that this client stops runs by `cancel`, so that the server sets `allow_cancel`.
     const headers = { "Idempotency-Key": key, "Backchannel-Cancel": "explicit" };
     return this.#post("api/chatkit", { type, params, metadata: {} }, signal, headers);
   }
 
-  /** Opens a run's events that come after a sequence number. */
+  /** Requests the events of a run after a sequence number; resolves with the response, whatever its status. */
   runEvents(runId, after, signal) {
-    return this.#fetch(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
+    return this.#request(`api/chatkit/runs/${encodeURIComponent(runId)}/events?after=${after}`, { signal });
   }
 
-  /** Stops a run, or withdraws one that waits; returns it as it is then. */
+  /** Cancels a run, queued or running; returns its new state. */
   async cancel(runId) {
     return this.#json(await this.#post(`api/chatkit/runs/${encodeURIComponent(runId)}/cancel`, {}));
   }
 
-  /** The runs of a thread that go on or wait for their turn, newest first; of those that wait, `text` is the message. */
+  /** The queued and running runs of a thread, newest first; `text` is the message of a queued one. */
   async activeRuns(threadId) {
-    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?status=active&limit=${MOST_RUNS}`;
+    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?status=active&limit=${MAX_RUNS}`;
     const page = await this.#json(await this.#fetch(path, {}));
     return page.data ?? [];
   }
@@ -97,9 +97,9 @@ export class ChatApi {
     return this.#json(await this.#fetch(`api/chatkit/threads/search?${query}`, { signal }));
   }
 
-  /** What the server says about itself, such as its model. */
+  /** The health report of the server, with its model. */
   async health() {
-    // Asked when the network may be back: on a connection that is dead unnoticed, the answer would never come.
+    // With a time-out: on a connection from before the network changed, a response would never come.
     return this.#json(await this.#fetch("health", { signal: AbortSignal.timeout(HEALTH_MS) }));
   }
 
@@ -113,6 +113,12 @@ export class ChatApi {
   }
 
   async #fetch(path, options) {
+    const response = await this.#request(path, options);
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+
+  async #request(path, options) {
     let response;
     try {
       response = await fetch(new URL(path, this.#base), { credentials: "same-origin", ...options });
@@ -122,8 +128,7 @@ export class ChatApi {
       throw new NetworkError();
     }
     this.#connectivity.succeeded();
-    if (response.ok) return response;
-    throw await refusal(response);
+    return response;
   }
 
   async #json(response) {
@@ -140,7 +145,7 @@ async function refusal(response) {
   try {
     body = (await response.json()) ?? {};
   } catch {
-    // A proxy in between answers in HTML; the status then has to do.
+    // A proxy may respond with HTML; then only the status is known.
   }
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
   return new ApiError(response.status, body, Number.isNaN(seconds) ? null : seconds);

@@ -11,7 +11,7 @@ import { currentTheme, onSystemThemeChange, toggleTheme } from "./theme.js";
 import { threadTitle } from "./threads.js";
 
 const NAME = "Backchannel";
-const MOST_SUGGESTIONS = 6;
+const MAX_SUGGESTIONS = 6;
 const narrow = matchMedia("(max-width: 760px)");
 
 class BcApp extends HTMLElement {
@@ -20,7 +20,7 @@ class BcApp extends HTMLElement {
   #onChange = () => this.#refresh();
   #shown = null;
   // The result of a search that is being opened: {threadId, itemId}.
-  #wanted = null;
+  #searchHit = null;
 
   connectedCallback() {
     this.#build();
@@ -75,10 +75,10 @@ class BcApp extends HTMLElement {
 
   #listenToSearch(search) {
     search.addEventListener("hit-chosen", ({ detail }) => {
-      this.#wanted = detail;
+      this.#searchHit = detail;
       this.#setDrawer(false);
       // Any other thread is opened by the link, later than this.
-      if (this.#session.conversation?.id === detail.threadId) this.#revealWanted();
+      if (this.#session.conversation?.id === detail.threadId) this.#revealSearchHit();
     });
     search.addEventListener("search-left", () => {
       if (narrow.matches) this.#setDrawer(false);
@@ -157,15 +157,15 @@ class BcApp extends HTMLElement {
     }
     this.#setDrawer(false);
     this.#refresh(false);
-    this.#revealWanted();
+    this.#revealSearchHit();
     if (!narrow.matches) this.#parts.composer.focusInput();
   }
 
-  #revealWanted() {
-    const wanted = this.#wanted;
-    this.#wanted = null;
-    if (wanted?.itemId && wanted.threadId === this.#session.conversation.id) {
-      this.#parts.conversation.reveal(wanted.itemId);
+  #revealSearchHit() {
+    const hit = this.#searchHit;
+    this.#searchHit = null;
+    if (hit?.itemId && hit.threadId === this.#session.conversation.id) {
+      this.#parts.conversation.reveal(hit.itemId);
     }
   }
 
@@ -187,7 +187,7 @@ class BcApp extends HTMLElement {
     return known || !id ? threadTitle(known) : "";
   }
 
-  // The box moves from the middle of the empty page to its foot; the eye should be able to follow.
+  // The box moves from the middle of the empty page to its foot, animated.
   #settleDock(blank, animate) {
     const { main, composer } = this.#parts;
     const before = composer.getBoundingClientRect().top;
@@ -202,7 +202,7 @@ class BcApp extends HTMLElement {
   }
 
   #newChat() {
-    // The new chat is to be seen in the list.
+    // The list shows the new chat; search results would hide it.
     this.#parts.search.clear();
     this.#session.newChat();
     this.#setDrawer(false);
@@ -227,7 +227,7 @@ class BcApp extends HTMLElement {
     this.#parts.search.focusInput();
   }
 
-  // What had the focus is not there any more.
+  // After the focused element was removed.
   #focusElsewhere() {
     if (narrow.matches) this.#parts.close.focus();
     else this.#parts.composer.focusInput();
@@ -301,7 +301,7 @@ function suggestionTexts() {
   try {
     const texts = JSON.parse(metaContent("backchannel-suggestions") || "[]");
     const usable = (text) => typeof text === "string" && text.trim() !== "";
-    return Array.isArray(texts) ? texts.filter(usable).slice(0, MOST_SUGGESTIONS) : [];
+    return Array.isArray(texts) ? texts.filter(usable).slice(0, MAX_SUGGESTIONS) : [];
   } catch {
     return [];
   }

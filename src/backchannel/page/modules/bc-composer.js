@@ -2,7 +2,7 @@
 import { el } from "./dom.js";
 import { icon, stopIcon } from "./icons.js";
 
-const MOST_LINES = 8;
+const MAX_LINES = 8;
 
 export class BcComposer extends HTMLElement {
   #conversation = null;
@@ -51,7 +51,7 @@ export class BcComposer extends HTMLElement {
     connectivity.addEventListener("change", this.#onChange);
   }
 
-  /** The conversation that messages go to. What was being written for another one is kept. */
+  /** The conversation that messages go to. The draft for the previous one is stored. */
   set conversation(conversation) {
     this.#conversation?.removeEventListener("change", this.#onChange);
     this.#conversation = conversation;
@@ -64,7 +64,7 @@ export class BcComposer extends HTMLElement {
     this.#parts.input.focus();
   }
 
-  /** Sends a text as if the reader had written it; what they are writing stays. */
+  /** Sends a text; the draft in the box stays. */
   sendText(text) {
     this.#submit(text, false);
   }
@@ -100,7 +100,7 @@ export class BcComposer extends HTMLElement {
     if (conversation === this.#conversation) this.#putBack(text);
   }
 
-  // Whatever was typed in the meantime comes after the text that was not sent.
+  // Text that was typed in the meantime comes after the text that was not sent.
   #putBack(text) {
     const newer = this.#parts.input.value;
     this.#setText(newer ? `${text}\n${newer}` : text);
@@ -109,8 +109,8 @@ export class BcComposer extends HTMLElement {
   }
 
   #canSend(text) {
-    const { accepting, closedReason, phase } = this.#conversation;
-    return text.trim() !== "" && accepting && !closedReason && phase === "ready" && this.#connectivity.online;
+    const { canSend, closedReason, phase } = this.#conversation;
+    return text.trim() !== "" && canSend && !closedReason && phase === "ready" && this.#connectivity.online;
   }
 
   #setText(text) {
@@ -123,9 +123,9 @@ export class BcComposer extends HTMLElement {
     input.style.height = "auto";
     const style = getComputedStyle(input);
     const padding = Number.parseFloat(style.paddingTop) + Number.parseFloat(style.paddingBottom);
-    const most = Number.parseFloat(style.lineHeight) * MOST_LINES + padding;
-    input.style.height = `${Math.min(input.scrollHeight, most)}px`;
-    input.style.overflowY = input.scrollHeight > most ? "auto" : "hidden";
+    const maxHeight = Number.parseFloat(style.lineHeight) * MAX_LINES + padding;
+    input.style.height = `${Math.min(input.scrollHeight, maxHeight)}px`;
+    input.style.overflowY = input.scrollHeight > maxHeight ? "auto" : "hidden";
   }
 
   #refresh() {
@@ -143,11 +143,11 @@ export class BcComposer extends HTMLElement {
     if (reason !== null && closed.textContent !== reason) closed.replaceChildren(icon("lock"), el("span", {}, reason));
     const stoppable = conversation.running && conversation.allowCancel;
     stop.hidden = !stoppable;
-    stop.disabled = conversation.run === "stopping";
-    // What is written while an answer comes can be sent as well; then there is room for both.
+    stop.disabled = conversation.status === "stopping";
+    // A message can be sent while an answer is streamed, so both buttons are shown then.
     send.hidden = stoppable && input.value.trim() === "";
     send.disabled = !this.#canSend(input.value);
-    // The button that had the focus may just have gone; the box is where the reader goes on.
+    // If the focused button was hidden, the focus moves to the box.
     const focused = document.activeElement;
     if (hadFocus && ((focused !== stop && focused !== send) || focused.hidden || focused.disabled)) input.focus();
   }
@@ -172,7 +172,7 @@ function saveDraft(threadId, text) {
     if (text) sessionStorage.setItem(draftKey(threadId), text);
     else sessionStorage.removeItem(draftKey(threadId));
   } catch {
-    // Without storage a draft lives as long as its box.
+    // Without storage, drafts are lost when another conversation is opened.
   }
 }
 

@@ -1,4 +1,4 @@
-// The open conversation: its items in order, what is happening right now, and the reader's scroll position.
+// The open conversation: its items in order, the state of the current run, and the scroll position.
 import "./bc-message.js";
 import "./bc-quiet-item.js";
 import "./bc-structured-input.js";
@@ -27,7 +27,7 @@ export class BcConversation extends HTMLElement {
   #frame = null;
   #parts = null;
   #scroll = null;
-  #wanted = null;
+  #revealItemId = null;
   #found = null;
   #onChange = () => this.#schedule();
 
@@ -64,14 +64,14 @@ export class BcConversation extends HTMLElement {
     this.#shownVersions.clear();
     this.#parts.list.replaceChildren();
     this.#parts.tail.reset();
-    this.#wanted = null;
+    this.#revealItemId = null;
     this.#scroll.follow();
     this.#render();
   }
 
-  /** Shows an item and lets it stand out for a moment, as soon as the conversation is there; if it is loaded then. */
+  /** Scrolls to an item and highlights it once the conversation is loaded; not if the item is not loaded. */
   reveal(itemId) {
-    this.#wanted = itemId;
+    this.#revealItemId = itemId;
     this.#render();
   }
 
@@ -102,13 +102,13 @@ export class BcConversation extends HTMLElement {
       tail.update(conversation);
     });
     if (conversation.phase !== "ready") return;
-    if (this.#wanted !== null) this.#showWanted();
+    if (this.#revealItemId !== null) this.#showRevealed();
     this.#scroll.loadIfShort(conversation.hasOlder);
   }
 
-  #showWanted() {
-    const element = this.#elements.get(this.#wanted);
-    this.#wanted = null;
+  #showRevealed() {
+    const element = this.#elements.get(this.#revealItemId);
+    this.#revealItemId = null;
     if (!element) return;
     this.#scroll.show(element);
     if (this.#found) this.#unmark();
@@ -125,7 +125,7 @@ export class BcConversation extends HTMLElement {
   #showItems(conversation, list) {
     list.querySelector(":scope > .blank")?.remove();
     const entries = conversation.items.all().filter((entry) => !INVISIBLE.has(entry.item.type));
-    // An answer that the reader has replied to is not the last word any more.
+    // Only an answer without a user message after it can be retried.
     const lastWord = conversation.items.findLast(({ type }) => type === "assistant_message" || type === "user_message");
     const keep = new Set();
     let position = 0;
@@ -189,7 +189,7 @@ export class BcConversation extends HTMLElement {
   }
 }
 
-/** Whether there is nothing to read in the conversation yet. */
+/** Whether the conversation has nothing to show yet. */
 export function isBlank(conversation) {
   if (conversation.phase !== "ready") return conversation.items.size === 0;
   return !conversation.id && conversation.items.size === 0 && conversation.pendingText === null;

@@ -38,7 +38,7 @@ export class BcAssistantMessage extends HTMLElement {
   #body = null;
   #footer = null;
 
-  /** `view` is {conversation, last, repeatable}: whether this is the last answer, and may be asked for again. */
+  /** `view` is {conversation, last, repeatable}: whether this is the last answer, and can be retried. */
   update(entry, view) {
     this.#build();
     const { item, live } = entry;
@@ -92,7 +92,7 @@ export class BcAssistantMessage extends HTMLElement {
     const list = sources.length > 0 ? el("ul", { class: "sources", "aria-label": "Sources" }, sources) : "";
     const focused = this.#footer.contains(document.activeElement) && document.activeElement.ariaLabel;
     this.#footer.replaceChildren(list, actionBar(entry.item, view));
-    // Rebuilding the bar must not drop the keyboard's place in it.
+    // Rebuilding the bar must not lose the focus in it.
     if (focused) this.#footer.querySelector(`[aria-label="${focused}"]`)?.focus();
   }
 }

@@ -1,4 +1,4 @@
-// Finding chats by what was said in them: a field above the list, and what was found in the list's place.
+// Full-text search over chats: a field above the list, and results in place of the list.
 import { announce } from "./announcer.js";
 import { el, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
@@ -9,14 +9,14 @@ const LONGEST_QUOTE = 60;
 
 /**
  * Fires "hit-chosen" with {threadId, itemId} when a result is followed (itemId is null where only the title
- * matches), "search-left" when Escape is pressed in the empty field, and "search-gone" when the field with
- * the focus had to go, because the server cannot search.
+ * matches), "search-left" when Escape is pressed in the empty field, and "search-gone" when the focused
+ * field was removed, because the server cannot search.
  */
 export class BcSearch extends HTMLElement {
   #session = null;
   #parts = null;
   #shown = null;
-  #said = "";
+  #announced = "";
 
   connectedCallback() {
     if (this.#parts) return;
@@ -70,12 +70,12 @@ export class BcSearch extends HTMLElement {
     this.#render();
   }
 
-  /** Whether there is a field to write in. */
+  /** Whether the server can search. */
   get available() {
     return this.#session.search.state !== "unavailable";
   }
 
-  /** Goes to the field, with what is in it selected. */
+  /** Focuses the field and selects its text. */
   focusInput() {
     this.#parts.input.focus();
     this.#parts.input.select();
@@ -112,7 +112,7 @@ export class BcSearch extends HTMLElement {
     else this.#startOver();
   }
 
-  // The field comes before the first result; beyond the last one there is nothing.
+  // Before the first result comes the field; after the last one, nothing.
   #moveFocus(key, from) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[key];
     const stops = [this.#parts.input, ...this.#links];
@@ -142,7 +142,7 @@ export class BcSearch extends HTMLElement {
     this.#showStatus(search, this.#statusText(search), status);
   }
 
-  // What was found before stays until the next answer, so the words about it do as well.
+  // Results stay until the next response, and so does their text.
   #statusText({ state, result, failure }) {
     if (state === "unavailable") return "Search is not available.";
     if (state === "failed") return `The search did not work. ${failure}`;
@@ -159,10 +159,10 @@ export class BcSearch extends HTMLElement {
     status.hidden = text === "";
     status.textContent = text;
     status.dataset.state = result ? "done" : state;
-    // Every answer is worth a word, even if it is the same as before; waiting is not.
-    if (state === "searching" || state === "idle") this.#said = "";
-    else if (text !== this.#said) {
-      this.#said = text;
+    // Each response is announced, even if its text is the same; waiting is not.
+    if (state === "searching" || state === "idle") this.#announced = "";
+    else if (text !== this.#announced) {
+      this.#announced = text;
       announce(text);
     }
   }
@@ -191,7 +191,7 @@ export class BcSearch extends HTMLElement {
     const link = el("a", { class: "hit-link", href: threadAddress(threadId) }, content);
     link.dataset.thread = threadId;
     link.addEventListener("click", (event) => {
-      // With one of these keys it opens in a tab or window of its own.
+      // With one of these keys it opens in another tab or window.
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
       this.dispatchEvent(new CustomEvent("hit-chosen", { detail: { threadId, itemId: excerpt?.item_id ?? null } }));
     });

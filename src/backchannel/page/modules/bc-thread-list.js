@@ -34,11 +34,11 @@ export class BcThreadList extends HTMLElement {
     this.#render();
   }
 
-  /** Whether something else stands in place of the list. */
+  /** Whether search results are shown in place of the list. */
   set covered(covered) {
     if (this.hidden === covered) return;
     this.hidden = covered;
-    // What came while nothing could be measured may not fill the list.
+    // Threads loaded while the list was hidden may not fill it.
     this.#loadNearEnd();
   }
 
@@ -127,12 +127,12 @@ export class BcThreadList extends HTMLElement {
     const finish = (save) => {
       if (finished) return;
       finished = true;
-      const wanted = input.value.trim();
+      const newTitle = input.value.trim();
       const focusBack = document.activeElement === input;
       input.remove();
       delete row.dataset.renaming;
       if (focusBack) row.querySelector(".thread-link").focus();
-      if (save && wanted && wanted !== title) this.#rename(id, wanted);
+      if (save && newTitle && newTitle !== title) this.#rename(id, newTitle);
     };
     input.addEventListener("blur", () => finish(true));
     input.addEventListener("keydown", (event) => {

@@ -3,7 +3,7 @@ import { el, setAttribute } from "./dom.js";
 import { icon, taskIcon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
 
-const DEEPEST = 30;
+const MAX_DEPTH = 30;
 
 export class BcWidget extends HTMLElement {
   #version = null;
@@ -22,7 +22,7 @@ export class BcWidget extends HTMLElement {
 }
 
 function render(component, context) {
-  if (!component || typeof component !== "object" || context.depth > DEEPEST) return null;
+  if (!component || typeof component !== "object" || context.depth > MAX_DEPTH) return null;
   if (Array.isArray(component)) return component.map((child) => render(child, context));
   const inner = { ...context, depth: context.depth + 1 };
   const draw = Object.hasOwn(COMPONENTS, component.type) ? COMPONENTS[component.type] : unknown;
@@ -124,9 +124,13 @@ function listItem(component, context) {
 function image(component) {
   // Only the page's own origin and data addresses can be shown; the rest would be blocked anyway.
   const source = String(component.src ?? "");
-  const own = source.startsWith("data:image/") || URL.parse(source, document.baseURI)?.origin === location.origin;
-  if (!own) return el("p", { class: "muted" }, component.alt || "Image");
+  const shown = source.startsWith("data:image/") || isOwnAddress(source);
+  if (!shown) return el("p", { class: "muted" }, component.alt || "Image");
   return el("img", { class: "w-image", src: source, alt: component.alt ?? "" });
+}
+
+function isOwnAddress(source) {
+  return URL.canParse(source, document.baseURI) && new URL(source, document.baseURI).origin === location.origin;
 }
 
 function button(component, context) {

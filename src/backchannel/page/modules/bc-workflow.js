@@ -3,8 +3,8 @@ import { el, externalLink, prefersLessMotion, setAttribute } from "./dom.js";
 import { icon, taskIcon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
 
-// Quick steps would be gone before anybody could read them.
-const SHOWN_AT_LEAST_MS = 1400;
+// Quick steps would disappear before they could be read.
+const MIN_OPEN_MS = 1400;
 const FOLDING_MS = 240;
 
 let nextId = 1;
@@ -56,7 +56,7 @@ export class BcWorkflow extends HTMLElement {
       this.#setOpen(this.#open ?? (live || expanded));
       return;
     }
-    const left = this.#seenLiveAt + SHOWN_AT_LEAST_MS - performance.now();
+    const left = this.#seenLiveAt + MIN_OPEN_MS - performance.now();
     this.#fold = setTimeout(() => this.#foldUp(), Math.max(0, left));
   }
 
@@ -108,7 +108,7 @@ function summaryTitle(workflow) {
   return seconds < 1 ? steps : `${steps} · ${durationText(seconds)}`;
 }
 
-// What was done says more than who did it: hand-offs are named only where there was nothing else.
+// Tools say more than hand-offs, which are named only if there were no tools.
 function stepsText(tasks) {
   const named = tasks.filter((task) => taskTitle(task) !== null);
   const tools = named.filter((task) => task.icon !== "agent");

@@ -1,6 +1,6 @@
-// For pages with OpenAI's ChatKit element in front of a Backchannel server: answers that survive the connection,
-// and a stop that stops. How it is used, and what it cannot do: docs/howto/use-openais-chatkit.md
-import { Run, Server } from "./chatkit-run.js";
+// For pages with OpenAI's ChatKit element and a Backchannel server: resumes streams whose connection broke, and makes
+// the stop button cancel the run. Usage and limits: docs/howto/use-openais-chatkit.md
+import { RunsApi } from "./runs-api.js";
 
 const STREAMING = new Set([
   "threads.create",
@@ -10,42 +10,42 @@ const STREAMING = new Set([
   "threads.custom_action",
   "threads.retry_after_item",
 ]);
-// Events after which the thread is not what the element has loaded.
+// Events that change what the element has loaded of a thread.
 const CHANGES = /^thread\.(updated|item\.(added|done|removed|replaced))$/;
-// How long a request of unknown outcome may be repeated under its name.
+// How long the key of a request of unknown outcome is used again for the same request.
 const KEY_MS = 60000;
-const UPDATE_MS = 700;
+const UPDATE_DELAY_MS = 700;
 const UPDATE_ATTEMPTS = 30;
 
-let leaving = false;
-// In the capturing phase, to know it before anybody breaks off requests because of it.
-addEventListener("pagehide", () => (leaving = true), { capture: true });
-addEventListener("pageshow", () => (leaving = false), { capture: true });
+let unloading = false;
+// In the capturing phase, which comes before the listeners that abort requests because of it.
+addEventListener("pagehide", () => (unloading = true), { capture: true });
+addEventListener("pageshow", () => (unloading = false), { capture: true });
 
 /**
- * The `api.url` and `api.fetch` of the element's options, and `attach(element)`, without which an answer that was
- * going on when the page was loaded shows only once the element asks again by itself.
+ * Makes the `api.url` and `api.fetch` of the element's options, and `attach(element)`, without which an answer that was
+ * already running when the page was loaded is shown only when the element next loads the thread.
  *
  * `url` is the server's `/api/chatkit`. `fetch`, if given, makes all requests, as (string, init) with a plain object
  * of headers; it can add credentials.
  */
 export function backchannelFetch({ url, fetch: send = (...request) => globalThis.fetch(...request) }) {
   const endpoint = new URL(url, document.baseURI);
-  const server = new Server(endpoint, send);
-  const watcher = new Watcher(server);
-  const keys = new Keys();
+  const runs = new RunsApi(endpoint, send);
+  const updater = new Updater(runs);
+  const keys = new IdempotencyKeys();
   return {
     url: endpoint.href,
-    /** A `fetch`. Whatever is not a POST to `url` passes through it unchanged. */
+    /** A `fetch`. Requests other than POSTs to `url` pass through unchanged. */
     async fetch(input, init = {}) {
       const op = await readOperation(endpoint, input, init);
-      if (op && STREAMING.has(op.type)) return stream(op, { endpoint, send, server, watcher, keys });
+      if (op && STREAMING.has(op.type)) return stream(op, { endpoint, send, runs, updater, keys });
       const response = await send(input, init);
-      if (op?.type === "threads.get_by_id" && response.ok) watcher.loaded(op.params.thread_id, op);
+      if (op?.type === "threads.get_by_id" && response.ok) updater.loaded(op.params.thread_id, op);
       return response;
     },
-    /** Has an element updated while an answer goes on that it does not follow itself. */
-    attach: (element) => watcher.attach(element),
+    /** Updates an element while a run of its thread is active that it does not stream itself. */
+    attach: (element) => updater.attach(element),
   };
 }
 
@@ -67,52 +67,51 @@ async function readOperation(endpoint, input, init) {
   }
 }
 
-async function stream(op, { endpoint, send, server, watcher, keys }) {
+async function stream(op, { endpoint, send, runs, updater, keys }) {
   op.signal?.throwIfAborted();
-  const key = op.headers["idempotency-key"] ?? keys.take(op.body);
+  const key = op.headers["idempotency-key"] ?? keys.keyFor(op.body);
   const headers = { ...op.headers, "idempotency-key": key, "backchannel-cancel": "explicit" };
-  const stop = (runId) => server.stop(runId, op).then(() => watcher.updateAfter(new Run(server, runId, op)));
-  // Not with the element's signal: a run must have got its name before it can be stopped.
+  const cancel = (runId) => runs.cancel(runId, op).then(() => updater.updateAfter(runs.follower(runId, op)));
+  // Without the element's signal: a run can be cancelled only once its id is known.
   const posted = send(endpoint.href, { ...op.init, method: "POST", body: op.body, headers, signal: undefined });
   let response;
   try {
     response = await unlessAborted(posted, op.signal);
   } catch (error) {
-    const stopped = op.signal?.aborted && watcher.meansStop();
-    if (!stopped) keys.keep(op.body, key);
-    posted.then((late) => leave(late, stopped && stop)).catch(() => {});
+    const stopped = op.signal?.aborted && updater.isStop();
+    if (!stopped) keys.reuse(op.body, key);
+    posted.then((late) => discard(late, stopped && cancel)).catch(() => {});
     throw error;
   }
-  if (response.status >= 500) keys.keep(op.body, key);
+  if (response.status >= 500) keys.reuse(op.body, key);
   const runId = response.headers.get("X-Run-Id");
   if (!response.ok || !runId) return response;
 
-  const run = new Run(server, runId, op);
-  watcher.leaveTo(run);
-  // The element may ask again, for the same run.
-  const unresolved = () => {
-    keys.keep(op.body, key);
-    watcher.takeBack(run);
+  updater.exclude(runId);
+  // The element may send the same request again, which must lead to the same run.
+  const interrupted = () => {
+    keys.reuse(op.body, key);
+    updater.include(runId);
   };
-  const aborted = () => (watcher.meansStop() ? stop(runId) : unresolved());
-  const { status, statusText, headers: given } = response;
-  return new Response(streamOf(run, response, op.signal, { aborted, unresolved }), { status, statusText, headers: given });
+  const aborted = () => (updater.isStop() ? cancel(runId) : interrupted());
+  const body = resumedStream(runs.follower(runId, op), response, op.signal, { aborted, interrupted });
+  return new Response(body, { status: response.status, statusText: response.statusText, headers: response.headers });
 }
 
-function leave(response, stop) {
+function discard(response, cancel) {
   const runId = response.headers.get("X-Run-Id");
-  if (stop && runId) stop(runId);
+  if (cancel && runId) cancel(runId);
   response.body?.cancel();
 }
 
-// What the element reads: one stream of whole events, however many connections it takes.
-function streamOf(run, response, signal, { aborted, unresolved }) {
+// One stream of whole events for the element, made from any number of connections.
+function resumedStream(follower, response, signal, { aborted, interrupted }) {
   const encoder = new TextEncoder();
-  const batches = run.follow(response);
+  const batches = follower.batches(response);
   const abort = (controller) => {
-    if (!run.open) return;
+    if (follower.closed) return;
     aborted();
-    run.close();
+    follower.close();
     controller.error(signal.reason);
   };
   return new ReadableStream({
@@ -122,21 +121,21 @@ function streamOf(run, response, signal, { aborted, unresolved }) {
     },
     async pull(controller) {
       const { done, value, error } = await batches.next().catch((reason) => ({ error: reason }));
-      if (!run.open) return;
+      if (follower.closed) return;
       if (value) {
         controller.enqueue(encoder.encode(value.map(frame).join("")));
         return;
       }
-      run.close();
+      follower.close();
       if (done) controller.close();
       else {
-        unresolved();
+        interrupted();
         controller.error(error);
       }
     },
     cancel() {
-      unresolved();
-      run.close();
+      interrupted();
+      follower.close();
     },
   });
 }
@@ -152,79 +151,80 @@ function unlessAborted(promise, signal) {
   });
 }
 
-// The names of requests of which nobody knows whether they arrived. Only such a request is repeated by sending the
-// same again; otherwise, somebody said the same thing twice.
-class Keys {
-  #kept = new Map();
+// A request of unknown outcome gets the same key when it is sent again; otherwise an equal body is a new message.
+class IdempotencyKeys {
+  #keys = new Map();
 
-  keep(body, key) {
-    this.#kept.set(body, { key, until: Date.now() + KEY_MS });
+  /** Has the next request with this body use this key. */
+  reuse(body, key) {
+    this.#keys.set(body, { key, expires: Date.now() + KEY_MS });
   }
 
-  take(body) {
-    const kept = this.#kept.get(body);
-    this.#kept.delete(body);
-    if (kept && Date.now() < kept.until) return kept.key;
+  keyFor(body) {
+    const previous = this.#keys.get(body);
+    this.#keys.delete(body);
+    if (previous && Date.now() < previous.expires) return previous.key;
     // Not crypto.randomUUID, which plain http pages in a local network do not have.
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 }
 
-// Follows what goes on in the thread that the element shows, but does not stream, and has the element update itself.
-class Watcher {
-  #server;
+// Follows runs of the element's thread that the element does not stream, and has the element update itself.
+class Updater {
+  #runs;
   #element = null;
-  // The thread that was loaded last, as {id, op}; and the one that is being watched.
+  // The thread that was loaded last, as {id, op}, and the one whose runs are followed.
   #loaded = null;
-  #watched = null;
+  #thread = null;
+  // The run that is followed, as {id, follower}.
   #run = null;
-  // Ids of runs that the element follows, or that were followed to their end.
-  #known = new Set();
+  // Ids of runs that the element streams, or that were followed here.
+  #excluded = new Set();
   #timer = null;
 
-  constructor(server) {
-    this.#server = server;
+  constructor(runs) {
+    this.#runs = runs;
   }
 
   attach(element) {
     this.#element = element;
-    if (this.#loaded) this.#watch(this.#loaded);
+    if (this.#loaded) this.#follow(this.#loaded);
   }
 
-  /** Whether an aborted request is the person's doing: elements abort them, too, when they go away or are not seen. */
-  meansStop() {
-    return !leaving && document.visibilityState !== "hidden" && (this.#element?.isConnected ?? true);
+  /** Whether an abort means that the person stopped the answer: elements also abort when removed or hidden. */
+  isStop() {
+    return !unloading && document.visibilityState !== "hidden" && (this.#element?.isConnected ?? true);
   }
 
   loaded(threadId, op) {
     this.#loaded = { id: threadId, op };
-    if (this.#element && this.#watched?.id !== threadId) this.#watch(this.#loaded);
+    if (this.#element && this.#thread?.id !== threadId) this.#follow(this.#loaded);
   }
 
-  /** The element follows this run itself. */
-  leaveTo({ id }) {
-    this.#known.add(id);
-    if (this.#run?.id === id) this.#run.close();
+  /** The element streams this run itself. */
+  exclude(runId) {
+    this.#excluded.add(runId);
+    if (this.#run?.id === runId) this.#run.follower.close();
   }
 
-  /** The element follows this run no longer, though it goes on. */
-  takeBack({ id }) {
-    this.#known.delete(id);
+  /** The element no longer streams this run, which goes on. */
+  include(runId) {
+    this.#excluded.delete(runId);
   }
 
-  /** Has the element update itself when a run has ended: the replica that makes it may hear of a stop a second later. */
-  async updateAfter(run) {
-    const events = run.follow();
+  /** Updates the element when a run has ended: the replica that runs it may learn of a cancel a second later. */
+  async updateAfter(follower) {
+    const batches = follower.batches();
     try {
-      while (!(await events.next()).done);
+      while (!(await batches.next()).done);
     } catch {
-      // It cannot be followed; what is kept of it shows all the same.
+      // Its events cannot be read, but its items can.
     }
     this.update();
   }
 
-  /** Has the element update itself, soon; later, if it is busy then. */
+  /** Updates the element after a short delay; tries again while the element is busy. */
   update(attempts = UPDATE_ATTEMPTS) {
     if (!this.#element || this.#timer !== null || attempts === 0) return;
     this.#timer = setTimeout(async () => {
@@ -234,34 +234,35 @@ class Watcher {
       } catch {
         this.update(attempts - 1);
       }
-    }, UPDATE_MS);
+    }, UPDATE_DELAY_MS);
   }
 
-  async #watch(thread) {
-    if (this.#run?.open) {
-      this.#run.close();
-      this.takeBack(this.#run);
+  async #follow(thread) {
+    if (this.#run && !this.#run.follower.closed) {
+      this.#run.follower.close();
+      this.include(this.#run.id);
     }
-    this.#watched = thread;
+    this.#thread = thread;
     try {
-      let run = await this.#next(thread);
+      let run = await this.#nextRun(thread);
       while (run) {
         this.#run = run;
-        this.#known.add(run.id);
-        for await (const events of run.follow()) if (events.some(changesThread)) this.update();
-        if (run.open) this.update();
-        run = await this.#next(thread);
+        this.#excluded.add(run.id);
+        for await (const events of run.follower.batches()) if (events.some(changesThread)) this.update();
+        if (!run.follower.closed) this.update();
+        run = await this.#nextRun(thread);
       }
     } catch {
-      // The element will ask again.
+      // Tried again when the element loads the thread again.
     }
-    if (this.#watched === thread) this.#watched = null;
+    if (this.#thread === thread) this.#thread = null;
   }
 
-  async #next(thread) {
-    const runs = await this.#server.activeRuns(thread.id, thread.op);
-    const next = runs.find(({ id }) => !this.#known.has(id));
-    return next && this.#watched === thread ? new Run(this.#server, next.id, thread.op) : null;
+  async #nextRun(thread) {
+    const active = await this.#runs.activeRuns(thread.id, thread.op);
+    const next = active.find(({ id }) => !this.#excluded.has(id));
+    if (!next || this.#thread !== thread) return null;
+    return { id: next.id, follower: this.#runs.follower(next.id, thread.op) };
   }
 }
 

@@ -2,14 +2,14 @@
 
 const states = new Map();
 
-/** "offered" (somebody works on it), "unhandled" (nobody does), or null for a call not offered here. */
+/** "offered" (a handler has it), "unhandled" (there is no handler), or null for a call that was not offered. */
 export function clientToolState(itemId) {
   return states.get(itemId) ?? null;
 }
 
 /**
  * Offers a pending call once, as a "backchannel:client-tool" event whose detail is {name, arguments,
- * respond(result)}. Whoever handles it calls preventDefault() and later respond().
+ * respond(result)}. A handler calls preventDefault() and later respond().
  */
 export function offerClientTool(item, respond) {
   if (states.has(item.id)) return;

@@ -1,4 +1,4 @@
-// A question before something that cannot be undone.
+// A confirmation before an action that cannot be undone.
 import { el } from "./dom.js";
 
 /**

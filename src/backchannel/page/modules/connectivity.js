@@ -1,4 +1,4 @@
-// Whether the server can be reached: the browser's own word, checked by what requests experience.
+// Whether the server can be reached: by `navigator.onLine` and the outcome of requests.
 
 const FIRST_CHECK_MS = 1500;
 const SLOWEST_CHECK_MS = 15000;
@@ -32,7 +32,7 @@ export class Connectivity extends EventTarget {
     this.#schedule();
   }
 
-  /** A request reached the server, whatever it answered. */
+  /** A request reached the server, whatever the response. */
   succeeded() {
     clearTimeout(this.#timer);
     this.#timer = null;
@@ -40,7 +40,7 @@ export class Connectivity extends EventTarget {
     this.#become("online");
   }
 
-  /** Resolves at the next moment the server may be reachable again, at the latest after `ms`. */
+  /** Resolves when the server becomes reachable, at the latest after `ms`, or when `signal` aborts. */
   nextChance(ms, signal) {
     return new Promise((resolve) => {
       const done = () => {

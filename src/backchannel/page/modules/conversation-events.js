@@ -1,7 +1,7 @@
-// What each kind of thread event changes in a conversation, which is `this`.
+// How each type of thread event changes a conversation, which is `this`.
 
-/** Whether a run says that it waits for another one. */
-export function saysThatItWaits(event) {
+/** Whether an event says that its run is queued behind another one. */
+export function isQueuedEvent(event) {
   return event.type === "progress_update" && event.icon === "clock";
 }
 

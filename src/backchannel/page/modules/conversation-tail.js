@@ -1,4 +1,4 @@
-// What stands below the last item: the message on its way, the wait for an answer, notices and errors.
+// Below the last item: the message that is being sent, the activity of the run, notices and errors.
 import { userBubble } from "./bc-message.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
@@ -29,7 +29,7 @@ export function conversationTail() {
   };
 }
 
-// A slot is drawn again only when its key changes: an alert that is put in twice is read twice.
+// A slot is drawn again only when its key changes, because a screen reader would read an alert again.
 function fill(slot, conversation) {
   const { key, nodes } = slot.draw(conversation);
   if (slot.key === key) return;
@@ -55,7 +55,7 @@ function activity(conversation) {
     nodes: () => [
       el(
         "p",
-        { class: "activity", role: conversation.run === "reconnecting" ? "status" : null },
+        { class: "activity", role: conversation.status === "reconnecting" ? "status" : null },
         el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
         el("span", { class: text === "Answering" ? "visually-hidden" : "" }, `${text}…`),
       ),
@@ -63,11 +63,11 @@ function activity(conversation) {
   };
 }
 
-// Null where the items themselves show that something is going on.
+// Null where an item already shows activity.
 function activityText(conversation) {
   if (!conversation.running) return null;
-  if (conversation.run === "reconnecting") return "Reconnecting";
-  if (conversation.run === "stopping") return "Stopping";
+  if (conversation.status === "reconnecting") return "Reconnecting";
+  if (conversation.status === "stopping") return "Stopping";
   if (conversation.progress) return conversation.progress.replace(/(\.\.\.|…)$/, "");
   const last = conversation.items.all().at(-1);
   if (last?.live && last.item.type === "workflow") return null;
@@ -95,7 +95,7 @@ function noticeBox(notice, conversation) {
 }
 
 function failure(conversation) {
-  // How an answer failed is said once it is over; that a request was refused, at once.
+  // A failed answer is shown when its run has ended, a refused request at once.
   const shown = conversation.phase === "ready" && (!conversation.running || conversation.failure?.refusal);
   const problem = shown ? conversation.failure : null;
   return {
@@ -126,7 +126,7 @@ function dismissButton(onclick) {
   return el("button", { type: "button", class: "icon-button small", "aria-label": "Dismiss", onclick }, icon("close"));
 }
 
-// A message can be left without an answer: stopped before the first word, or the server went away.
+// A message has no answer if it was stopped before the first word, or the run was lost.
 function unanswered(conversation) {
   const last = conversation.items.all().at(-1)?.item;
   const idle = conversation.phase === "ready" && !conversation.running && !conversation.failure;

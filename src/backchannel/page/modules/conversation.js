@@ -1,38 +1,39 @@
-// One conversation: its items, the runs that answer, and what went wrong.
+// One conversation: its items, its runs, and failures.
 import { announce } from "./announcer.js";
 import { ApiError, NetworkError, attemptKey, userInput } from "./api.js";
 import { offerClientTool } from "./client-tools.js";
-import { EVENTS, saysThatItWaits } from "./conversation-events.js";
+import { EVENTS, isQueuedEvent } from "./conversation-events.js";
 import { ItemList, messageText } from "./items.js";
-import { Lineup } from "./lineup.js";
 import { spokenText } from "./markdown.js";
+import { RunQueue } from "./run-queue.js";
 
 const PAGE = 30;
-const STOP_PATIENCE_MS = 5000;
-// A run whose turn has come says so in less.
-const TURN_PATIENCE_MS = 300;
+// How long the server may take to end the stream of a cancelled run.
+const CANCEL_TIMEOUT_MS = 5000;
+// A run that is about to begin does so in less.
+const QUEUE_CHECK_DELAY_MS = 300;
 
 /**
- * Fires "change" when anything to be shown changed, "thread" when the thread's own data did, and
+ * Fires "change" when anything that is shown changed, "thread" when the thread's own data did, and
  * "settled" when a run ended.
  */
 export class Conversation extends EventTarget {
   #api;
-  #lineup;
+  #queue;
   #older = null;
-  // A message of which it is not known whether it arrived: {text, key}.
-  #unsure = null;
+  // A message that may or may not have reached the server, as {text, key}.
+  #unconfirmed = null;
   #returned = [];
 
   constructor(api, connectivity, threadId = null) {
     super();
     this.#api = api;
-    this.#lineup = new Lineup(api, connectivity, {
-      begins: (turn) => this.#begins(turn),
-      event: (event, turn) => this.#heard(event, turn),
+    this.#queue = new RunQueue(api, connectivity, {
+      started: (run) => this.#started(run),
+      event: (event, run) => this.#receive(event, run),
       reconnecting: (yes) => this.#reconnecting(yes),
-      ended: (turn, how) => this.#ended(turn, how),
-      dropped: (turn) => this.#dropped(turn),
+      ended: (run, how) => this.#ended(run, how),
+      dropped: (run) => this.#dropped(run),
       changed: () => this.#changed(),
     });
     this.id = threadId;
@@ -43,44 +44,44 @@ export class Conversation extends EventTarget {
     this.hasOlder = false;
     this.loadingOlder = false;
     /** "idle", "starting", "streaming", "reconnecting" or "stopping". */
-    this.run = "idle";
+    this.status = "idle";
     this.allowCancel = true;
     this.progress = null;
     this.notices = [];
-    /** What went wrong, as {message, canRetry, refusal}: whether that was a request, and not the answer. Or null. */
+    /** The last failure as {message, canRetry, refusal}, or null. `refusal`: a request failed, not the answer. */
     this.failure = null;
     this.pendingText = null;
     this.stopped = false;
   }
 
   get running() {
-    return this.run !== "idle";
+    return this.status !== "idle";
   }
 
-  /** The messages that wait for the answer before them, in order. */
-  get waiting() {
-    return this.#lineup.waiting.filter((turn) => turn.text !== null);
+  /** The queued runs that have a message, in order. */
+  get queued() {
+    return this.#queue.queued.filter((run) => run.text !== null);
   }
 
-  /** Whether a message can be sent now. Not while one is on its way: the second could overtake it. */
-  get accepting() {
-    const sending = [this.#lineup.current, ...this.#lineup.waiting].some((turn) => turn?.runId === null);
+  /** Whether a message can be sent now. Not while another one is being sent, which it could overtake. */
+  get canSend() {
+    const sending = [this.#queue.current, ...this.#queue.queued].some((run) => run?.id === null);
     return !sending && (this.id !== null || !this.running);
   }
 
-  /** Why nothing can be sent to this thread, or null. */
+  /** Why no message can be sent to this thread, or null. */
   get closedReason() {
     const status = this.thread?.status;
     if (!status || status.type === "active") return null;
     return status.reason || (status.type === "locked" ? "This chat is locked." : "This chat is closed.");
   }
 
-  /** Loads the newest items, joins the answer that is being written, and learns which messages wait. */
+  /** Loads the newest items, joins the run that is active, and lists the queued messages. */
   async load() {
     this.phase = "loading";
     this.#changed();
     try {
-      // The runs first: the items of those that have ended by then are all there.
+      // The runs first: of a run that is not among them, all items are loaded.
       const runs = await this.#api.activeRuns(this.id);
       const [page, thread] = await Promise.all([
         this.#api.call("items.list", { thread_id: this.id, limit: PAGE, order: "desc" }),
@@ -90,7 +91,7 @@ export class Conversation extends EventTarget {
       this.#takeOlder(page);
       this.#setThread(thread);
       this.phase = "ready";
-      this.#lineup.learn(runs);
+      this.#queue.sync(runs);
       if (!this.running) this.#offerLastToolCall();
     } catch (error) {
       this.phase = error instanceof ApiError && error.status === 404 ? "missing" : "failed";
@@ -108,46 +109,46 @@ export class Conversation extends EventTarget {
       const params = { thread_id: this.id, limit: PAGE, order: "desc", after: this.#older };
       this.#takeOlder(await this.#api.call("items.list", params));
     } catch {
-      // Scrolling up again asks again.
+      // Tried again when the reader scrolls up again.
     }
     this.loadingOlder = false;
     this.#changed();
   }
 
   /**
-   * Sends a message, which waits for its turn if the thread is being answered; false when the server did
-   * not take it (then `failure` says why).
+   * Sends a message, which is queued if a run of the thread is active; false when the server did not accept it
+   * (then `failure` says why).
    */
   async send(text) {
-    if (!this.accepting || this.closedReason || text.trim() === "") return false;
+    if (!this.canSend || this.closedReason || text.trim() === "") return false;
     const input = userInput(text);
-    const key = this.#unsure?.text === text ? this.#unsure.key : attemptKey();
-    this.#unsure = { text, key };
+    const key = this.#unconfirmed?.text === text ? this.#unconfirmed.key : attemptKey();
+    this.#unconfirmed = { text, key };
     const accepted = this.id
       ? await this.#start("threads.add_user_message", { thread_id: this.id, input }, { key, text })
       : await this.#start("threads.create", { input }, { key, text });
-    if (accepted) this.#unsure = null;
+    if (accepted) this.#unconfirmed = null;
     return accepted;
   }
 
-  /** Takes back a message that waits for its turn; it is `returned`. */
-  async withdraw(turn) {
+  /** Withdraws a queued message, which `takeReturned` then gives. */
+  async withdraw(run) {
     try {
-      if (!(await this.#lineup.withdraw(turn))) return;
-      this.#returned.push(turn.text);
+      if (!(await this.#queue.withdraw(run))) return;
+      this.#returned.push(run.text);
       announce("Message withdrawn.");
     } catch (error) {
-      this.#complain("The message could not be withdrawn.", error);
+      this.#showError("The message could not be withdrawn.", error);
     }
     this.#changed();
   }
 
-  /** The messages that will not be in the thread after all, for the reader to do with as they like; gives each once. */
+  /** The texts of messages that did not get into the thread, each once, to be edited and sent again. */
   takeReturned() {
     return this.#returned.splice(0);
   }
 
-  /** Has the last user message answered anew; what followed it goes. */
+  /** Retries the last user message; the items after it are removed. */
   async retry() {
     const last = this.items.findLast((item) => item.type === "user_message");
     if (this.running || !last) return;
@@ -163,31 +164,31 @@ export class Conversation extends EventTarget {
     return this.#start("threads.add_structured_input", { thread_id: this.id, item_id: itemId, input });
   }
 
-  /** Reports that something in a widget was used. */
+  /** Sends an action of a widget. */
   act(itemId, action) {
     if (this.running) return false;
     return this.#start("threads.custom_action", { thread_id: this.id, item_id: itemId, action });
   }
 
-  /** Says what the reader thinks of an answer: "positive" or "negative". */
+  /** Sends feedback about an answer: "positive" or "negative". */
   async rate(itemId, kind) {
     await this.#api.call("items.feedback", { thread_id: this.id, item_ids: [itemId], kind });
   }
 
-  /** Stops the answer that is being written; what is there stays, and the next message gets its turn. */
+  /** Cancels the current run. Its partial answer stays, and the next queued run begins. */
   async stop() {
-    const turn = this.#lineup.current;
-    if (!turn || this.run === "stopping") return;
-    this.run = "stopping";
+    const run = this.#queue.current;
+    if (!run || this.status === "stopping") return;
+    this.status = "stopping";
     this.stopped = true;
     this.#changed();
-    // One that is still being sent is stopped once it has a name.
-    if (turn.runId !== null) await this.#cancel(turn);
+    // One that is still being sent is cancelled when its id is known.
+    if (run.id !== null) await this.#cancel(run);
   }
 
-  /** Stops listening to the answers; for a conversation that is no more. */
-  leave() {
-    this.#lineup.close();
+  /** Closes all connections; for a conversation that is no longer shown. */
+  close() {
+    this.#queue.close();
   }
 
   dismissFailure() {
@@ -204,63 +205,63 @@ export class Conversation extends EventTarget {
     if (!this.running) this.notices = [];
     this.failure = null;
     try {
-      const options = { text, accepted: (turn) => this.#accepted(turn, accepted) };
-      await this.#lineup.start(type, params, key, options);
+      const options = { text, accepted: (run) => this.#accepted(run, accepted) };
+      await this.#queue.start(type, params, key, options);
       return true;
     } catch (error) {
-      this.#refused(error);
+      this.#startFailed(error);
       return false;
     }
   }
 
-  #accepted(turn, accepted) {
+  #accepted(run, accepted) {
     accepted();
-    const waits = turn !== this.#lineup.current;
-    if (waits && turn.text !== null) announce("Your message waits for the answer before it.");
-    if (!waits && this.run === "stopping") this.#cancel(turn);
-    else if (!waits) this.run = "streaming";
+    const queued = run !== this.#queue.current;
+    if (queued && run.text !== null) announce("Your message waits for the answer before it.");
+    if (!queued && this.status === "stopping") this.#cancel(run);
+    else if (!queued) this.status = "streaming";
     this.#changed();
   }
 
-  async #cancel(turn) {
+  async #cancel(run) {
     try {
-      await this.#api.cancel(turn.runId);
-      // The server closes the stream after the partial answer's last event.
-      setTimeout(() => turn.close(), STOP_PATIENCE_MS);
+      await this.#api.cancel(run.id);
+      // The server ends the stream after the last event of the partial answer.
+      setTimeout(() => run.close(), CANCEL_TIMEOUT_MS);
     } catch (error) {
-      if (turn !== this.#lineup.current) return;
-      this.run = "streaming";
+      if (run !== this.#queue.current) return;
+      this.status = "streaming";
       this.stopped = false;
-      this.#complain("The answer could not be stopped.", error);
+      this.#showError("The answer could not be stopped.", error);
     }
   }
 
-  #begins(turn) {
-    this.run = turn.runId === null ? "starting" : "streaming";
+  #started(run) {
+    this.status = run.id === null ? "starting" : "streaming";
     this.allowCancel = true;
     this.stopped = false;
     this.progress = null;
-    this.pendingText = turn.text;
+    this.pendingText = run.text;
     if (this.failure && !this.failure.refusal) {
-      // What became of the answer before must not look as if it were about this one.
+      // As a notice, because a failure is shown as that of the current run.
       this.notices = [...this.notices, { level: "danger", title: null, message: this.failure.message }];
       this.failure = null;
     }
     this.#changed();
   }
 
-  #heard(event, turn) {
+  #receive(event, run) {
     this.#apply(event);
-    if (!turn.takenIn && saysThatItWaits(event)) setTimeout(() => this.#letOthersPass(turn), TURN_PATIENCE_MS);
+    if (!run.committed && isQueuedEvent(event)) setTimeout(() => this.#checkQueue(run), QUEUE_CHECK_DELAY_MS);
   }
 
-  // Another tab may have asked something first.
-  async #letOthersPass(turn) {
-    if (turn !== this.#lineup.current || turn.takenIn || !this.id) return;
+  // Another tab may have sent a message before this one.
+  async #checkQueue(run) {
+    if (run !== this.#queue.current || run.committed || !this.id) return;
     try {
-      await this.#lineup.letOthersPass(this.id);
+      await this.#queue.requeueIfBehind(this.id);
     } catch {
-      // The message waits all the same; only what it waits for is not shown.
+      // The run stays the current one; only the run before it is not shown.
     }
   }
 
@@ -269,20 +270,20 @@ export class Conversation extends EventTarget {
       this.#setThread(await this.#api.call("threads.get_by_id", { thread_id: this.id }));
       this.#changed();
     } catch {
-      // The replayed data then has to do.
+      // The data of the replayed events stays.
     }
   }
 
   #reconnecting(yes) {
-    if (this.run === "stopping") return;
-    this.run = yes ? "reconnecting" : "streaming";
+    if (this.status === "stopping") return;
+    this.status = yes ? "reconnecting" : "streaming";
     this.#changed();
   }
 
-  #refused(error) {
-    if (this.#lineup.current === null) this.#rest();
+  #startFailed(error) {
+    if (this.#queue.current === null) this.#setIdle();
     if (error.name === "AbortError") return;
-    if (error instanceof ApiError && error.status < 500) this.#unsure = null;
+    if (error instanceof ApiError && error.status < 500) this.#unconfirmed = null;
     const message =
       error instanceof NetworkError ? "The server could not be reached. Your message was kept." : error.message;
     this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
@@ -290,54 +291,54 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
-  #complain(what, error) {
+  #showError(what, error) {
     const message = `${what} ${error.message}`;
     this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
     this.#changed();
   }
 
-  // The thread is being answered already, perhaps because of another tab: show that answer.
+  // Another run of the thread is active, perhaps of another tab. It is shown.
   async #joinOtherRuns() {
     try {
-      this.#lineup.learn(await this.#api.activeRuns(this.id));
+      this.#queue.sync(await this.#api.activeRuns(this.id));
     } catch {
-      // The alert already says what happened.
+      // The alert of the failure is shown all the same.
     }
   }
 
-  #dropped(turn) {
-    const title = `Not answered: “${turn.text.slice(0, 200)}”`;
-    this.notices = [...this.notices, { level: "info", title, message: turn.refusal ?? "" }];
+  #dropped(run) {
+    const title = `Not answered: “${run.text.slice(0, 200)}”`;
+    this.notices = [...this.notices, { level: "info", title, message: run.rejection ?? "" }];
     this.#changed();
   }
 
-  #rest() {
-    this.run = "idle";
+  #setIdle() {
+    this.status = "idle";
     this.progress = null;
     this.pendingText = null;
   }
 
-  #ended(turn, how) {
-    const answered = this.items.findLast((item) => item.type === "assistant_message");
-    const fresh = answered?.live || this.run !== "stopping";
+  #ended(run, how) {
+    const answer = this.items.findLast((item) => item.type === "assistant_message");
+    const isNew = answer?.live || this.status !== "stopping";
     this.items.settle();
-    this.#rest();
-    if (!turn.takenIn && (how === "complete" || !this.id)) this.#giveBack(turn);
+    this.#setIdle();
+    if (!run.committed && (how === "complete" || !this.id)) this.#returnMessage(run);
     if (this.stopped) announce("Answer stopped.");
-    else if (!this.failure && answered && fresh) announce(spokenText(messageText(answered.item)));
-    // What was replayed can be older than the thread's present title.
-    if (turn.found) this.#refreshThread();
-    if (how === "lost") this.#lineup.forget();
-    else this.#lineup.advance();
+    else if (!this.failure && answer && isNew) announce(spokenText(messageText(answer.item)));
+    // Replayed events may have an older title of the thread.
+    if (run.startedElsewhere) this.#refreshThread();
+    if (how === "lost") this.#queue.discardCurrent();
+    else this.#queue.next();
     if (how === "lost" && this.id) this.load();
     else if (!this.running) this.#offerLastToolCall();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
   }
 
-  // It ended before the message was in the thread: by the reader's own doing, or the failure says why.
-  #giveBack(turn) {
-    this.#returned.push(turn.text);
+  // The run ended before its message was in the thread: it was stopped, or `failure` has the reason.
+  #returnMessage(run) {
+    this.#returned.push(run.text);
     if (this.stopped) this.failure = null;
     else if (this.failure) this.failure = { ...this.failure, canRetry: false };
     this.stopped = false;
@@ -349,7 +350,7 @@ export class Conversation extends EventTarget {
     try {
       apply.call(this, event, (thread) => this.#setThread(thread));
     } catch (error) {
-      // One odd event must not end the conversation.
+      // One invalid event must not end the conversation.
       console.warn("Backchannel: an event could not be shown.", event.type, error);
     }
     this.#changed();
@@ -372,7 +373,7 @@ export class Conversation extends EventTarget {
     const last = this.items.findLast((item) => item.type !== "end_of_turn")?.item;
     if (last?.type !== "client_tool_call" || last.status !== "pending") return;
     const done = () => this.items.put({ ...last, status: "completed" }, false);
-    // A handler may answer at once, while the run that asked is still being closed.
+    // A handler may respond at once, before the run that called the tool is closed.
     const respond = (result) => {
       const params = { thread_id: this.id, result };
       queueMicrotask(() => this.#start("threads.add_client_tool_output", params, { accepted: done }));

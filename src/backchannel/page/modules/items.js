@@ -80,7 +80,7 @@ export class ItemList {
     return this.#order.some((id) => this.#entries.get(id).live);
   }
 
-  /** Closes what is still open: nothing more will come for it. */
+  /** Marks all items as finished, after the run has ended. */
   settle() {
     for (const entry of this.#entries.values()) {
       if (!entry.live) continue;

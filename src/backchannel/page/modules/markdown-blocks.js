@@ -13,7 +13,7 @@ const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])(?:([ \t]+)(.*)|)$/;
 const UNDERLINE = /^ {0,3}(=+|-{2,})[ \t]*$/;
 const DELIMITER_ROW = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 const DANGLING = /^(?:[-*+]|\d{1,9}[.)]?|#{1,6}|\||--|={1,2}|`{1,2}|~{1,2}|)$/;
-const DEEPEST = 12;
+const MAX_DEPTH = 12;
 
 /** Parses markdown. With `partial` the text is still growing: a mark with nothing after it is left out. */
 export function parseBlocks(source, { partial = false } = {}) {
@@ -52,8 +52,8 @@ function readBlock(lines, index, context) {
     (FENCE.test(line) && readFence(lines, index)) ||
     (HEADING.test(line) && readHeading(lines, index)) ||
     (RULE.test(line) && [{ type: "rule" }, index + 1]) ||
-    (context.depth < DEEPEST && QUOTE.test(line) && readQuote(lines, index, context)) ||
-    (context.depth < DEEPEST && ITEM.test(line) && readList(lines, index, context)) ||
+    (context.depth < MAX_DEPTH && QUOTE.test(line) && readQuote(lines, index, context)) ||
+    (context.depth < MAX_DEPTH && ITEM.test(line) && readList(lines, index, context)) ||
     readTable(lines, index, context) ||
     (/^(?: {4}|\t)/.test(line) && readIndentedCode(lines, index)) ||
     readParagraph(lines, index, context)

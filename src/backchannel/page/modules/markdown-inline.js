@@ -12,7 +12,7 @@ const ENTITY = /^&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|(\w{2,8}));/;
 const BARE_URL = /^(?:https?:\/\/|www\.)[^\s<>"`]+/i;
 const AUTOLINK = /^<((?:https?:\/\/|mailto:)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>/i;
 // Deeper emphasis than this is not emphasis any more, and drawing it would exhaust the stack.
-const DEEPEST = 16;
+const MAX_DEPTH = 16;
 const SPACE = /\s/;
 const PUNCTUATION = /[\p{P}\p{S}]/u;
 
@@ -280,7 +280,7 @@ function openerIndex(out, closer) {
 function wrap(out, openerAt, size) {
   const { character } = out[openerAt];
   const depth = 1 + out.slice(openerAt + 1).reduce((most, piece) => Math.max(most, piece.depth ?? 0), 0);
-  if (depth > DEEPEST) return false;
+  if (depth > MAX_DEPTH) return false;
   const type = character === "~" ? "del" : size === 2 ? "strong" : "em";
   const children = flatten(out.splice(openerAt + 1));
   out.push({ type, depth, children });

@@ -1,24 +1,24 @@
-// What the reader thought of answers, remembered for this session of the browser tab.
+// Feedback about answers, stored for the session of the browser tab.
 
-const kept = new Map();
+const memory = new Map();
 const key = (itemId) => `backchannel-rating:${itemId}`;
 
 /** "positive", "negative", or null. */
 export function ratingOf(itemId) {
   try {
-    return sessionStorage.getItem(key(itemId)) ?? kept.get(itemId) ?? null;
+    return sessionStorage.getItem(key(itemId)) ?? memory.get(itemId) ?? null;
   } catch {
-    return kept.get(itemId) ?? null;
+    return memory.get(itemId) ?? null;
   }
 }
 
 /** Remembers a rating; null forgets it. */
 export function rememberRating(itemId, kind) {
-  kept.set(itemId, kind);
+  memory.set(itemId, kind);
   try {
     if (kind) sessionStorage.setItem(key(itemId), kind);
     else sessionStorage.removeItem(key(itemId));
   } catch {
-    // Without storage the page's own memory has to do.
+    // Without storage, ratings last until the page is closed.
   }
 }

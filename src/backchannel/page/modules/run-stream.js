@@ -1,38 +1,34 @@
-// Follows one run from its first event to its last, across broken connections.
+// Starts a run of the chat page on the server, or joins one, and delivers its events.
 import { ApiError, NetworkError } from "./api.js";
-import { SseParser } from "./sse.js";
+import { RunFollower } from "./run-follower.js";
 
-const FIRST_DELAY_MS = 400;
-const SLOWEST_DELAY_MS = 8000;
-// The longest wait that a server may ask for.
-const MOST_PATIENCE_MS = 30000;
-// Servers send heartbeats far more often; silence this long means that the connection is dead.
-const SILENCE_MS = 60000;
-// They answer at once, too, whether there are events or not.
-const OPENING_MS = 15000;
-// How often a request is sent again that met a restarting server, or none.
+// How often a request that met no server, or one that restarts, is sent again.
 const RESEND_DELAYS_MS = [300, 1000, 2500];
+const MAX_RESEND_DELAY_MS = 8000;
 
 /**
  * Callbacks: opened() once the server accepted the request; event(event) for every event;
- * reconnecting(yes); ended(how) with how = "complete", "lost" (the server no longer knows the run) or
+ * reconnecting(yes); ended(how) with how = "complete", "lost" (the server does not know the run, or refuses) or
  * "closed" (by `close`).
  */
 export class RunStream {
   #api;
   #connectivity;
   #callbacks;
-  #abort = new AbortController();
-  #seen = -1;
-  #over = false;
-  #retry = null;
-  #failures = 0;
-  #waiting = false;
+  #follower;
+  #starting = new AbortController();
+  #reconnecting = false;
 
   constructor(api, connectivity, callbacks) {
     this.#api = api;
     this.#connectivity = connectivity;
     this.#callbacks = callbacks;
+    this.#follower = new RunFollower((after, signal) => this.#request(after, signal), {
+      wait: (ms, signal) => {
+        this.#setReconnecting(true);
+        return connectivity.nextChance(ms, signal);
+      },
+    });
     this.runId = null;
   }
 
@@ -41,125 +37,59 @@ export class RunStream {
     const response = await this.#send(type, params, key);
     this.runId = response.headers.get("X-Run-Id");
     this.#callbacks.opened();
-    this.#follow(response);
+    this.#deliver(response);
   }
 
-  /** Joins a run that is already going, from its first event. */
+  /** Joins a run from its first event. */
   attach(runId) {
     this.runId = runId;
     this.#callbacks.opened();
-    this.#follow(null);
+    this.#deliver(null);
   }
 
-  /** Stops listening at once; the run itself goes on. */
+  /** Closes the connection at once. The run goes on. */
   close() {
-    this.#abort.abort();
+    this.#starting.abort();
+    this.#follower.close();
   }
 
-  // The same key each time: whatever became of the attempt before, the message is taken in once.
+  // With the same key each time, so that the server accepts the message once.
   async #send(type, params, key) {
+    const { signal } = this.#starting;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await this.#api.stream(type, params, key, this.#abort.signal);
+        return await this.#api.stream(type, params, key, signal);
       } catch (error) {
         const delay = RESEND_DELAYS_MS[attempt];
         if (delay === undefined || !isRestart(error) || this.#connectivity.state === "offline") throw error;
-        const asked = Math.min(askedPatience(error), SLOWEST_DELAY_MS);
-        await this.#connectivity.nextChance(Math.max(delay, asked), this.#abort.signal);
-        if (this.#abort.signal.aborted) throw error;
+        const retryAfter = Math.min((error.retryAfter ?? 0) * 1000, MAX_RESEND_DELAY_MS);
+        await this.#connectivity.nextChance(Math.max(delay, retryAfter), signal);
+        if (signal.aborted) throw error;
       }
     }
   }
 
-  async #follow(firstResponse) {
-    let response = firstResponse ?? (await this.#reopen(0));
-    while (response) {
-      await this.#read(response);
-      if (this.#over || this.#abort.signal.aborted) break;
-      // However orderly the stream ended: without the last word it was cut, and the run goes on.
-      response = await this.#reopen(this.#delay());
-    }
-    const cut = this.#over ? "complete" : "lost";
-    this.#callbacks.ended(this.#abort.signal.aborted ? "closed" : cut);
+  async #request(after, signal) {
+    // Without its id, a run cannot be asked for.
+    if (!this.runId) return new Response(null, { status: 404 });
+    const response = await this.#api.runEvents(this.runId, after, signal);
+    if (response.ok) this.#setReconnecting(false);
+    return response;
   }
 
-  async #reopen(firstDelay) {
-    if (!this.runId) return null;
-    let delay = firstDelay;
-    for (;;) {
-      if (delay > 0) {
-        this.#setWaiting(true);
-        await this.#connectivity.nextChance(delay, this.#abort.signal);
-      }
-      if (this.#abort.signal.aborted) return null;
-      this.#failures += 1;
-      try {
-        const response = await this.#open();
-        this.#setWaiting(false);
-        return response;
-      } catch (error) {
-        if (!mayPass(error)) return null;
-        delay = Math.max(this.#delay(), askedPatience(error));
-      }
-    }
-  }
-
-  async #open() {
-    const opening = new AbortController();
-    const timer = setTimeout(() => opening.abort(new NetworkError()), OPENING_MS);
-    const signal = AbortSignal.any([this.#abort.signal, opening.signal]);
+  async #deliver(response) {
     try {
-      return await this.#api.runEvents(this.runId, Math.max(this.#seen, 0), signal);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  // Never less than the server asked for; a little more, so that not everybody comes at the same moment.
-  #delay() {
-    const first = this.#retry ?? FIRST_DELAY_MS;
-    const grown = first * 2 ** Math.min(this.#failures, 10);
-    return Math.max(first, Math.min(grown, SLOWEST_DELAY_MS)) * (1 + Math.random() * 0.3);
-  }
-
-  #setWaiting(waiting) {
-    if (waiting === this.#waiting) return;
-    this.#waiting = waiting;
-    this.#callbacks.reconnecting(waiting);
-  }
-
-  // Reads to the end of one connection, whether that is the end of the run or not.
-  async #read(response) {
-    const reader = response.body.getReader();
-    const parser = new SseParser(
-      (event) => this.#receive(event),
-      (comment) => {
-        if (comment === "end") this.#over = true;
-      },
-    );
-    const stopWatching = whenBackOnline(this.#connectivity, () => reader.cancel().catch(() => {}));
-    try {
-      while (!this.#over) {
-        const { done, value } = await withDeadline(reader.read(), SILENCE_MS);
-        if (done) break;
-        parser.push(value);
-        if (parser.retry !== null) this.#retry = Math.min(parser.retry, MOST_PATIENCE_MS);
+      for await (const batch of this.#follower.batches(response)) {
+        for (const { data } of batch) if (!this.#follower.closed) this.#deliverEvent(data);
       }
     } catch {
-      // Broken off, or silent for too long.
+      // Refused.
     }
-    stopWatching();
-    reader.cancel().catch(() => {});
+    const how = this.#follower.ended ? "complete" : "lost";
+    this.#callbacks.ended(this.#follower.closed ? "closed" : how);
   }
 
-  #receive({ data, id, numbered }) {
-    this.#failures = 0;
-    const sequence = numbered ? Number.parseInt(id.slice(id.lastIndexOf(":") + 1), 10) : Number.NaN;
-    if (!Number.isNaN(sequence)) {
-      // After a reconnection the server may send again what was already here.
-      if (sequence <= this.#seen) return;
-      this.#seen = sequence;
-    }
+  #deliverEvent(data) {
     let event;
     try {
       event = JSON.parse(data);
@@ -168,35 +98,14 @@ export class RunStream {
     }
     if (event && typeof event.type === "string") this.#callbacks.event(event);
   }
-}
 
-// A connection that was open when the network went away may never find out that it is dead.
-function whenBackOnline(connectivity, callback) {
-  let wasOffline = false;
-  const onChange = () => {
-    if (connectivity.state === "offline") wasOffline = true;
-    else if (wasOffline) callback();
-  };
-  connectivity.addEventListener("change", onChange);
-  return () => connectivity.removeEventListener("change", onChange);
+  #setReconnecting(reconnecting) {
+    if (reconnecting === this.#reconnecting) return;
+    this.#reconnecting = reconnecting;
+    this.#callbacks.reconnecting(reconnecting);
+  }
 }
 
 function isRestart(error) {
   return error instanceof NetworkError || (error instanceof ApiError && [502, 503, 504].includes(error.status));
-}
-
-function mayPass(error) {
-  if (error instanceof NetworkError) return true;
-  return error instanceof ApiError && (error.status >= 500 || error.status === 429 || error.status === 408);
-}
-
-function askedPatience(error) {
-  return Math.min((error.retryAfter ?? 0) * 1000, MOST_PATIENCE_MS);
-}
-
-function withDeadline(promise, ms) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new NetworkError()), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -65,7 +65,7 @@ export class ScrollKeeper {
 
   #scrolled() {
     const { scrollTop, scrollHeight } = this.#scroller;
-    // Shrinking content moves the position up as well; that is not the reader's doing.
+    // Shrinking content also moves the position up, without the reader scrolling.
     const movedUp = scrollTop < this.#lastTop - 1 && scrollHeight >= this.#lastHeight;
     if (this.#distance <= AT_END) this.#following = true;
     else if (movedUp) this.#following = false;

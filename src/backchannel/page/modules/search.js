@@ -1,12 +1,11 @@
-// Looking for threads by what was said in them. No DOM here.
+// The state of a full-text search over threads. No DOM here.
 import { NetworkError } from "./api.js";
 
-const PATIENCE_MS = 200;
-const MOST_HITS = 20;
+const DEBOUNCE_MS = 200;
+const MAX_HITS = 20;
 
 /**
- * Fires "change" whenever something about the search did. The newest text is what counts: an older
- * request is given up, and its answer never shown.
+ * Fires "change" whenever its state changes. A new text aborts the request for the previous one.
  */
 export class ThreadSearch extends EventTarget {
   #api;
@@ -18,23 +17,23 @@ export class ThreadSearch extends EventTarget {
     super();
     this.#api = api;
     this.#connectivity = connectivity;
-    /** What is looked for, without spaces around it. */
+    /** The query, trimmed. */
     this.query = "";
     /** "idle", "searching", "done", "offline", "failed", or "unavailable" (this server cannot search). */
     this.state = "idle";
-    /** The newest answer as {query, hits, more}; stays while the next one is awaited. Null before the first. */
+    /** The newest result as {query, hits, more}; stays while the next one is loaded. Null before the first. */
     this.result = null;
     /** Why the search failed, for people. */
     this.failure = null;
     connectivity.addEventListener("change", () => this.#reachabilityChanged());
   }
 
-  /** Whether there is a search, so that what it found stands in place of the list. */
+  /** Whether there is a query, so that its results replace the list. */
   get active() {
     return this.state !== "idle" && this.state !== "unavailable";
   }
 
-  /** Looks for a text, in a moment, unless another one comes until then. A blank text ends the search. */
+  /** Searches for a text after a short delay, unless another one is set meanwhile. A blank text ends the search. */
   look(text) {
     const query = text.trim();
     if (this.state === "unavailable") return;
@@ -46,10 +45,10 @@ export class ThreadSearch extends EventTarget {
     this.query = query;
     this.#giveUp();
     this.#become("searching");
-    this.#timer = setTimeout(() => this.#ask(), PATIENCE_MS);
+    this.#timer = setTimeout(() => this.#ask(), DEBOUNCE_MS);
   }
 
-  /** Looks at once for what is to be looked for, if that has not begun yet or failed. */
+  /** Searches at once, if the search has not begun yet or has failed. */
   hurry() {
     if (this.#timer === null && this.state !== "failed" && this.state !== "offline") return;
     this.#giveUp();
@@ -71,7 +70,7 @@ export class ThreadSearch extends EventTarget {
     this.#request = request;
     const { query } = this;
     try {
-      const page = await this.#api.searchThreads(query, MOST_HITS, request.signal);
+      const page = await this.#api.searchThreads(query, MAX_HITS, request.signal);
       if (request !== this.#request) return;
       this.result = { query, hits: page.data ?? [], more: Boolean(page.has_more) };
       this.#become("done");

@@ -1,4 +1,4 @@
-// What the page is about right now: the thread list, the open conversation, the server's health.
+// The state of the page: the thread list, the open conversation, the server's health.
 import { ChatApi } from "./api.js";
 import { Connectivity } from "./connectivity.js";
 import { Conversation } from "./conversation.js";
@@ -56,7 +56,7 @@ export class Session extends EventTarget {
     this.#show(conversation);
   }
 
-  /** Whether a thread is being answered right now, as far as this page knows. */
+  /** Whether a run of the thread is active, as far as this page knows. */
   isRunning(threadId) {
     return this.#conversations.get(threadId)?.running ?? false;
   }
@@ -77,7 +77,7 @@ export class Session extends EventTarget {
   /** Deletes a thread; when it is the open one, a new chat takes its place. */
   async remove(threadId) {
     await this.threads.remove(threadId);
-    this.#conversations.get(threadId)?.leave();
+    this.#conversations.get(threadId)?.close();
     this.#conversations.delete(threadId);
     if (this.conversation?.id === threadId) {
       history.replaceState(null, "", location.pathname + location.search);
@@ -102,7 +102,7 @@ export class Session extends EventTarget {
   }
 
   #show(conversation) {
-    // One that is idle can be loaded again; one that is being answered goes on in the background.
+    // An idle one is loaded again when it is opened; one with an active run stays in the background.
     const previous = this.conversation;
     if (previous && previous !== conversation && previous.id && !previous.running) {
       if (this.#conversations.get(previous.id) === previous) this.#conversations.delete(previous.id);

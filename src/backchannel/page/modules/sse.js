@@ -6,7 +6,7 @@ const CR = "\r";
 /**
  * Takes the bytes of an event stream in chunks cut anywhere, even inside a character, and calls back
  * with {type, data, id, numbered} for every complete event, in order. An event without an id of its own has
- * the last one's, and is not `numbered`. `onComment(text)` hears the lines that the standard has parsers ignore.
+ * the last one's, and is not `numbered`. `onComment(text)` is called for comments, which the standard ignores.
  */
 export class SseParser {
   #decoder = new TextDecoder("utf-8");

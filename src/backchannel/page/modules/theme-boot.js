@@ -4,6 +4,6 @@
     const theme = localStorage.getItem("backchannel-theme");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch {
-    // Storage can be forbidden; the system's own scheme is a good answer then.
+    // Without storage, the system's scheme is used.
   }
 })();

@@ -15,7 +15,7 @@ export function toggleTheme() {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // Without storage the choice lasts until the page is left.
+    // Without storage the choice lasts until the page is closed.
   }
   return theme;
 }

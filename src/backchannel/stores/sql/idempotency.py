@@ -1,4 +1,4 @@
-"""Keys of requests in a SQL database."""
+"""Idempotency keys in a SQL database."""
 
 from datetime import datetime
 from typing import override
@@ -22,7 +22,7 @@ _COLUMNS = ("id", "request", "created_at", "run_id", "response")
 
 
 class SqlIdempotencyStore(IdempotencyStore):
-    """The store of keys. One per process."""
+    """The store of idempotency keys."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -30,14 +30,14 @@ class SqlIdempotencyStore(IdempotencyStore):
     @override
     @retryable
     async def load(self, identity: Identity, key: str) -> IdempotencyRecord | None:
-        mine = select_owned(identity, attempts).where(attempts.c.id == idempotency_id(identity, key))
+        statement = select_owned(identity, attempts).where(attempts.c.id == idempotency_id(identity, key))
         async with self.database.read() as connection:
-            row = (await connection.execute(mine)).mappings().one_or_none()
+            row = (await connection.execute(statement)).mappings().one_or_none()
         return None if row is None else IdempotencyRecord(**{name: row[name] for name in _COLUMNS})
 
     @override
     async def add(self, record: IdempotencyRecord, identity: Identity) -> None:
-        # Not retried: after a commit whose outcome is unknown, the key would look as if it was in use.
+        # Not retried: after a commit with unknown outcome, a retry could find its own key in use.
         values = {name: getattr(record, name) for name in _COLUMNS}
         try:
             async with self.database.write() as connection:

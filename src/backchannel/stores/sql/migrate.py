@@ -1,8 +1,7 @@
-"""Schema migrations: applied at start-up, in order, once, however many processes start together.
+"""Schema migrations: applied at start-up, in order, by one process at a time.
 
-A set of migrations is a folder inside a package with Alembic's `env.py` and `versions/`. Backchannel has one
-and so may every application that keeps tables in the same database; each set counts its versions in a table
-of its own.
+A set of migrations is a folder inside a package with Alembic's `env.py` and `versions/`. Backchannel has one, and an
+application with tables in the same database has its own; each set has its own version table.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +28,8 @@ class Migrations:
 
     Attributes:
         name: Short and unique in the database; the version table is `<name>_version`.
-        location: Where `env.py` and `versions/` are, as `package:folder`.
-        metadata: The tables as the newest migration leaves them.
+        location: The folder of `env.py` and `versions/`, as `package:folder`.
+        metadata: The tables after the newest migration.
     """
 
     name: str
@@ -39,15 +38,15 @@ class Migrations:
 
     @property
     def version_table(self) -> str:
-        """The table that holds the applied version."""
+        """The name of the table with the applied version."""
         return f"{self.name}_version"
 
     def scripts(self) -> ScriptDirectory:
-        """The steps of the set."""
+        """The migrations of the set."""
         return ScriptDirectory.from_config(self.config())
 
     def config(self) -> Config:
-        """What Alembic wants to know."""
+        """Alembic's configuration for the set."""
         config = Config()
         config.set_main_option("script_location", self.location)
         config.set_main_option("path_separator", "os")
@@ -57,12 +56,12 @@ class Migrations:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Where one set of migrations stands in a database.
+    """The state of one set of migrations in a database.
 
     Attributes:
         current: The applied version; `None` in an empty database.
-        newest: The newest one that the code knows.
-        pending: What an upgrade would apply, in order, as `version: what it does`.
+        newest: The newest version in the code.
+        pending: The migrations that an upgrade would apply, in order, as `version: description`.
     """
 
     name: str
@@ -75,46 +74,50 @@ CORE = Migrations("backchannel", "backchannel.stores.sql:migrations", metadata)
 
 
 async def upgrade(database: Database, *sets: Migrations) -> None:
-    """Bring the database to the newest version of Backchannel's own tables and of each given set.
+    """Upgrade Backchannel's own tables and those of each given set to the newest version.
 
-    Of several processes one migrates, the others wait and find nothing to do. On SQLite and PostgreSQL each set is
-    one transaction and a failure leaves it as it was; MariaDB and MySQL commit every change of the schema at once.
+    Of several processes one migrates; the others wait and then have nothing to do. On SQLite and PostgreSQL each set is
+    one transaction, which is rolled back on failure; MariaDB and MySQL commit each change of the schema at once.
 
     Raises:
         ConfigurationError: The database cannot be reached, or was written by a newer version of the code.
     """
     for migrations in (CORE, *sets):
-        await _alone(database, migrations, lambda connection, each=migrations: _upgrade(connection, each))
+        await _run_exclusively(
+            database, migrations, lambda connection, each=migrations: _upgrade(connection, each)
+        )
 
 
 async def downgrade(database: Database, migrations: Migrations, version: str) -> None:
-    """Take one set of migrations back to `version`, or to nothing with `base`. What the undone steps added is lost.
+    """Downgrade one set of migrations to `version`, or remove its tables with `base`. Removed columns lose their data.
 
     Raises:
-        ConfigurationError: There is no such version below the present one, or see `upgrade`.
+        ConfigurationError: There is no such version below the current one, or see `upgrade`.
     """
-    await _alone(database, migrations, lambda connection: _downgrade(connection, migrations, version))
+    await _run_exclusively(
+        database, migrations, lambda connection: _downgrade(connection, migrations, version)
+    )
 
 
 async def versions(database: Database, *sets: Migrations) -> Sequence[Version]:
-    """Where Backchannel's own tables and each given set stand.
+    """The state of Backchannel's own tables and of each given set.
 
     Raises:
         ConfigurationError: The database cannot be reached, or was written by a newer version of the code.
     """
     found: list[Version] = []
     for migrations in (CORE, *sets):
-        await _alone(
+        await _run_exclusively(
             database, migrations, lambda connection, each=migrations: found.append(_version(connection, each))
         )
     return found
 
 
 async def check_newest(database: Database, *sets: Migrations) -> None:
-    """Make sure that there is nothing to migrate.
+    """Check that no migration is pending.
 
     Raises:
-        ConfigurationError: There is, or see `versions`.
+        ConfigurationError: One is, or see `versions`.
     """
     for version in await versions(database, *sets):
         if version.pending:
@@ -124,7 +127,9 @@ async def check_newest(database: Database, *sets: Migrations) -> None:
             )
 
 
-async def _alone(database: Database, migrations: Migrations, work: Callable[[Connection], None]) -> None:
+async def _run_exclusively(
+    database: Database, migrations: Migrations, work: Callable[[Connection], None]
+) -> None:
     try:
         async with database.exclusive(f"{migrations.name}_migrations") as connection:
             await connection.run_sync(work)
@@ -182,7 +187,7 @@ def _version(connection: Connection, migrations: Migrations) -> Version:
 
 
 def run_env() -> None:
-    """What every `env.py` calls: run the migrations on the connection that `upgrade` opened."""
+    """Run the migrations on the connection that `upgrade` opened. Called by each `env.py`."""
     attributes = context.config.attributes
     migrations: Migrations = attributes["migrations"]
     context.configure(

@@ -1,7 +1,7 @@
-"""Whose rows a statement may touch: the one place where that is decided.
+"""Row ownership: the only place that decides which rows a statement may read or change.
 
-Statements on rows that belong to people are built here and nowhere else; `tests/architecture` fails on a
-`select`, `insert`, `update` or `delete` from SQLAlchemy in any other module but the few it names.
+Statements on rows with an owner are built here; `tests/architecture` fails on a `select`, `insert`, `update` or
+`delete` from SQLAlchemy in any other module, except for those that it lists.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,14 +38,14 @@ def owner_values(identity: Identity) -> dict[str, Any]:
 
 
 def select_owned(identity: Identity, table: Table, *columns: ColumnElement[Any]) -> Select[Any]:
-    """`SELECT` over the caller's rows; all columns of the table if none are named."""
+    """`SELECT` of the caller's rows; by default of all columns."""
     return select(*(columns or (table,))).select_from(table).where(owned(identity, table))
 
 
 def select_matching(
     identity: Identity, table: Table, match: Match, *columns: ColumnElement[Any]
 ) -> Select[Any]:
-    """`SELECT` over those of the caller's rows that match a search, the best first; adds the column `rank`."""
+    """`SELECT` of the caller's rows that match a search, best first, with an additional column `rank`."""
     return (
         select(*columns, match.rank.label("rank"))
         .select_from(match.source)
@@ -68,16 +68,15 @@ def upsert_owned(
     key: Sequence[str],
     change: Sequence[str],
 ) -> Executable:
-    """`INSERT` a row of the caller's, or change the columns `change` of the one with the same `key`; with
-    nothing to change, leave it. A row with that key that belongs to somebody else stays as it is.
+    """`INSERT` a row of the caller, or `UPDATE` the columns `change` of the one with the same `key`. Without such
+    columns, or if that row has another owner, it is not changed.
     """
-    whole = {**values, **owner_values(identity)}
-    return dialect.upsert(table, whole, key=key, change=change, owned=owned(identity, table))
+    row = {**values, **owner_values(identity)}
+    return dialect.upsert(table, row, key=key, change=change, owned=owned(identity, table))
 
 
 def insert_new_owned(dialect: Dialect, table: Table, *, key: Sequence[str]) -> Executable:
-    """`INSERT` of rows that may belong to several people, each with its `owner_values`; a row whose `key` is there
-    already is left out."""
+    """`INSERT` of rows of several owners, each with its `owner_values`; rows whose `key` exists already are skipped."""
     return dialect.upsert(table, {}, key=key, change=(), owned=true())
 
 

@@ -1,5 +1,6 @@
-"""Asking idle connections for a sign of life before they are used: a restart of the database, or a firewall, may have
-ended them. SQLAlchemy would ask before every use, which is more trips to the database than most uses are themselves.
+"""Pings idle connections before they are used: a restart of the database, or a firewall, may have closed them.
+
+SQLAlchemy's `pool_pre_ping` pings before every use, an additional round trip where most uses need only one or two.
 """
 
 from time import monotonic
@@ -10,22 +11,23 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InvalidatePoolError
 
 IDLE_SECONDS = 1.0
-"""A connection that was used more recently is not asked. If it has ended since, its first statement finds out, and
-`transactions.retryable` does the transaction again."""
+"""A connection that was used more recently is not pinged. If it is closed, its first statement fails, and
+`transactions.retryable` retries the transaction."""
 
-_USED = "backchannel_used"
+_LAST_USED = "backchannel_last_used"
 
 
 def pre_ping(engine: Engine) -> None:
-    """Have an engine's connections asked. When one is dead, all that are open by then are replaced as they come up."""
+    """Ping an engine's idle connections. If one is closed, all that are open at this time are replaced on their next
+    use."""
     dialect = engine.dialect
 
-    def note(_connection: Any, record: Any) -> None:
-        record.info[_USED] = monotonic()
+    def record_use(_connection: Any, record: Any) -> None:
+        record.info[_LAST_USED] = monotonic()
 
-    def ask(connection: Any, record: Any, _checked_out: Any) -> None:
-        used = record.info.get(_USED)
-        if used is None or monotonic() - used < IDLE_SECONDS:
+    def ping_if_idle(connection: Any, record: Any, _checked_out: Any) -> None:
+        last_used = record.info.get(_LAST_USED)
+        if last_used is None or monotonic() - last_used < IDLE_SECONDS:
             return
         try:
             dialect.do_ping(connection)
@@ -34,5 +36,5 @@ def pre_ping(engine: Engine) -> None:
                 raise
             raise InvalidatePoolError from error
 
-    event.listen(engine, "checkin", note)
-    event.listen(engine, "checkout", ask)
+    event.listen(engine, "checkin", record_use)
+    event.listen(engine, "checkout", ping_if_idle)

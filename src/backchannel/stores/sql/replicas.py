@@ -1,4 +1,4 @@
-"""The processes that share a SQL database's runs. Their rows are nobody's."""
+"""The processes that share the runs of a SQL database. Their rows have no owner."""
 
 from collections.abc import Sequence
 from typing import override
@@ -13,7 +13,7 @@ from backchannel.stores.times import utc_now
 
 
 class SqlReplicas(ReplicaStore):
-    """The store of processes. One per process."""
+    """The store of replicas."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -23,16 +23,16 @@ class SqlReplicas(ReplicaStore):
     async def join(self, replica: ReplicaRecord) -> None:
         values = {"id": replica.id, "host": replica.host, "pid": replica.pid, "beat": replica.beat}
         async with self.database.write() as connection:
-            # Twice, if nobody knows of the first time whether it took place.
+            # Called again after a commit with unknown outcome, it must not fail.
             await connection.execute(delete(replicas).where(replicas.c.id == replica.id))
             await connection.execute(insert(replicas).values(**values, created_at=utc_now()))
 
     @override
     @retryable
-    async def beat(self, replica: str) -> bool:
-        lives = update(replicas).where(replicas.c.id == replica).values(beat=replicas.c.beat + 1)
+    async def heartbeat(self, replica: str) -> bool:
+        counted = update(replicas).where(replicas.c.id == replica).values(beat=replicas.c.beat + 1)
         async with self.database.write() as connection:
-            return bool((await connection.execute(lives)).rowcount)
+            return bool((await connection.execute(counted)).rowcount)
 
     @override
     @retryable
@@ -44,26 +44,26 @@ class SqlReplicas(ReplicaStore):
     @override
     @retryable
     async def remove(self, replica: str, beat: int | None = None) -> bool:
-        gone = delete(replicas).where(replicas.c.id == replica)
+        removed = delete(replicas).where(replicas.c.id == replica)
         if beat is not None:
-            gone = gone.where(replicas.c.beat == beat)
+            removed = removed.where(replicas.c.beat == beat)
         async with self.database.write() as connection:
-            return bool((await connection.execute(gone)).rowcount)
+            return bool((await connection.execute(removed)).rowcount)
 
     @override
     @retryable
-    async def lost(self, limit: int) -> Sequence[str]:
+    async def unregistered(self, limit: int) -> Sequence[str]:
         async with self.database.read() as connection:
-            return (await connection.execute(_LOST, {"most": limit})).scalars().all()
+            return (await connection.execute(_UNREGISTERED, {"limit": limit})).scalars().all()
 
 
 _ALL = select(replicas)
-# One statement: whoever joins and takes a run while it is answered is not taken for lost.
-_LOST = (
+# One statement, so that a replica that joins and takes a run meanwhile is not reported.
+_UNREGISTERED = (
     select(runs.c.replica)
     .where(
         runs.c.replica.is_not(None), ~select(replicas.c.id).where(replicas.c.id == runs.c.replica).exists()
     )
     .distinct()
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )

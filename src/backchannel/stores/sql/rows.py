@@ -1,4 +1,4 @@
-"""From rows to the SDK's objects and back."""
+"""Conversion between rows and the SDK's objects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _STATUS: TypeAdapter[ThreadStatus] = TypeAdapter(ThreadStatus)
 
 
 def thread_of(row: RowMapping) -> ThreadMetadata:
-    """The thread that a row of `threads` keeps."""
+    """The thread in a row of `threads`."""
     return ThreadMetadata(
         id=row["id"],
         title=row["title"],
@@ -34,23 +34,23 @@ def thread_values(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def whole_thread(thread: ThreadMetadata) -> dict[str, Any]:
+def saved_thread_values(thread: ThreadMetadata) -> dict[str, Any]:
     """The columns of `threads` that `Store.save_thread` writes."""
     names = ("title", "status", "allowed_image_domains", "metadata")
     return thread_values({name: getattr(thread, name) for name in names})
 
 
 def item_of(data: str) -> ThreadItem:
-    """The item that a row's `data` keeps."""
+    """The item in the column `data` of a row of `items`."""
     item = _ITEM.validate_json(data)
     item.created_at = to_sdk(item.created_at)
     return item
 
 
 def item_values(thread_id: str, item: ThreadItem) -> dict[str, Any]:
-    """An item as the columns of `items`, but for its number."""
+    """An item as columns of `items`, without `seq`."""
     created_at = to_utc(item.created_at)
-    # What is hidden may be nothing, and has to say so.
+    # The content of hidden items is of any type; without a `None` in it they could not be parsed.
     hidden = isinstance(item, HiddenContextItem | SDKHiddenContextItem)
     return {
         "thread_id": thread_id,

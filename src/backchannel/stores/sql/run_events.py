@@ -1,8 +1,8 @@
-"""What runs have said, as rows. All SQL of the event log is here.
+"""The rows of the event log: all of its SQL.
 
-Whoever asks has found the run by its own row, whose owner was compared there; the log's one writer serves runs of
-everybody at once, and so do its one reader and the deletion of what has expired. That is why statements here name
-runs and not people. Every row has its owner all the same, so that a person's can be exported and erased.
+Ownership of a run is checked on its row in `runs` before its log is read. The flusher, the tailer and the deletion of
+expired logs work on runs of all owners in one statement, so that statements here select by run. Rows have an owner
+nevertheless, so that one person's data can be exported and erased.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ from backchannel.stores.sql.tables import run_events, run_logs
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
-LOGS, ROWS = 200, 500
-"""The most logs that one statement names, and the most events that one statement reads or deletes."""
+MAX_LOGS, MAX_ROWS = 200, 500
+"""The most logs that one statement names, and the most event rows that one statement reads or deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
-    """What is added to a run's log.
+class LogAppend:
+    """Rows to append to a run's log.
 
     Attributes:
-        fence: The writer's.
-        base: The number up to which the log must know everything, or nothing is added.
-        last_seq: The number up to which it will know everything.
-        ends: Whether the run ends with it.
+        fence: The writer's fence.
+        base: If the log is not complete up to this number, nothing is appended.
+        last_seq: The number of the last event.
+        ends_run: Whether the run ends with it.
     """
 
     run_id: str
@@ -69,11 +69,11 @@ class Addition:
     base: int
     last_seq: int
     rows: Sequence[EventRow]
-    ends: bool
+    ends_run: bool
 
 
 class SqlRunEvents:
-    """The rows of the event log. Each method is one transaction and may be done again."""
+    """The rows of the event log. Each method is one transaction and may be called twice with the same result."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -88,14 +88,14 @@ class SqlRunEvents:
     async def begin(
         self, run_id: str, identity: Identity, fence: int, jump: int | None
     ) -> tuple[LogState, int] | None:
-        """Let `fence` be the one that may write, and give the log's state and the number of its last event; `None` if
-        there was a larger one.
+        """Set the fence of a log, which is created if necessary; returns its state and the number of its last event, or
+        `None` if the log has a larger fence.
 
         Args:
-            jump: Numbers go on at the next multiple of it.
+            jump: Numbering continues after the next multiple of this.
         """
-        mine = run_logs.c.run_id == run_id
-        made = upsert_owned(
+        here = run_logs.c.run_id == run_id
+        created = upsert_owned(
             self.database.dialect,
             identity,
             run_logs,
@@ -103,49 +103,49 @@ class SqlRunEvents:
             key=("run_id",),
             change=(),
         )
-        found = select_owned(identity, run_logs, *_STATE).where(mine).with_for_update()
+        found = select_owned(identity, run_logs, *_STATE).where(here).with_for_update()
         async with self.database.write() as connection:
-            await connection.execute(made)
+            await connection.execute(created)
             row = (await connection.execute(found)).one_or_none()
-            # Somebody else's is as good as one with a larger fence.
+            # No row means that the log has another owner: refused like a larger fence.
             if row is None or row.fence > fence:
                 return None
             last_seq = row.last_seq if jump is None else (row.last_seq // jump + 1) * jump
             if (row.fence, row.last_seq) != (fence, last_seq):
-                taken = update_owned(identity, run_logs).where(mine).values(fence=fence, last_seq=last_seq)
-                await connection.execute(taken)
+                change = update_owned(identity, run_logs).where(here).values(fence=fence, last_seq=last_seq)
+                await connection.execute(change)
             last = await _last_event(connection, run_id) if row.last_seq else 0
         return LogState(fence, last_seq, row.ended_at), last
 
     @retryable
-    async def add(self, additions: Sequence[Addition]) -> Mapping[str, LogState]:
-        """Add to several logs, all in one transaction; gives their states afterwards. Nothing is added to one that has
-        another fence, is absent, or ends before `base`; nor is an event that is there."""
-        logs = {"logs": [each.run_id for each in additions]}
+    async def append(self, appends: Sequence[LogAppend]) -> Mapping[str, LogState]:
+        """Append to several logs in one transaction; returns their states afterwards. A log that has another fence,
+        does not exist, or ends before `base` is not changed. Events that are stored already are skipped."""
+        logs = {"logs": [each.run_id for each in appends]}
         async with self.database.write() as connection:
             states = {row.run_id: _state(row) for row in await connection.execute(_LOCKED, logs)}
-            taken = [each for each in additions if _fits(each, states.get(each.run_id))]
-            if not taken:
+            accepted = [each for each in appends if _accepts(states.get(each.run_id), each)]
+            if not accepted:
                 return states
-            rows = [_values(row, each.identity) for each in taken for row in each.rows]
+            rows = [_values(row, each.identity) for each in accepted for row in each.rows]
             if rows:
                 await self._insert.execute(connection, rows)
             now = utc_now()
-            for each in taken:
-                before = states[each.run_id].ended_at
-                states[each.run_id] = LogState(each.fence, each.last_seq, now if each.ends else before)
+            for each in accepted:
+                ended_at = now if each.ends_run else states[each.run_id].ended_at
+                states[each.run_id] = LogState(each.fence, each.last_seq, ended_at)
             await self._advance.execute(
                 connection,
                 [
                     {"log": each.run_id, "last": each.last_seq, "ended": states[each.run_id].ended_at}
-                    for each in taken
+                    for each in accepted
                 ],
             )
         return states
 
     @retryable
     async def page(self, run_id: str, after: int) -> tuple[LogState, Sequence[EventRow]] | None:
-        """A log's state and its first rows, at most `ROWS`, with anything after a number; `None` if there is none."""
+        """A log's state and its first `MAX_ROWS` rows with events after a number; `None` if there is no log."""
         async with self.database.read() as connection:
             rows = (await connection.execute(_PAGE, {"log": run_id, "next": after + 1})).all()
         if not rows:
@@ -154,46 +154,48 @@ class SqlRunEvents:
 
     @retryable
     async def states(self, run_ids: Sequence[str]) -> Mapping[str, LogState]:
-        """The states of those logs that there are."""
+        """The states of the logs that exist."""
         states: dict[str, LogState] = {}
         async with self.database.read() as connection:
-            for start in range(0, len(run_ids), LOGS):
-                some = run_ids[start : start + LOGS]
-                found = select(run_logs.c.run_id, *_STATE).where(run_logs.c.run_id.in_(some))
+            for start in range(0, len(run_ids), MAX_LOGS):
+                chunk = run_ids[start : start + MAX_LOGS]
+                found = select(run_logs.c.run_id, *_STATE).where(run_logs.c.run_id.in_(chunk))
                 states.update({row.run_id: _state(row) for row in await connection.execute(found)})
         return states
 
     @retryable
     async def rows_after(self, positions: Mapping[str, int]) -> tuple[Sequence[EventRow], bool]:
-        """Rows of several logs after a number in each, in order, and whether these are all. At most `LOGS` logs."""
+        """Rows of at most `MAX_LOGS` logs after a number in each, in order, and whether these are all."""
         events = (
             and_(run_events.c.run_id == run_id, run_events.c.seq > seq) for run_id, seq in positions.items()
         )
         statement = select(*_EVENT).where(or_(*events)).order_by(run_events.c.run_id, run_events.c.seq)
         async with self.database.read() as connection:
-            rows = (await connection.execute(statement.limit(ROWS))).all()
-        return [_event(row) for row in rows], len(rows) < ROWS
+            rows = (await connection.execute(statement.limit(MAX_ROWS))).all()
+        return [_event(row) for row in rows], len(rows) < MAX_ROWS
 
     @retryable
     async def expired(self, ended_before: datetime, ids_before: str) -> Sequence[str]:
-        """Some logs, at most `LOGS`, that ended before a time or whose ids are smaller than one."""
+        """At most `MAX_LOGS` ids of logs that ended before a time or whose id is smaller than `ids_before`."""
         old = or_(run_logs.c.ended_at < ended_before, run_logs.c.run_id < ids_before)
         async with self.database.read() as connection:
             return (
-                (await connection.execute(select(run_logs.c.run_id).where(old).limit(LOGS))).scalars().all()
+                (await connection.execute(select(run_logs.c.run_id).where(old).limit(MAX_LOGS)))
+                .scalars()
+                .all()
             )
 
     @retryable
-    async def delete_some(self, run_id: str) -> bool:
-        """Delete a log's first rows, at most `ROWS`, and with the last of them the log; whether that is done."""
+    async def delete_batch(self, run_id: str) -> bool:
+        """Delete a log's first `MAX_ROWS` rows, and with the last ones the log; returns whether that is deleted."""
         seq = run_events.c.seq
-        first = select(seq).where(run_events.c.run_id == run_id).order_by(seq).limit(ROWS)
+        first = select(seq).where(run_events.c.run_id == run_id).order_by(seq).limit(MAX_ROWS)
         async with self.database.write() as connection:
             found = (await connection.execute(first)).scalars().all()
             if found:
-                some = delete(run_events).where(run_events.c.run_id == run_id, seq <= found[-1])
-                await connection.execute(some)
-            if len(found) == ROWS:
+                batch = delete(run_events).where(run_events.c.run_id == run_id, seq <= found[-1])
+                await connection.execute(batch)
+            if len(found) == MAX_ROWS:
                 return False
             await connection.execute(delete(run_logs).where(run_logs.c.run_id == run_id))
         return True
@@ -202,13 +204,13 @@ class SqlRunEvents:
 _STATE = (run_logs.c.fence, run_logs.c.last_seq, run_logs.c.ended_at)
 _EVENT = tuple(run_events.c[name] for name in ("run_id", "seq", "head", "text", "ends", "plain"))
 _inner = run_events.alias()
-# The row that a number is in may begin before it.
+# The row that contains an event may have the number of an earlier one.
 _first = (
     select(func.coalesce(func.max(_inner.c.seq), 0))
     .where(_inner.c.run_id == bindparam("log"), _inner.c.seq <= bindparam("next"))
     .scalar_subquery()
 )
-# One statement, so that what it says of the end is true of the rows too.
+# One statement, so that `ended_at` and the rows are consistent.
 _PAGE = (
     select(*_STATE, *_EVENT)
     .select_from(
@@ -218,12 +220,12 @@ _PAGE = (
     )
     .where(run_logs.c.run_id == bindparam("log"))
     .order_by(run_events.c.seq)
-    .limit(ROWS)
+    .limit(MAX_ROWS)
 )
 _LOCKED = (
     select(run_logs.c.run_id, *_STATE)
     .where(run_logs.c.run_id.in_(bindparam("logs", expanding=True)))
-    # In one order, so that two processes do not wait for each other.
+    # In a fixed order, so that two processes do not deadlock.
     .order_by(run_logs.c.run_id)
     .with_for_update()
 )
@@ -234,8 +236,8 @@ _ADVANCE = (
 )
 
 
-def _fits(addition: Addition, state: LogState | None) -> bool:
-    return state is not None and state.fence == addition.fence and state.last_seq >= addition.base
+def _accepts(state: LogState | None, append: LogAppend) -> bool:
+    return state is not None and state.fence == append.fence and state.last_seq >= append.base
 
 
 def _state(row: Any) -> LogState:

@@ -1,7 +1,7 @@
 """Runs and their usage in a SQL database.
 
-What a caller asks for is found by its owner. Which replica executes a run, and which run is next, concerns the
-processes only, over the rows of all owners.
+Statements for a caller select by owner. Those that assign runs to replicas, or start the next run of a queue, select
+from the rows of all owners.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ from backchannel.stores.sql.tables import runs, usage
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
-_OLD = timedelta(hours=1)
-"""After so long a run of a version that noted no replica counts as dead."""
+_LEGACY_RUN_AGE = timedelta(hours=1)
+"""After so long, a running run of a version that stored no replica is taken for orphaned."""
 
 
 class SqlRuns(RunStore):
-    """The store of runs. One per process."""
+    """The store of runs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -74,10 +74,10 @@ class SqlRuns(RunStore):
     @override
     @retryable
     async def mark_accepted(self, run_id: str, fence: int, began_after: str) -> None:
-        noted = _fenced(run_id, fence).values(began_after=began_after)
+        accepted = _fenced(run_id, fence).values(began_after=began_after)
         async with self.database.write() as connection:
-            if not (await connection.execute(noted)).rowcount:
-                # MySQL does not count a row that already is as it shall be.
+            if not (await connection.execute(accepted)).rowcount:
+                # MySQL does not count a row that has these values already.
                 await _check_fence(connection, run_id, fence)
 
     @override
@@ -96,7 +96,7 @@ class SqlRuns(RunStore):
             .order_by(runs.c.created_at, runs.c.id)
             .limit(1)
         )
-        # The queue is mostly empty, and that is seen without a transaction.
+        # Mostly the queue is empty, which a read without a transaction shows.
         async with self.database.read() as connection:
             if (await connection.execute(first)).first() is None:
                 return None
@@ -110,7 +110,7 @@ class SqlRuns(RunStore):
                 started = (
                     update(runs)
                     .where(runs.c.id == found, runs.c.status == "queued")
-                    .values(status="running", holds=queue, started_at=utc_now(), **_next_owner(replica))
+                    .values(status="running", holds=queue, started_at=utc_now(), **_next_assignment(replica))
                 )
                 result = await connection.execute(started)
                 return await _load(connection, found) if result.rowcount else None
@@ -123,21 +123,21 @@ class SqlRuns(RunStore):
     async def take_over(
         self, run_ids: Sequence[str], former: str | None, replica: str
     ) -> Sequence[RunRecord]:
-        left = (
+        takeable = (
             select(runs.c.id)
             .where(runs.c.id.in_(run_ids), runs.c.replica.is_not_distinct_from(former))
             .where(or_(runs.c.status == "running", runs.c.replica.is_not(None)))
-            # One that its owner is writing to must not hold up the others.
+            # A run to which its replica is writing must not delay the others.
             .with_for_update(skip_locked=True)
         )
         async with self.database.write() as connection:
-            mine = runs.c.id.in_((await connection.execute(left)).scalars().all())
-            owner = _next_owner(replica)
+            taken = runs.c.id.in_((await connection.execute(takeable)).scalars().all())
+            assignment = _next_assignment(replica)
             if former is None:
-                # It was handed over in good order.
-                del owner["attempt"]
-            await connection.execute(update(runs).where(mine).values(**owner))
-            rows = (await connection.execute(select(runs).where(mine).order_by(runs.c.id))).mappings()
+                # A release is not a failed attempt.
+                del assignment["attempt"]
+            await connection.execute(update(runs).where(taken).values(**assignment))
+            rows = (await connection.execute(select(runs).where(taken).order_by(runs.c.id))).mappings()
             return [_record(row) for row in rows]
 
     @override
@@ -178,9 +178,9 @@ class SqlRuns(RunStore):
     @retryable
     async def clear_replica(self, run_ids: Sequence[str], replica: str) -> None:
         ended = runs.c.status.not_in(("queued", "running"))
-        done = update(runs).where(runs.c.id.in_(run_ids), runs.c.replica == replica, ended)
+        cleared = update(runs).where(runs.c.id.in_(run_ids), runs.c.replica == replica, ended)
         async with self.database.write() as connection:
-            await connection.execute(done.values(replica=None))
+            await connection.execute(cleared.values(replica=None))
 
     @override
     @retryable
@@ -194,29 +194,29 @@ class SqlRuns(RunStore):
     @override
     @retryable
     async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
-        asked = update_owned(identity, runs).where(runs.c.id == run_id, runs.c.status == "running")
+        request = update_owned(identity, runs).where(runs.c.id == run_id, runs.c.status == "running")
         async with self.database.write() as connection:
-            await connection.execute(asked.values(stop=status))
+            await connection.execute(request.values(stop=status))
 
     @override
     @retryable
     async def stop_requests(self, replica: str) -> Sequence[tuple[str, RunStatus]]:
         async with self.database.read() as connection:
-            asked = await connection.execute(_ASKED_TO_STOP, {"mine": replica})
-            return [(row.id, row.stop) for row in asked]
+            rows = await connection.execute(_STOP_REQUESTS, {"replica_id": replica})
+            return [(row.id, row.stop) for row in rows]
 
     @override
     @retryable
     async def load(self, run_id: str, identity: Identity) -> RunRecord:
-        mine = select_owned(identity, runs).where(runs.c.id == run_id)
-        used = [func.sum(usage.c[name]).label(name) for name in _USED]
+        statement = select_owned(identity, runs).where(runs.c.id == run_id)
+        used = [func.sum(usage.c[name]).label(name) for name in _AMOUNTS]
         booked = select_owned(identity, usage, *used).where(usage.c.run_id == run_id)
         async with self.database.read() as connection:
-            row = (await connection.execute(mine)).mappings().one_or_none()
+            row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
                 raise NotFoundError(f"No run {run_id}")
             amounts = (await connection.execute(booked)).mappings().one()
-        return _record(row, Usage(**{name: int(amounts[name] or 0) for name in _USED}))
+        return _record(row, Usage(**{name: int(amounts[name] or 0) for name in _AMOUNTS}))
 
     @override
     @retryable
@@ -234,54 +234,58 @@ class SqlRuns(RunStore):
     @retryable
     async def list_by_replica(self, replica: str) -> Sequence[str]:
         async with self.database.read() as connection:
-            return (await connection.execute(_OF_REPLICA, {"mine": replica})).scalars().all()
+            return (await connection.execute(_OF_REPLICA, {"replica_id": replica})).scalars().all()
 
     @override
     @retryable
     async def orphans(self, limit: int) -> Sequence[Orphan]:
         async with self.database.read() as connection:
             found = [
-                *(await connection.execute(_ALONE, {"most": limit, "old": utc_now() - _OLD})),
-                *(await connection.execute(_NEXT, {"most": limit})),
+                *(
+                    await connection.execute(
+                        _ORPHANED_RUNNING, {"limit": limit, "created_before": utc_now() - _LEGACY_RUN_AGE}
+                    )
+                ),
+                *(await connection.execute(_ORPHANED_QUEUED, {"limit": limit})),
             ]
-        # Not sorted there: some planners would rather walk through all runs in order than sort the few.
+        # Sorted here: for an ORDER BY, some planners scan all runs in order instead of sorting the few that match.
         found.sort(key=lambda row: (row.created_at, row.id))
         return [Orphan(row.id, row.status, row.queue) for row in found]
 
 
-# What housekeeping asks again and again, put together once: for so short an answer, that costs more than asking.
-_ASKED_TO_STOP = select(runs.c.id, runs.c.stop).where(
-    runs.c.replica == bindparam("mine"), runs.c.status == "running", runs.c.stop.is_not(None)
+# Built once, because maintenance executes them often and building them costs more than their execution.
+_STOP_REQUESTS = select(runs.c.id, runs.c.stop).where(
+    runs.c.replica == bindparam("replica_id"), runs.c.status == "running", runs.c.stop.is_not(None)
 )
-_OF_REPLICA = select(runs.c.id).where(runs.c.replica == bindparam("mine"))
+_OF_REPLICA = select(runs.c.id).where(runs.c.replica == bindparam("replica_id"))
 _holder = runs.alias("holder")
 _ORPHAN = (runs.c.id, runs.c.status, runs.c.queue, runs.c.created_at)
-_ALONE = (
+_ORPHANED_RUNNING = (
     select(*_ORPHAN)
     .where(runs.c.status == "running", runs.c.replica.is_(None))
-    .where(or_(runs.c.queue.is_not(None), runs.c.created_at < bindparam("old")))
-    .limit(bindparam("most"))
+    .where(or_(runs.c.queue.is_not(None), runs.c.created_at < bindparam("created_before")))
+    .limit(bindparam("limit"))
 )
-_NEXT = (
+_ORPHANED_QUEUED = (
     select(*_ORPHAN)
     .where(runs.c.status == "queued")
     .where(~select(_holder.c.id).where(_holder.c.holds == runs.c.queue).correlate(runs).exists())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
-_USED = ("requests", "input_tokens", "output_tokens")
+_AMOUNTS = ("requests", "input_tokens", "output_tokens")
 _COLUMNS = ("operation", "created_at", "replica", "fence", "attempt", "request", "began_after")
 
 
 def _values(run: RunRecord) -> dict[str, Any]:
-    same = {name: getattr(run, name) for name in _COLUMNS}
-    return {"id": run.id, "thread_id": run.thread_id, "queue": run.queue, "caller": run.context, **same}
+    columns = {name: getattr(run, name) for name in _COLUMNS}
+    return {"id": run.id, "thread_id": run.thread_id, "queue": run.queue, "caller": run.context, **columns}
 
 
 async def _is_stored(connection: AsyncConnection, run: RunRecord) -> bool:
-    """Whether the run is stored already: an earlier try was committed although it looked like a failure."""
-    mine = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
-    return (await connection.execute(mine)).first() is not None
+    """Whether the run is stored already, by an earlier try with unknown outcome."""
+    stored = select_owned(run.identity, runs, runs.c.id).where(runs.c.id == run.id)
+    return (await connection.execute(stored)).first() is not None
 
 
 async def _check_queue(connection: AsyncConnection, queue: str) -> None:
@@ -295,9 +299,9 @@ async def _check_queue(connection: AsyncConnection, queue: str) -> None:
 
 
 async def _check_fence(connection: AsyncConnection, run_id: str, fence: int) -> None:
-    mine = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
-    # Shared, because several items of a run may be written at the same time; a take-over waits for them.
-    if (await connection.execute(mine.with_for_update(read=True))).first() is None:
+    current = select(runs.c.id).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
+    # A shared lock, because several items of a run may be written at the same time; a take-over waits for them.
+    if (await connection.execute(current.with_for_update(read=True))).first() is None:
         raise RunFencedError(run_id)
 
 
@@ -305,7 +309,7 @@ def _fenced(run_id: str, fence: int) -> Update:
     return update(runs).where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == "running")
 
 
-def _next_owner(replica: str) -> dict[str, Any]:
+def _next_assignment(replica: str) -> dict[str, Any]:
     return {"replica": replica, "fence": runs.c.fence + 1, "attempt": runs.c.attempt + 1}
 
 
@@ -326,8 +330,8 @@ def _usage_row(run: RunRecord, used: Usage) -> Any:
 
 
 def _record(row: RowMapping, used: Usage | None = None) -> RunRecord:
-    same = ("id", "thread_id", "status", "error_code", "started_at", "ended_at", "stop", *_COLUMNS)
+    names = ("id", "thread_id", "status", "error_code", "started_at", "ended_at", "stop", *_COLUMNS)
     identity = Identity(row["user_id"], tenant=row["tenant"])
     return RunRecord(
-        identity=identity, context=row["caller"], usage=used, **{name: row[name] for name in same}
+        identity=identity, context=row["caller"], usage=used, **{name: row[name] for name in names}
     )

@@ -1,9 +1,9 @@
-"""Full-text search over one person's threads, by each database's own engine.
+"""Full-text search over one user's threads, with each database's own index.
 
-Every message and every title has a row in `search_entries`, written in the transaction that writes the message.
-The row holds the text's words (`stores.words`), each behind a sign that stands for its owner: in the index everybody
-has words of their own, so that a search costs what the caller has written, however much others have. The condition of
-ownership is there all the same.
+Every message and every title has a row in `search_entries`, written in the same transaction. The row holds the text's
+words (`stores.words`), each with a prefix that is derived from its owner. The index entries of different owners are
+thereby different, and the cost of a search does not depend on other owners' data. Statements have the condition of
+ownership as well.
 """
 
 import hashlib
@@ -22,40 +22,40 @@ from backchannel.stores.sql.tables import items, search_entries, threads
 from backchannel.stores.words import text_of, words_in
 
 TITLE = ""
-"""The `item_id` of a title's entry."""
+"""The `item_id` of the row of a thread's title."""
 
 MAX_MATCHES = 500
-"""How many of the best matches one search looks at."""
+"""The most matching texts that one search considers, the best ones."""
 
 ITEMS_PER_HIT = 3
-"""How many matching messages of a thread are given."""
+"""The most matching messages per thread in the result."""
 
-_SIGN_LETTERS = 8
-# Letters only, so that with any word behind it a sign is one word to every engine. They also keep short and frequent
-# words from being left out (MariaDB: under three letters, and 36 English ones).
+_PREFIX_LETTERS = 8
+# Letters only, so that every engine takes prefix and word as one word. The prefix also prevents that short words and
+# stop words are ignored (MariaDB: under three letters, and 36 English ones).
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def entry_values(identity: Identity, thread_id: str, item_id: str, text: str) -> dict[str, Any] | None:
-    """The row that makes a text findable; `None` if there is nothing to find."""
-    sign = owner_sign(identity)
-    words = " ".join(f"{sign}{each.word}" for each in words_in(text))
+    """The row for a text, without its owner; `None` if the text has no words."""
+    prefix = owner_prefix(identity)
+    words = " ".join(f"{prefix}{each.word}" for each in words_in(text))
     return {"thread_id": thread_id, "item_id": item_id, "words": words} if words else None
 
 
-def owner_sign(identity: Identity) -> str:
-    """What stands before every word of a person's in the index. Two people who share one cost each other time only."""
-    whole = f"{len(identity.tenant)}:{identity.tenant}:{identity.user}".encode(errors="replace")
-    return hashlib.sha256(whole).hexdigest()[:_SIGN_LETTERS].translate(_LETTERS)
+def owner_prefix(identity: Identity) -> str:
+    """The prefix of an owner's words in the index. If two owners have the same one, their searches only take longer."""
+    owner = f"{len(identity.tenant)}:{identity.tenant}:{identity.user}".encode(errors="replace")
+    return hashlib.sha256(owner).hexdigest()[:_PREFIX_LETTERS].translate(_LETTERS)
 
 
-async def put_entry(
+async def index_text(
     connection: AsyncConnection, dialect: Dialect, identity: Identity, thread_id: str, item_id: str, text: str
 ) -> None:
-    """Make a text findable in place of what the same item or title said before."""
+    """Index the text of an item or a title, in place of its earlier text."""
     values = entry_values(identity, thread_id, item_id, text)
     if values is None:
-        await remove_entries(connection, identity, thread_id, [item_id])
+        await remove_texts(connection, identity, thread_id, [item_id])
         return
     statement = upsert_owned(
         dialect, identity, search_entries, values, key=("thread_id", "item_id"), change=("words",)
@@ -63,14 +63,14 @@ async def put_entry(
     await connection.execute(statement)
 
 
-async def remove_entries(
+async def remove_texts(
     connection: AsyncConnection, identity: Identity, thread_id: str, item_ids: Iterable[str]
 ) -> None:
-    """Make items findable no more."""
-    gone = delete_owned(identity, search_entries).where(
+    """Remove items from the index."""
+    deletion = delete_owned(identity, search_entries).where(
         search_entries.c.thread_id == thread_id, search_entries.c.item_id.in_(list(item_ids))
     )
-    await connection.execute(gone)
+    await connection.execute(deletion)
 
 
 async def find_threads(
@@ -89,7 +89,7 @@ async def find_threads(
         for thread_id in shown
         for item_id in [each for each in by_thread[thread_id] if each != TITLE][:ITEMS_PER_HIT]
     ]
-    # Spelled out, because SQLite uses no index for a list of pairs.
+    # Not a list of pairs, for which SQLite uses no index.
     wanted = [and_(items.c.thread_id == thread_id, items.c.id == item_id) for thread_id, item_id in best]
     matching = select_owned(identity, items, items.c.thread_id, items.c.id, items.c.data).where(
         or_(false(), *wanted)
@@ -98,10 +98,11 @@ async def find_threads(
     texts = {(row["thread_id"], row["id"]): text_of(item_of(row["data"])) for row in rows}
     hits = [
         SearchHit(
-            loaded[each], [(item_id, texts[place, item_id]) for place, item_id in best if place == each]
+            loaded[each],
+            [(item_id, texts[thread_id, item_id]) for thread_id, item_id in best if thread_id == each],
         )
         for each in shown
-        # What was deleted in this moment is not shown.
+        # Threads and items may have been deleted between the statements.
         if each in loaded and all(key in texts for key in best if key[0] == each)
     ]
     more = len(by_thread) > limit or len(entries) == MAX_MATCHES
@@ -112,8 +113,8 @@ async def _find_entries(
     connection: AsyncConnection, dialect: Dialect, identity: Identity, words: Sequence[str]
 ) -> Sequence[tuple[str, str]]:
     """`(thread_id, item_id)` of the best `MAX_MATCHES` texts, the best first."""
-    sign = owner_sign(identity)
-    match = dialect.search(search_entries, [f"{sign}{word}" for word in words])
+    prefix = owner_prefix(identity)
+    match = dialect.search(search_entries, [f"{prefix}{word}" for word in words])
     statement = select_matching(
         identity, search_entries, match, search_entries.c.thread_id, search_entries.c.item_id
     )

@@ -1,10 +1,10 @@
-"""Threads, items and attachments in a SQL database, by the SDK's own contract.
+"""Threads, items and attachments in a SQL database: an implementation of the SDK's `Store`.
 
-Dates are kept in UTC and handed out as the SDK makes them (`stores.times`). Items are ordered by a sequence
-number that the thread counts, never by date. Unknown and foreign ids are alike: `NotFoundError`.
+Times are stored in UTC and returned as naive local time (`stores.times`). Items are ordered by a sequence number per
+thread, not by time. An id of another owner is treated like an unknown one: `NotFoundError`.
 
-Each method is one transaction that is done again when the database gives it up, and doing any of them twice
-leaves what doing it once leaves. Several can be made one by `SqlStore.atomically`.
+Each method is one transaction, is retried if the database aborts that, and may be called twice with the same result.
+`SqlStore.atomically` runs several in one transaction.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,8 +35,8 @@ from backchannel.stores.sql.ownership import (
     update_owned,
     upsert_owned,
 )
-from backchannel.stores.sql.rows import item_of, item_values, thread_of, thread_values, whole_thread
-from backchannel.stores.sql.search import TITLE, find_threads, put_entry, remove_entries
+from backchannel.stores.sql.rows import item_of, item_values, saved_thread_values, thread_of, thread_values
+from backchannel.stores.sql.search import TITLE, find_threads, index_text, remove_texts
 from backchannel.stores.sql.tables import attachments, feedback, items, run_events, run_logs, runs, threads
 from backchannel.stores.sql.transactions import retry_transaction, retryable
 from backchannel.stores.text import json_of
@@ -44,15 +44,15 @@ from backchannel.stores.times import to_utc, utc_now
 from backchannel.stores.words import query_words, text_of
 
 MAX_PAGE = 1000
-"""The most rows one page may hold, whatever the caller asks for."""
+"""The most rows of one page, also if the caller requests more."""
 
-_IDS_AT_ONCE = 500
+_IDS_PER_STATEMENT = 500
 
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
 
 class SqlStore(Store[object]):
-    """The store of conversations. One per process; it holds nothing but the pool of `database`."""
+    """The store of conversations. It has no state besides the pool of `database`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -66,13 +66,17 @@ class SqlStore(Store[object]):
         return new_id(item_type)
 
     async def atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
-        """Everything that `work` does here as one transaction; see `stores.base.WritesAtomically`."""
+        """Run `work` in one transaction; see `stores.base.WritesAtomically`."""
 
         async def once() -> R:
             async with self.database.transaction():
                 return await work()
 
-        return await once() if self.database.in_transaction else await retry_transaction(once, unclear=False)
+        return (
+            await once()
+            if self.database.in_transaction
+            else await retry_transaction(once, retry_unknown=False)
+        )
 
     # Threads
 
@@ -89,12 +93,12 @@ class SqlStore(Store[object]):
     @override
     @retryable
     async def save_thread(self, thread: ThreadMetadata, context: object) -> None:
-        identity, values = identity_of(context), whole_thread(thread)
+        identity, values = identity_of(context), saved_thread_values(thread)
         created_at = to_utc(thread.created_at)
         new = {**values, "id": thread.id, "created_at": created_at, "updated_at": utc_now()}
         async with self.database.write() as connection:
-            await self._put_by_id(connection, identity, threads, new, change=(*values, "updated_at"))
-            await self._make_title_findable(connection, identity, thread.id, thread.title)
+            await self._upsert_by_id(connection, identity, threads, new, change=(*values, "updated_at"))
+            await self._index_title(connection, identity, thread.id, thread.title)
 
     @retryable
     async def update_thread(
@@ -108,9 +112,9 @@ class SqlStore(Store[object]):
         """Set single fields of a thread; see `stores.base.PatchesThreads`."""
         identity, values = identity_of(context), thread_values(changes)
         if "title" in values and not isinstance(unless_renamed_from, EllipsisType):
-            # Compared by the statement that changes it: nobody can rename the thread in between.
-            same = threads.c.title.is_not_distinct_from(unless_renamed_from)
-            values["title"] = case((same, values["title"]), else_=threads.c.title)
+            # Compared by the statement that changes it, so that no rename can come in between.
+            unchanged = threads.c.title.is_not_distinct_from(unless_renamed_from)
+            values["title"] = case((unchanged, values["title"]), else_=threads.c.title)
         here = threads.c.id == thread_id
         async with self.database.write() as connection:
             result = await connection.execute(
@@ -120,13 +124,13 @@ class SqlStore(Store[object]):
                 raise NotFoundError(f"Thread {thread_id} not found")
             row = (await connection.execute(select_owned(identity, threads).where(here))).mappings().one()
             if "title" in values:
-                await self._make_title_findable(connection, identity, thread_id, row["title"])
+                await self._index_title(connection, identity, thread_id, row["title"])
         return thread_of(row)
 
-    async def _make_title_findable(
+    async def _index_title(
         self, connection: AsyncConnection, identity: Identity, thread_id: str, title: str | None
     ) -> None:
-        await put_entry(connection, self.database.dialect, identity, thread_id, TITLE, title or "")
+        await index_text(connection, self.database.dialect, identity, thread_id, TITLE, title or "")
 
     @override
     @retryable
@@ -138,14 +142,18 @@ class SqlStore(Store[object]):
         statement = select_owned(identity, threads)
         async with self.database.read() as connection:
             if after is not None:
-                at = await _one(
+                created_at = await _scalar(
                     connection, select_owned(identity, threads, created).where(thread_id == after), after
                 )
-                # The first condition alone bounds the index, also on MariaDB, which uses none for a pair's order.
+                # The first condition bounds the index range, also on MariaDB, which uses no index for the second one.
                 if order == "desc":
-                    statement = statement.where(created <= at, or_(created < at, thread_id < after))
+                    statement = statement.where(
+                        created <= created_at, or_(created < created_at, thread_id < after)
+                    )
                 else:
-                    statement = statement.where(created >= at, or_(created > at, thread_id > after))
+                    statement = statement.where(
+                        created >= created_at, or_(created > created_at, thread_id > after)
+                    )
             keys = (created.desc(), thread_id.desc()) if order == "desc" else (created, thread_id)
             size = _page_size(limit)
             rows = (await connection.execute(statement.order_by(*keys).limit(size + 1))).mappings().all()
@@ -159,9 +167,9 @@ class SqlStore(Store[object]):
             await connection.execute(
                 delete_owned(identity, attachments).where(attachments.c.thread_id == thread_id)
             )
-            mine = select_owned(identity, runs, runs.c.id).where(runs.c.thread_id == thread_id)
+            run_ids = select_owned(identity, runs, runs.c.id).where(runs.c.thread_id == thread_id)
             for table in (run_events, run_logs):
-                await connection.execute(delete_owned(identity, table).where(table.c.run_id.in_(mine)))
+                await connection.execute(delete_owned(identity, table).where(table.c.run_id.in_(run_ids)))
             await connection.execute(delete_owned(identity, runs).where(runs.c.thread_id == thread_id))
             await connection.execute(delete_owned(identity, threads).where(threads.c.id == thread_id))
 
@@ -178,7 +186,7 @@ class SqlStore(Store[object]):
         async with self.database.read() as connection:
             if after is not None:
                 here = and_(in_thread, items.c.id == after)
-                seq = await _one(connection, select_owned(identity, items, items.c.seq).where(here), after)
+                seq = await _scalar(connection, select_owned(identity, items, items.c.seq).where(here), after)
                 statement = statement.where(items.c.seq < seq if order == "desc" else items.c.seq > seq)
             key = items.c.seq.desc() if order == "desc" else items.c.seq
             data = (await connection.execute(statement.order_by(key).limit(size + 1))).scalars().all()
@@ -190,33 +198,33 @@ class SqlStore(Store[object]):
         statement = select_owned(identity_of(context), items, items.c.data)
         here = and_(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.read() as connection:
-            return item_of(await _one(connection, statement.where(here), item_id))
+            return item_of(await _scalar(connection, statement.where(here), item_id))
 
     @override
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
-        """Add the item at the end of the thread, or change the one with its id where it stands.
+        """Append the item to the thread, or change the one with its id, which keeps its position.
 
-        A workflow is added while it is open and again when it is done, possibly a turn later. A question to
-        the person that was asked before is not asked again: its answer, if there is one, stays.
+        A workflow is added when it begins and again when it is done, possibly by a later run. A pending question to the
+        user that exists already is not changed, so that its answer, if there is one, is not lost.
         """
-        asks = isinstance(item, StructuredInputItem | ClientToolCallItem) and item.status == "pending"
-        await self._put_item(thread_id, item, context, change=() if asks else ("type", "data"))
+        is_question = isinstance(item, StructuredInputItem | ClientToolCallItem) and item.status == "pending"
+        await self._upsert_item(thread_id, item, context, change=() if is_question else ("type", "data"))
 
     @override
     async def save_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
-        await self._put_item(thread_id, item, context, change=("type", "data"))
+        await self._upsert_item(thread_id, item, context, change=("type", "data"))
 
     @retryable
-    async def _put_item(
+    async def _upsert_item(
         self, thread_id: str, item: ThreadItem, context: object, *, change: Sequence[str]
     ) -> None:
         identity, dialect = identity_of(context), self.database.dialect
         here = threads.c.id == thread_id
-        count = update_owned(identity, threads).where(here)
-        count = count.values(last_seq=threads.c.last_seq + 1, updated_at=utc_now())
-        counted = select_owned(identity, threads, threads.c.last_seq).where(here)
+        increment = update_owned(identity, threads).where(here)
+        increment = increment.values(last_seq=threads.c.last_seq + 1, updated_at=utc_now())
+        incremented = select_owned(identity, threads, threads.c.last_seq).where(here)
         async with self.database.write() as connection:
-            seq = await dialect.count_up(connection, count, counted, threads.c.last_seq)
+            seq = await dialect.increment(connection, increment, incremented, threads.c.last_seq)
             if seq is None:
                 raise NotFoundError(f"Thread {thread_id} not found")
             values = {**item_values(thread_id, item), "seq": seq}
@@ -224,16 +232,16 @@ class SqlStore(Store[object]):
                 upsert_owned(dialect, identity, items, values, key=("thread_id", "id"), change=change)
             )
             if text := text_of(item):
-                await put_entry(connection, dialect, identity, thread_id, item.id, text)
+                await index_text(connection, dialect, identity, thread_id, item.id, text)
 
     @override
     @retryable
     async def delete_thread_item(self, thread_id: str, item_id: str, context: object) -> None:
         identity = identity_of(context)
-        gone = delete_owned(identity, items).where(items.c.thread_id == thread_id, items.c.id == item_id)
+        deletion = delete_owned(identity, items).where(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.write() as connection:
-            await connection.execute(gone)
-            await remove_entries(connection, identity, thread_id, [item_id])
+            await connection.execute(deletion)
+            await remove_texts(connection, identity, thread_id, [item_id])
 
     @retryable
     async def delete_items_after(self, thread_id: str, item_id: str, context: object) -> Sequence[str]:
@@ -241,20 +249,20 @@ class SqlStore(Store[object]):
         identity = identity_of(context)
         here = and_(items.c.thread_id == thread_id, items.c.id == item_id)
         async with self.database.write() as connection:
-            seq = await _one(connection, select_owned(identity, items, items.c.seq).where(here), item_id)
+            seq = await _scalar(connection, select_owned(identity, items, items.c.seq).where(here), item_id)
             tail = and_(items.c.thread_id == thread_id, items.c.seq > seq)
             newest_first = select_owned(identity, items, items.c.id).where(tail).order_by(items.c.seq.desc())
             ids = (await connection.execute(newest_first)).scalars().all()
             await connection.execute(delete_owned(identity, items).where(tail))
-            for begin in range(0, len(ids), _IDS_AT_ONCE):
-                await remove_entries(connection, identity, thread_id, ids[begin : begin + _IDS_AT_ONCE])
+            for begin in range(0, len(ids), _IDS_PER_STATEMENT):
+                await remove_texts(connection, identity, thread_id, ids[begin : begin + _IDS_PER_STATEMENT])
         return ids
 
     # Search
 
     @retryable
     async def search_threads(self, query: str, limit: int, context: object) -> SearchResult:
-        """Find threads by words; see `stores.base.SearchesThreads`."""
+        """Search; see `stores.base.SearchesThreads`."""
         identity, words = identity_of(context), query_words(query)
         if not words:
             return SearchResult(words=(), hits=(), has_more=False)
@@ -267,13 +275,17 @@ class SqlStore(Store[object]):
     async def save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: object
     ) -> None:
-        """Record an opinion; see `stores.base.KeepsFeedback`."""
+        """Store feedback; see `stores.base.KeepsFeedback`.
+
+        Raises:
+            chatkit.store.NotFoundError: The caller has no such item. Nothing is stored.
+        """
         identity, now = identity_of(context), utc_now()
         known = select_owned(identity, items, items.c.id).where(
             items.c.thread_id == thread_id, items.c.id.in_(list(item_ids))
         )
         async with self.database.write() as connection:
-            # A row for an item that is not there, or not the caller's, would stand in the way of its owner's.
+            # The key has no owner: feedback on another owner's item would prevent that owner's.
             found = set((await connection.execute(known)).scalars())
             if missing := [item_id for item_id in item_ids if item_id not in found]:
                 raise NotFoundError(f"Item {missing[0]} not found")
@@ -298,7 +310,7 @@ class SqlStore(Store[object]):
 
     @retryable
     async def load_feedback(self, thread_id: str, context: object) -> Sequence[Feedback]:
-        """The caller's opinions; see `stores.base.KeepsFeedback`."""
+        """The caller's feedback; see `stores.base.KeepsFeedback`."""
         statement = select_owned(identity_of(context), feedback).where(feedback.c.thread_id == thread_id)
         async with self.database.read() as connection:
             rows = (await connection.execute(statement.order_by(feedback.c.updated_at))).mappings().all()
@@ -312,12 +324,14 @@ class SqlStore(Store[object]):
     @override
     @retryable
     async def save_attachment(self, attachment: Attachment, context: object) -> None:
-        kept = {"thread_id": attachment.thread_id, "data": json_of(attachment)}
-        new = {**kept, "id": attachment.id, "created_at": utc_now()}
+        changing = {"thread_id": attachment.thread_id, "data": json_of(attachment)}
+        new = {**changing, "id": attachment.id, "created_at": utc_now()}
         async with self.database.write() as connection:
-            await self._put_by_id(connection, identity_of(context), attachments, new, change=tuple(kept))
+            await self._upsert_by_id(
+                connection, identity_of(context), attachments, new, change=tuple(changing)
+            )
 
-    async def _put_by_id(
+    async def _upsert_by_id(
         self,
         connection: AsyncConnection,
         identity: Identity,
@@ -326,11 +340,11 @@ class SqlStore(Store[object]):
         *,
         change: Sequence[str],
     ) -> None:
-        put = upsert_owned(self.database.dialect, identity, table, values, key=("id",), change=change)
-        await connection.execute(put)
-        # Not every database tells whether it changed the row or left it alone as somebody else's.
-        mine = select_owned(identity, table, table.c.id).where(table.c.id == values["id"])
-        await _one(connection, mine, values["id"])
+        upsert = upsert_owned(self.database.dialect, identity, table, values, key=("id",), change=change)
+        await connection.execute(upsert)
+        # Not every database reports that it left the row unchanged because it has another owner.
+        own = select_owned(identity, table, table.c.id).where(table.c.id == values["id"])
+        await _scalar(connection, own, values["id"])
 
     @override
     @retryable
@@ -338,7 +352,7 @@ class SqlStore(Store[object]):
         statement = select_owned(identity_of(context), attachments, attachments.c.data)
         async with self.database.read() as connection:
             here = statement.where(attachments.c.id == attachment_id)
-            return _ATTACHMENT.validate_json(await _one(connection, here, attachment_id))
+            return _ATTACHMENT.validate_json(await _scalar(connection, here, attachment_id))
 
     @override
     @retryable
@@ -348,10 +362,10 @@ class SqlStore(Store[object]):
             await connection.execute(statement)
 
 
-async def _one(connection: AsyncConnection, statement: Select[Any], what: str) -> Any:
+async def _scalar(connection: AsyncConnection, statement: Select[Any], resource_id: str) -> Any:
     value = (await connection.execute(statement)).scalar_one_or_none()
     if value is None:
-        raise NotFoundError(f"{what} not found")
+        raise NotFoundError(f"{resource_id} not found")
     return value
 
 

@@ -1,7 +1,7 @@
-"""The tables, as the newest migration leaves them. A test compares the two.
+"""The tables, as after the newest migration. A test compares the two.
 
-Every table carries its owner, `(tenant, user)`, so that ownership is one condition on one table
-(`ownership.py`) and never depends on a join.
+Every table with users' data has columns for the owner, so that ownership is a condition on one table (`ownership.py`)
+and never depends on a join.
 """
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ OWNER = Exact(255)
 
 
 def owner_columns() -> tuple[Column[str], Column[str]]:
-    """The two columns that say whose a row is. Tables of applications use them too."""
+    """The two columns of a row's owner. Tables of applications use them too."""
     return Column("tenant", OWNER, nullable=False), Column("user_id", OWNER, nullable=False)
 
 
@@ -47,7 +47,7 @@ threads = Table(
     Column("status", JSON, nullable=False),
     Column("allowed_image_domains", JSON(none_as_null=True)),
     Column("metadata", JSON, nullable=False),
-    # The sequence number of the newest item: numbering items takes one row lock and no search.
+    # The sequence number of the newest item, so that numbering an item needs one row lock and no query.
     Column("last_seq", BigId, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
@@ -66,7 +66,7 @@ items = Table(
     Column("data", LongText, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
     PrimaryKeyConstraint("thread_id", "seq"),
-    # An id is unique within its thread only: a model that repeats ids can never reach another thread.
+    # Unique within the thread only: an id that a model repeats must not affect another thread.
     UniqueConstraint("thread_id", "id"),
 )
 
@@ -90,7 +90,7 @@ feedback = Table(
     *owner_columns(),
     Column("kind", Exact(20), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
-    # None in rows from before version 0002.
+    # NULL in rows from before version 0002.
     Column("created_at", UtcDateTime()),
     PrimaryKeyConstraint("thread_id", "item_id"),
     Index(None, "tenant", "user_id"),
@@ -101,7 +101,7 @@ runs = Table(
     metadata,
     Column("id", ID, primary_key=True),
     *owner_columns(),
-    # No foreign key: the thread may be in a store of the application's own.
+    # No foreign key: the thread may be in a store of the application.
     Column("thread_id", Exact(255), nullable=False),
     Column("operation", Exact(40), nullable=False),
     Column("status", Exact(20), nullable=False),
@@ -109,19 +109,19 @@ runs = Table(
     Column("created_at", UtcDateTime(), nullable=False),
     Column("ended_at", UtcDateTime()),
     Column("started_at", UtcDateTime()),
-    # What is needed to answer again: the request and who sent it, as JSON. None once the run has ended.
+    # For a retry: the request and its context, as JSON. NULL once the run has ended.
     Column("request", LongText),
     Column("caller", LongText),
-    # The newest item of the thread when the answer began; what comes after it is the run's own.
+    # The newest item of the thread when the answer began; later ones belong to the run.
     Column("began_after", ITEM_ID),
-    # The queue that the run waits in: a digest of owner and thread. Unique in `holds`, so that of all runs of a
-    # thread, on all replicas, one at a time goes on.
+    # The queue of the run: a digest of owner and thread. Unique in `holds`, so that at most one run of a thread is
+    # running, on all replicas.
     Column("queue", Exact(64)),
     Column("holds", Exact(64)),
     Column("replica", ID),
     Column("fence", BigId, nullable=False, server_default="0"),
     Column("attempt", Integer, nullable=False, server_default="0"),
-    # How the run shall end, once somebody asked for that.
+    # The status with which the run is to end, after a stop request.
     Column("stop", Exact(20)),
     UniqueConstraint("holds"),
     Index(None, "thread_id", "created_at", "id"),
@@ -136,10 +136,10 @@ replicas = Table(
     "replicas",
     metadata,
     Column("id", ID, primary_key=True),
-    # Where the process runs, so that another one there can see whether it still does.
+    # The machine of the process, on which other processes can check whether it is running.
     Column("host", Exact(255), nullable=False),
     Column("pid", BigId, nullable=False),
-    # Counted up by the living. Compared with itself only: no clock of one machine is compared with another's.
+    # Grows with each heartbeat. Others see whether it has changed, so that clocks of machines are never compared.
     Column("beat", BigId, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime(), nullable=False),
 )
@@ -149,7 +149,7 @@ run_logs = Table(
     metadata,
     Column("run_id", ID, primary_key=True),
     *owner_columns(),
-    # Of the one process that may write.
+    # The fence of the current writer.
     Column("fence", BigId, nullable=False),
     Column("last_seq", BigId, nullable=False, server_default="0"),
     Column("ended_at", UtcDateTime()),
@@ -161,12 +161,12 @@ run_events = Table(
     "run_events",
     metadata,
     Column("run_id", ID, nullable=False),
-    # Of the first event; text deltas that were written together are one row.
+    # The number of the first event; text deltas of one segment are one row.
     Column("seq", BigId, nullable=False),
     *owner_columns(),
     Column("head", LongText, nullable=False),
     Column("text", LongText),
-    # Where each delta ends in `text`, in characters, as decimal numbers with commas.
+    # The offset in `text` at which each delta ends, in characters, as decimal numbers separated by commas.
     Column("ends", LongText),
     Column("plain", Boolean, nullable=False),
     PrimaryKeyConstraint("run_id", "seq"),
@@ -182,7 +182,7 @@ attempts = Table(
     # A digest of the request that the key was used for.
     Column("request", Exact(64), nullable=False),
     Column("run_id", ID),
-    # The answer of an op that makes no run, as it was sent.
+    # The response of an operation that starts no run.
     Column("response", LongText),
     Column("created_at", UtcDateTime(), nullable=False),
     Index(None, "tenant", "user_id"),
@@ -212,7 +212,7 @@ search_entries = Table(
     # Empty for the thread's title.
     Column("item_id", ITEM_ID, nullable=False),
     *owner_columns(),
-    # What `search_words` makes of the text. Each database has an index on it that only it knows (migration 0002).
+    # The result of `search.entry_values`. Its full-text index is different on each database (migration 0002).
     Column("words", LongText, nullable=False),
     UniqueConstraint("thread_id", "item_id"),
 )

@@ -14,11 +14,11 @@ from backchannel.retry import CONFLICT, retry, retry_budget
 from backchannel.stores.sql.engine import Database, TransactionAbortedError
 
 MAX_TRIES = 8
-"""How often an aborted transaction is tried without a retry budget: about two seconds in all, as long as a restart of
-the database may take."""
+"""How often an aborted transaction is tried without a retry budget: about two seconds in all, enough for a short
+restart of the database."""
 
-LEAVE_SECONDS = 1.0
-"""How long a transaction may take to end whose caller was cancelled."""
+CANCEL_GRACE_SECONDS = 1.0
+"""How long a transaction may take after its caller was cancelled."""
 
 log = structlog.get_logger(__name__)
 
@@ -26,23 +26,23 @@ log = structlog.get_logger(__name__)
 _retrying: ContextVar[asyncio.Task[Any] | None] = ContextVar("retrying", default=None)
 
 
-class OnDatabase(Protocol):
-    """Something that stores its rows in a database."""
+class UsesDatabase(Protocol):
+    """An object with a database."""
 
     @property
     def database(self) -> Database:
-        """Where the rows are."""
+        """The database."""
         ...
 
 
-def retryable[S: OnDatabase, **P, R](
+def retryable[S: UsesDatabase, **P, R](
     method: Callable[Concatenate[S, P], CoroutineType[Any, Any, R]],
 ) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, R]]:
-    """Retry a method's transaction when the database aborted it: a deadlock, a conflict, a connection that ended.
+    """Retry a method's transaction when the database aborts it: a deadlock, a conflict, a closed connection.
 
-    The method must be one transaction, and calling it twice must leave what calling it once leaves: when a connection
-    ends in a commit, it is unknown whether the commit took place. Inside `Database.transaction` nothing is retried;
-    that whole block has to be. Neither is a method that a retryable one calls, or tries would multiply.
+    The method must be one transaction, and have the same result when it is called twice: when a connection is closed
+    during a commit, it is unknown whether the commit succeeded. Inside `Database.transaction` nothing is retried: the
+    whole block must be. Nor is a method that a retryable one calls, because tries would multiply.
     """
 
     @wraps(method)
@@ -54,32 +54,32 @@ def retryable[S: OnDatabase, **P, R](
     return retrying
 
 
-async def retry_transaction[R](work: Callable[[], Awaitable[R]], *, unclear: bool = True) -> R:
-    """Run a transaction until it is not aborted, at most `MAX_TRIES` times; then its last error is raised. A task with
-    a retry budget goes on for that long, and then waits for a free connection too.
+async def retry_transaction[R](work: Callable[[], Awaitable[R]], *, retry_unknown: bool = True) -> R:
+    """Run a transaction until it is not aborted, at most `MAX_TRIES` times. A task with a retry budget retries for that
+    long, also when all connections are in use.
 
     Args:
-        unclear: Whether to retry also when it is unknown whether the transaction was committed.
+        retry_unknown: Whether to retry also if it is unknown whether the transaction was committed.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + retry_budget()
 
     def should_retry(error: UnavailableError, failures: int) -> bool:
         aborted = isinstance(error, TransactionAbortedError)
-        if aborted and error.unclear and not unclear:
+        if aborted and error.commit_unknown and not retry_unknown:
             return False
         if not (aborted and failures < MAX_TRIES) and loop.time() >= deadline:
             return False
         cause = type(error.__cause__).__name__
-        log.info("transaction_retried", cause=cause, unclear=aborted and error.unclear)
+        log.info("transaction_retried", cause=cause, commit_unknown=aborted and error.commit_unknown)
         return True
 
     return await retry(lambda: _run_to_completion(work), CONFLICT, should_retry)
 
 
 async def _run_to_completion[R](work: Callable[[], Awaitable[R]]) -> R:
-    """Run a transaction in a task of its own, so that it ends even if its caller is cancelled meanwhile: a driver that
-    is interrupted may leave a connection behind that holds locks, on SQLite the only one that there is."""
+    """Run a transaction in its own task, so that it completes even if its caller is cancelled: an interrupted driver
+    may leave a connection with locks, on SQLite the write lock."""
 
     async def marked() -> R:
         _retrying.set(asyncio.current_task())
@@ -89,10 +89,10 @@ async def _run_to_completion[R](work: Callable[[], Awaitable[R]]) -> R:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        _, late = await asyncio.wait([task], timeout=LEAVE_SECONDS)
+        _, late = await asyncio.wait([task], timeout=CANCEL_GRACE_SECONDS)
         if late:
             task.cancel()
         elif not task.cancelled():
-            # Read, so that asyncio does not report it: the caller is gone.
+            # Retrieved, so that asyncio does not report it.
             task.exception()
         raise

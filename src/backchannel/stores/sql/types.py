@@ -1,4 +1,4 @@
-"""Column types that mean the same on every database."""
+"""Column types that behave the same on every database."""
 
 from datetime import UTC, datetime
 from typing import override
@@ -12,10 +12,10 @@ from backchannel.stores.text import storable
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC with microseconds. Aware in Python; kept without offset, as every database can.
+    """A time in UTC with microseconds. Aware in Python, stored without offset, which every database supports.
 
     Raises:
-        ValueError: A naive date is written, whose moment nobody can know.
+        ValueError: A naive time is written, which is ambiguous.
     """
 
     impl = DateTime
@@ -23,7 +23,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
-        # Whole seconds are the default there.
+        # The default there is whole seconds.
         return DATETIME(fsp=6) if dialect.name == "mysql" else dialect.type_descriptor(DateTime())
 
     @override
@@ -40,13 +40,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
-"""A 64-bit number that may be an automatic key: SQLite numbers only columns of type INTEGER by itself."""
+"""A 64-bit integer that can be an automatic key: SQLite generates keys only for columns of type INTEGER."""
 
 
 class Exact(TypeDecorator[str]):
-    """A short text that is compared byte for byte: an id, a person's name, a status.
+    """A short text that is compared byte for byte: an id, a user's name, a status.
 
-    MariaDB and MySQL would otherwise find `Ada` and `ada `, another person, where `ada` is asked for.
+    MariaDB and MySQL would otherwise take `Ada` and `ada ` for the user `ada`.
     """
 
     impl = String
@@ -69,7 +69,7 @@ class Exact(TypeDecorator[str]):
 
 
 class LongText(TypeDecorator[str]):
-    """A text of any length: MariaDB's and MySQL's TEXT ends at 64 KiB."""
+    """A text of any length: TEXT of MariaDB and MySQL is limited to 64 KiB."""
 
     impl = Text
     cache_ok = True
@@ -78,7 +78,7 @@ class LongText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         if dialect.name != "mysql":
             return dialect.type_descriptor(Text())
-        # Given, because a server's default may be a character set without emoji.
+        # Explicit, because a server's default character set may lack emoji.
         return LONGTEXT(charset="utf8mb4", collation="utf8mb4_unicode_ci")
 
     @override

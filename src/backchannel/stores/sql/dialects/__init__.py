@@ -1,4 +1,4 @@
-"""What the databases do differently: one file for each, behind one contract, and nothing anywhere else."""
+"""The differences between databases: one file for each, behind one contract."""
 
 from backchannel.stores.sql.dialects.base import Dialect, Match, PoolOptions
 from backchannel.stores.sql.dialects.urls import dialect_of

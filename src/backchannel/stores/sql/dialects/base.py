@@ -1,8 +1,7 @@
-"""The contract between the SQL store and a kind of database.
+"""The contract between the SQL stores and a kind of database.
 
-Statements are built once, for all databases; what cannot be said to all of them in the same words stands in a
-`Dialect`. To serve another kind of database, write its dialect, name it in `urls.py`, and give the contract
-suites its address.
+Statements are the same for all databases, except for those that a `Dialect` builds. To support another kind of
+database, write its dialect, add it to `urls.py`, and add a server to the contract suites.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 LOCK_SECONDS = 120
-"""How long a process waits for another one's migration before it gives up."""
+"""How long a process waits for the migration of another one."""
 
 CONNECT_SECONDS = 5
 """How long the database may take to accept a connection."""
@@ -25,15 +24,15 @@ CONNECT_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """How many connections a process keeps, and for how long it waits.
+    """The size of a process's connection pool, and time limits.
 
     Attributes:
         size: Connections kept open.
         overflow: Further ones opened under load and closed after it.
-        timeout: Seconds that a caller waits for a free one before it is told that the server is busy.
+        timeout: Seconds that a caller waits for a free one before `UnavailableError`.
         recycle: Seconds after which a connection is replaced when it is next used; -1 never.
-        pre_ping: Whether a connection that was idle is asked for a sign of life before it is used; see `pinging`.
-        statement_timeout: Seconds that one statement may take; on SQLite, that it may wait for another writer.
+        pre_ping: Whether an idle connection is pinged before it is used; see `stores.sql.pre_ping`.
+        statement_timeout: Seconds that one statement may take; on SQLite, that it waits for another writer.
     """
 
     size: int = 5
@@ -44,7 +43,7 @@ class PoolOptions:
     statement_timeout: float = 30
 
     def engine_arguments(self) -> dict[str, Any]:
-        """What SQLAlchemy's pool is told."""
+        """The pool's arguments for `create_async_engine`."""
         return {
             "pool_size": self.size,
             "max_overflow": self.overflow,
@@ -57,55 +56,55 @@ class Dialect(ABC):
     """A kind of database. Has no state.
 
     Attributes:
-        name: As SQLAlchemy calls it.
-        scheme: How a URL of it begins, for messages.
-        served: Whether a server keeps it, which may end connections.
-        read_options: Execution options of connections that only read.
-        write_options: Execution options of connections that write.
+        name: The name of SQLAlchemy's dialect.
+        scheme: The form of a URL, for messages.
+        has_server: Whether connections are to a server, which may close them.
+        read_options: Execution options of connections for reading.
+        write_options: Execution options of connections for writing.
     """
 
     name: ClassVar[str]
     scheme: ClassVar[str]
-    served: ClassVar[bool] = True
+    has_server: ClassVar[bool] = True
     read_options: ClassVar[Mapping[str, Any]] = {}
     write_options: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def url(self, given: URL) -> URL:
-        """The URL for the driver that is used, whatever driver and parameters the given one names.
+        """The URL for the supported driver, regardless of the driver in the given one.
 
         Raises:
-            ValueError: A parameter of the URL is not known; the message names it.
+            ValueError: A parameter of the URL is unknown; the message names it.
         """
 
     def driver_url(self, url: URL) -> URL:
-        """The URL without what `engine_arguments` hands to the driver in another way. The same, for most."""
+        """The URL without the parameters that `engine_arguments` passes to the driver. Default: unchanged."""
         return url
 
     @abstractmethod
     def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
-        """What `create_async_engine` is given besides the URL.
+        """Arguments of `create_async_engine` besides the URL.
 
         Args:
             time_limits: Whether statements have a time limit. Those of a migration have none.
         """
 
     def in_memory(self, url: URL) -> bool:
-        """Whether what a URL names lives in this process's memory, in one connection. Does not, for most."""
+        """Whether the database is in this process's memory, in one connection. Default: no."""
         del url
         return False
 
-    def prepare(self, engine: Engine) -> None:
-        """Add what has to be done for every connection. Nothing, for most."""
+    def configure_engine(self, engine: Engine) -> None:
+        """Add event listeners to an engine. Default: none."""
         del engine
 
     @abstractmethod
     def is_conflict(self, error: DBAPIError) -> bool:
-        """Whether the database gave up the transaction for another one's sake, so that it is worth repeating."""
+        """Whether the transaction was aborted because of another one, so that a retry may succeed."""
 
     @abstractmethod
-    def is_out_of_reach(self, error: DBAPIError) -> bool:
-        """Whether the database was not there, is shutting down, or is full or locked for too long."""
+    def is_unavailable(self, error: DBAPIError) -> bool:
+        """Whether the database cannot be reached, is shutting down, is full, or was locked for too long."""
 
     @abstractmethod
     def upsert(
@@ -117,33 +116,33 @@ class Dialect(ABC):
         change: Sequence[str],
         owned: ColumnElement[bool],
     ) -> Executable:
-        """`INSERT` a row, or change the columns `change` of the one with the same `key`, if it is `owned`."""
+        """`INSERT` a row, or `UPDATE` the columns `change` of the one with the same `key` if it is `owned`."""
 
     @abstractmethod
-    async def count_up(
-        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    async def increment(
+        self, connection: AsyncConnection, change: Update, selected: Select[Any], column: ColumnElement[Any]
     ) -> Any:
-        """Run `change` on one row and give its `column` afterwards, which `count` selects; `None` if there is no
-        such row. The row stays locked until the transaction ends."""
+        """Run `change` on one row; returns the new value of `column`, which `selected` selects, or `None` if there is
+        no such row. The row is locked until the transaction ends."""
 
     async def execute_many(
         self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """Execute a statement in the driver's own words once for each row. What goes wrong may be raised only by the
-        transaction's next statement or its commit."""
+        """Execute a statement in the driver's own syntax once for each row. Errors may be raised only by the next
+        statement of the transaction or its commit."""
         await connection.exec_driver_sql(statement, list(rows))
 
     @abstractmethod
     def lock(self, connection: AsyncConnection, name: str) -> AbstractAsyncContextManager[None]:
-        """Keep other processes out of the block, if they ask with the same name; waits `LOCK_SECONDS`.
+        """A lock between processes by name; waits for up to `LOCK_SECONDS`.
 
-        The block commits its work itself, before the next one is let in.
+        The block must commit its transaction itself, before the lock is released.
         """
 
     @abstractmethod
     def search(self, entries: Table, words: Sequence[str]) -> "Match":
-        """How to find the rows of `entries` whose `words` have, for each of the given ones, one that begins with it.
-        All are letters and digits."""
+        """The condition for rows of `entries` whose `words` have, for each of the given words, one that begins with it.
+        The words consist of letters and digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +150,9 @@ class Match:
     """A full-text condition.
 
     Attributes:
-        source: What to select from: the table of entries, joined with its index where that is a table too.
-        condition: Holds for the rows that match.
-        rank: How well a row matches; more is better.
+        source: The `FROM` clause: the table of entries, joined with its index if that is a table.
+        condition: The `WHERE` clause.
+        rank: How well a row matches; larger is better.
     """
 
     source: Any

@@ -16,11 +16,9 @@ from backchannel.stores.sql.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, 
 
 # Sources: https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's server and client error references.
 _LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
-_OUT_OF_REACH = frozenset(
-    {1021, 1037, 1038, 1040, 1041, 1053, 1129, 1203, 1969, 2002, 2003, 2006, 2013, 3024}
-)
+_UNAVAILABLE = frozenset({1021, 1037, 1038, 1040, 1041, 1053, 1129, 1203, 1969, 2002, 2003, 2006, 2013, 3024})
 
-_PASSED_ON = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
+_DRIVER_PARAMETERS = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
 
 
 class Mysql(Dialect):
@@ -35,7 +33,7 @@ class Mysql(Dialect):
             if name == "charset":
                 if value != "utf8mb4":
                     raise ValueError(f"charset={value} cannot hold every text; remove it")
-            elif name not in _PASSED_ON:
+            elif name not in _DRIVER_PARAMETERS:
                 raise ValueError(f"the parameter {name}={value} is not known to the driver; remove it")
         if not given.database:
             raise ValueError("the name of the database is missing: mysql://USER:PASSWORD@HOST/NAME")
@@ -46,7 +44,7 @@ class Mysql(Dialect):
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
         if time_limits:
             arguments["read_timeout"] = pool.statement_timeout
-        # READ COMMITTED takes no locks on gaps, so that writers of different threads do not meet.
+        # READ COMMITTED takes no gap locks, which would block writers of other threads.
         return {"connect_args": arguments, "isolation_level": "READ COMMITTED", **pool.engine_arguments()}
 
     @override
@@ -54,8 +52,8 @@ class Mysql(Dialect):
         return _code(error) in {_LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ}
 
     @override
-    def is_out_of_reach(self, error: DBAPIError) -> bool:
-        return _code(error) in _OUT_OF_REACH
+    def is_unavailable(self, error: DBAPIError) -> bool:
+        return _code(error) in _UNAVAILABLE
 
     @override
     def upsert(
@@ -71,36 +69,36 @@ class Mysql(Dialect):
         if not change:
             # Changes nothing, and unlike INSERT IGNORE hides no other error.
             return statement.on_duplicate_key_update({key[0]: table.c[key[0]]})
-        # There is no WHERE here, so that a column of a row that is not owned gets the value it has.
+        # There is no WHERE here; in a row of another owner each column is set to its current value.
         return statement.on_duplicate_key_update(
             {column: case((owned, statement.inserted[column]), else_=table.c[column]) for column in change}
         )
 
     @override
-    async def count_up(
-        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    async def increment(
+        self, connection: AsyncConnection, change: Update, selected: Select[Any], column: ColumnElement[Any]
     ) -> Any:
-        # MariaDB has no UPDATE … RETURNING. The update has locked the row, so nobody counts in between.
+        # MariaDB has no UPDATE … RETURNING. The update has locked the row until the transaction ends.
         del column
         if not (await connection.execute(change)).rowcount:
             return None
-        return (await connection.execute(count)).scalar_one()
+        return (await connection.execute(selected)).scalar_one()
 
     @override
     @asynccontextmanager
     async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
-        # The server's locks have one name space for all its databases, and names of at most 64 characters.
-        scoped = {"name": f"{name}:{connection.engine.url.database}"[:64], "seconds": LOCK_SECONDS}
-        taken = await connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), scoped)
-        if taken.scalar_one() != 1:
+        # Named locks are global to the server, and their names have at most 64 characters.
+        parameters = {"name": f"{name}:{connection.engine.url.database}"[:64], "seconds": LOCK_SECONDS}
+        acquired = await connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), parameters)
+        if acquired.scalar_one() != 1:
             raise UnavailableError("Another process is migrating the database and does not finish.")
-        driver = logging.getLogger("asyncmy")
-        driver.addFilter(_is_worth_logging)
+        driver_logger = logging.getLogger("asyncmy")
+        driver_logger.addFilter(_is_worth_logging)
         try:
             yield
         finally:
-            driver.removeFilter(_is_worth_logging)
-            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": scoped["name"]})
+            driver_logger.removeFilter(_is_worth_logging)
+            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": parameters["name"]})
 
     @override
     def search(self, entries: Table, words: Sequence[str]) -> Match:
@@ -115,5 +113,5 @@ def _code(error: DBAPIError) -> int:
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    # Primary keys have no names here; those that migrations give them are for the other databases.
+    # Primary keys have no names on MariaDB and MySQL, which warn about those of the migrations.
     return "ignored for PRIMARY key" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL say in the same words: `ON CONFLICT` and `RETURNING`."""
+"""Statements with the same syntax in SQLite and PostgreSQL: `ON CONFLICT` and `RETURNING`."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ from backchannel.stores.sql.dialects.base import Dialect
 
 @cache
 def _excluded(columns: tuple[str, ...]) -> TableClause:
-    """The row that was not inserted. A statement's own `excluded` is made anew each time, which takes longer than all
-    the rest of it."""
-    named: list[ColumnClause[Any]] = [sql_column(name) for name in columns]
-    return sql_table("excluded", *named)
+    """The row that was not inserted. Cached, because a statement's own `excluded` takes longer to build than the rest
+    of the statement."""
+    clauses: list[ColumnClause[Any]] = [sql_column(name) for name in columns]
+    return sql_table("excluded", *clauses)
 
 
 class OnConflict(Dialect):
-    """A dialect that has both."""
+    """A dialect with both."""
 
     @abstractmethod
     def insert(self, table: Table) -> SqliteInsert | PostgresqlInsert:
@@ -48,8 +48,8 @@ class OnConflict(Dialect):
         return statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=owned)
 
     @override
-    async def count_up(
-        self, connection: AsyncConnection, change: Update, count: Select[Any], column: ColumnElement[Any]
+    async def increment(
+        self, connection: AsyncConnection, change: Update, selected: Select[Any], column: ColumnElement[Any]
     ) -> Any:
-        del count
+        del selected
         return (await connection.execute(change.returning(column))).scalar_one_or_none()

@@ -21,13 +21,13 @@ from backchannel.stores.sql.dialects.on_conflict import OnConflict
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-_OUT_OF_REACH_CLASSES = ("08", "53", "57", "58")
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 
-# What people's URLs carry, most of it for libpq, and how the driver wants it.
+# Parameters of URLs, most of them for libpq, by the way they are passed to the driver.
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-_PASSED_ON = frozenset({"host", "port", "passfile"})
-_NUMBERS = frozenset({"prepared_statement_cache_size", "statement_cache_size"})
-_SETTINGS = frozenset({"application_name", "search_path", "timezone"})
+_CONNECTION_PARAMETERS = frozenset({"host", "port", "passfile"})
+_NUMERIC_PARAMETERS = frozenset({"prepared_statement_cache_size", "statement_cache_size"})
+_SERVER_SETTINGS = frozenset({"application_name", "search_path", "timezone"})
 
 
 class Postgresql(OnConflict):
@@ -35,36 +35,40 @@ class Postgresql(OnConflict):
 
     name = "postgresql"
     scheme = "postgresql://USER:PASSWORD@HOST/NAME"
-    # A statement of its own is consistent by itself; BEGIN and ROLLBACK would be two more round trips.
+    # A single statement sees one snapshot anyway; BEGIN and ROLLBACK would be two more round trips.
     read_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
 
     @override
     def url(self, given: URL) -> URL:
-        known: dict[str, Any] = {}
+        query: dict[str, Any] = {}
         for name, value in given.query.items():
             if name in {"sslmode", "ssl"}:
                 if value not in _SSL_MODES:
                     raise ValueError(f"{name}={value} is not one of {', '.join(sorted(_SSL_MODES))}")
-                known["ssl"] = value
-            elif name in _PASSED_ON or name in _SETTINGS or (name in _NUMBERS and str(value).isdecimal()):
-                known[name] = value
+                query["ssl"] = value
+            elif (
+                name in _CONNECTION_PARAMETERS
+                or name in _SERVER_SETTINGS
+                or (name in _NUMERIC_PARAMETERS and str(value).isdecimal())
+            ):
+                query[name] = value
             elif name == "channel_binding" and value in {"disable", "prefer"}:
                 pass
             else:
                 raise ValueError(f"the parameter {name}={value} is not known to the driver; remove it")
-        return given.set(drivername="postgresql+asyncpg", query=known)
+        return given.set(drivername="postgresql+asyncpg", query=query)
 
     @override
     def driver_url(self, url: URL) -> URL:
-        return url.difference_update_query([*_NUMBERS, *_SETTINGS])
+        return url.difference_update_query([*_NUMERIC_PARAMETERS, *_SERVER_SETTINGS])
 
     @override
     def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
-        settings = {name: value for name, value in url.query.items() if name in _SETTINGS}
+        settings = {name: value for name, value in url.query.items() if name in _SERVER_SETTINGS}
         arguments: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
             "server_settings": {"application_name": "backchannel", **settings},
-            **{name: int(str(value)) for name, value in url.query.items() if name in _NUMBERS},
+            **{name: int(str(value)) for name, value in url.query.items() if name in _NUMERIC_PARAMETERS},
         }
         if time_limits:
             arguments["command_timeout"] = pool.statement_timeout
@@ -75,8 +79,8 @@ class Postgresql(OnConflict):
         return _state(error) in _CONFLICTS
 
     @override
-    def is_out_of_reach(self, error: DBAPIError) -> bool:
-        return _state(error).startswith(_OUT_OF_REACH_CLASSES)
+    def is_unavailable(self, error: DBAPIError) -> bool:
+        return _state(error).startswith(_UNAVAILABLE_CLASSES)
 
     @override
     def insert(self, table: Table) -> Insert:
@@ -87,19 +91,19 @@ class Postgresql(OnConflict):
     async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        # Given back when the transaction ends, so that what was done is visible to the next one.
+        # Released when the transaction ends, so that its changes are visible to the next process.
         await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
         yield
 
     @override
     def search(self, entries: Table, words: Sequence[str]) -> Match:
-        query = " & ".join(f"{word}:*" for word in words)
+        terms = " & ".join(f"{word}:*" for word in words)
         simple = literal_column("'simple'", REGCONFIG)
-        # The generated column that only this dialect has; see migration 0002.
+        # A generated column, on PostgreSQL only; see migration 0002.
         lexemes: ColumnElement[Any] = literal_column("search_entries.lexemes")
-        asked = func.to_tsquery(simple, query)
+        query = func.to_tsquery(simple, terms)
         return Match(
-            source=entries, condition=lexemes.bool_op("@@")(asked), rank=func.ts_rank_cd(lexemes, asked)
+            source=entries, condition=lexemes.bool_op("@@")(query), rank=func.ts_rank_cd(lexemes, query)
         )
 
 

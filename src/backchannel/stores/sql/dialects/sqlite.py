@@ -21,7 +21,7 @@ from backchannel.stores.sql.dialects.sqlite_connection import OneHopConnection, 
 
 _WRITE = "backchannel_write"
 
-# FTS5's index is a table of its own, which triggers keep; see migration 0002.
+# FTS5's index is a table, which triggers update; see migration 0002.
 _INDEX = sql_table("search_index", sql_column("rowid"))
 
 
@@ -30,7 +30,7 @@ class Sqlite(OnConflict):
 
     name = "sqlite"
     scheme = "sqlite:///PATH"
-    served = False
+    has_server = False
     write_options: ClassVar[Mapping[str, Any]] = {_WRITE: True}
 
     @override
@@ -43,12 +43,12 @@ class Sqlite(OnConflict):
 
     @override
     def engine_arguments(self, url: URL, pool: PoolOptions, *, time_limits: bool) -> dict[str, Any]:
-        # No isolation level for the driver: it would issue BEGIN of its own where the hook below decides.
-        patience = pool.statement_timeout if time_limits else LOCK_SECONDS
-        options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": patience}}
+        # No isolation level, with which the driver would begin transactions itself; `_begin` does.
+        busy_timeout = pool.statement_timeout if time_limits else LOCK_SECONDS
+        options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": busy_timeout}}
         options |= pool.engine_arguments() | {"poolclass": AsyncAdaptedQueuePool}
         if self.in_memory(url):
-            # What is in memory is in one connection: whoever wants it waits until it is free.
+            # A database in memory exists in one connection only.
             options |= {"pool_size": 1, "max_overflow": 0, "pool_recycle": -1}
         return options
 
@@ -57,9 +57,9 @@ class Sqlite(OnConflict):
         return not url.database or url.database == ":memory:"
 
     @override
-    def prepare(self, engine: Engine) -> None:
+    def configure_engine(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", _connect)
-        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
 
     @override
@@ -67,7 +67,7 @@ class Sqlite(OnConflict):
         return False
 
     @override
-    def is_out_of_reach(self, error: DBAPIError) -> bool:
+    def is_unavailable(self, error: DBAPIError) -> bool:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         return code in {
             sqlite3.SQLITE_BUSY,
@@ -87,12 +87,12 @@ class Sqlite(OnConflict):
         self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
     ) -> None:
         assert connection.sync_connection is not None
-        _driver(connection.sync_connection).later(statement, rows)
+        _driver(connection.sync_connection).defer(statement, rows)
 
     @override
     @asynccontextmanager
     async def lock(self, connection: AsyncConnection, name: str) -> AsyncGenerator[None]:
-        # The transaction of the connection has the only write lock there is.
+        # The connection's transaction has the write lock of the database.
         del connection, name
         yield
 
@@ -103,7 +103,7 @@ class Sqlite(OnConflict):
         return Match(
             source=_INDEX.join(entries, entries.c.id == _INDEX.c.rowid),
             condition=index.bool_op("MATCH")(literal(query)),
-            # bm25 is the smaller the better a row matches. Source: https://www.sqlite.org/fts5.html#the_bm25_function
+            # bm25 is smaller for better matches. Source: https://www.sqlite.org/fts5.html#the_bm25_function
             rank=-func.bm25(index),
         )
 
@@ -112,7 +112,7 @@ def _connect(dialect: Any, _record: object, arguments: Sequence[Any], options: d
     return dialect.dbapi.connect(*arguments, async_creator_fn=connect, **options)
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     cursor = connection.cursor()
     # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
     # Source: https://www.sqlite.org/pragma.html#pragma_synchronous
@@ -122,9 +122,9 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # Those that only read need none: each of their statements sees one consistent state by itself.
+    # Not for reading: a single statement sees one snapshot anyway.
     if connection.get_execution_options().get(_WRITE, False):
-        _driver(connection).begin_by("BEGIN IMMEDIATE")
+        _driver(connection).defer_begin("BEGIN IMMEDIATE")
 
 
 def _driver(connection: Connection) -> OneHopConnection:

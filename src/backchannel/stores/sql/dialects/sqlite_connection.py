@@ -1,7 +1,7 @@
-"""A connection of aiosqlite that crosses to its thread once a statement, where aiosqlite does for each step of it.
+"""A connection of aiosqlite that switches to its thread once per statement.
 
-Crossing over and back costs more than most statements do. Making the cursor, executing, fetching and closing it would
-be four crossings. SQLAlchemy fetches every row at once anyway.
+Switching threads costs more than most statements do, and aiosqlite does it for each step: creating a cursor, executing,
+fetching and closing. SQLAlchemy fetches all rows at once anyway.
 """
 
 import sqlite3
@@ -15,13 +15,13 @@ type Parameters = Sequence[Any]
 
 
 class Cursor:
-    """The cursor that SQLAlchemy's adapter uses: what one statement gave, fetched whole.
+    """The cursor for SQLAlchemy's adapter, with all rows of one statement in memory.
 
     Attributes:
         description: The columns, after a statement that returns rows.
-        rowcount: How many rows it changed; -1 where that is not known.
-        lastrowid: The last row that was inserted.
-        arraysize: What `fetchmany` gives by default.
+        rowcount: How many rows the statement changed; -1 if unknown.
+        lastrowid: The id of the last inserted row.
+        arraysize: The default number of rows of `fetchmany`.
     """
 
     def __init__(self, connection: "OneHopConnection") -> None:
@@ -36,66 +36,68 @@ class Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Parameters = ()) -> None:
-        """Execute one statement, and fetch its rows."""
-        await self._connection.on_thread(lambda cursor: self._take(cursor.execute(statement, parameters)))
+        """Execute a statement and fetch its rows."""
+        await self._connection.on_thread(lambda cursor: self._fetch(cursor.execute(statement, parameters)))
 
     async def executemany(self, statement: str, parameters: Iterable[Parameters]) -> None:
-        """Execute a statement once for each of some parameters."""
-        await self._connection.on_thread(lambda cursor: self._take(cursor.executemany(statement, parameters)))
+        """Execute a statement once for each set of parameters."""
+        await self._connection.on_thread(
+            lambda cursor: self._fetch(cursor.executemany(statement, parameters))
+        )
 
     async def fetchall(self) -> Sequence[Any]:
-        """The rows, once."""
+        """The rows; none on a second call."""
         rows, self._rows = self._rows, ()
         return rows
 
     async def close(self) -> None:
-        """Nothing is open any more."""
+        """Discard the rows. No cursor is open."""
         self._rows = ()
 
-    def _take(self, cursor: sqlite3.Cursor) -> None:
+    def _fetch(self, cursor: sqlite3.Cursor) -> None:
         self.description = cursor.description
         self._rows = cursor.fetchall() if self.description else ()
-        # How many rows a statement changed that returns them is known only after the last one.
+        # With RETURNING, `rowcount` is only known after the last row is fetched.
         self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
 
 
 class OneHopConnection(Connection):
-    """See the module. Made by `connect`."""
+    """See the module. Created by `connect`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(partial(sqlite3.connect, *arguments, **options), iter_chunk_size=1)
-        # As SQLAlchemy does: a connection that was left behind must not keep the process from ending.
+        # As in SQLAlchemy: a connection that was not closed must not prevent the process from exiting.
         self._thread.daemon = True
-        self._begin_by: str | None = None
-        self._later: list[tuple[str, Sequence[Parameters]]] = []
+        self._deferred_begin: str | None = None
+        self._deferred: list[tuple[str, Sequence[Parameters]]] = []
 
     @override
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
 
-    def begin_by(self, statement: str) -> None:
-        """Begin a transaction with a statement, on the way of the first one in it."""
-        self._begin_by = statement
+    def defer_begin(self, statement: str) -> None:
+        """Begin a transaction together with its first statement."""
+        self._deferred_begin = statement
 
-    def later(self, statement: str, parameters: Sequence[Parameters]) -> None:
-        """Execute a statement once for each of some parameters, on the way of the next one or of the commit."""
-        self._later.append((statement, parameters))
+    def defer(self, statement: str, parameters: Sequence[Parameters]) -> None:
+        """Execute a statement once for each set of parameters, together with the next statement or the commit."""
+        self._deferred.append((statement, parameters))
 
     async def on_thread[R](self, work: Callable[[sqlite3.Cursor], R]) -> R:
-        """Do something with a cursor, on the connection's thread."""
-        cross: Callable[..., Awaitable[R]] = self._execute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return await cross(self._with_cursor, work)
+        """Call a function with a cursor on the connection's thread."""
+        run: Callable[..., Awaitable[R]] = self._execute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return await run(self._with_cursor, work)
 
     def _with_cursor[R](self, work: Callable[[sqlite3.Cursor], R]) -> R:
         cursor = self._conn.cursor()
         try:
-            # Forgotten only once done: after an error, nothing may be executed outside of its transaction.
-            if self._begin_by is not None:
-                cursor.execute(self._begin_by)
-                self._begin_by = None
-            while self._later:
-                cursor.executemany(*self._later[0])
-                del self._later[0]
+            # Removed only after execution: after an error, nothing may be executed outside its transaction.
+            if self._deferred_begin is not None:
+                cursor.execute(self._deferred_begin)
+                self._deferred_begin = None
+            while self._deferred:
+                cursor.executemany(*self._deferred[0])
+                del self._deferred[0]
             return work(cursor)
         finally:
             cursor.close()
@@ -103,20 +105,20 @@ class OneHopConnection(Connection):
     @override
     async def commit(self) -> None:
         try:
-            if self._later:
+            if self._deferred:
                 await self.on_thread(lambda _cursor: self._conn.commit())
             elif self._conn.in_transaction:
                 await super().commit()
         except Exception:
-            # SQLAlchemy takes the transaction for ended, and would give the connection to the next one as it is.
+            # SQLAlchemy takes the transaction for ended and would reuse the connection.
             await self.rollback()
             raise
-        self._begin_by = None
+        self._deferred_begin = None
 
     @override
     async def rollback(self) -> None:
-        self._begin_by, self._later = None, []
-        # Each connection is given back to its pool with one, though most have nothing to roll back.
+        self._deferred_begin, self._deferred = None, []
+        # The pool rolls back each connection that is returned; most have no transaction.
         if self._conn.in_transaction:
             await super().rollback()
 

@@ -1,4 +1,4 @@
-"""From the address of a database to its dialect."""
+"""The dialect for a database URL."""
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -19,10 +19,10 @@ DIALECTS: dict[str, type[Dialect]] = {
 
 
 def dialect_of(url: str) -> tuple[URL, Dialect]:
-    """The URL for the driver, and the dialect of what is there.
+    """The URL for the driver, and the dialect.
 
     Raises:
-        ConfigurationError: The URL is none, or of something that is not supported. Its password is not told.
+        ConfigurationError: The URL is invalid, or its database is not supported. The message has no password.
     """
     try:
         parsed = make_url(url)

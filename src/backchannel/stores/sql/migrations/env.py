@@ -1,4 +1,4 @@
-"""Alembic's entry: everything is decided by `backchannel.stores.sql.migrate`."""
+"""Alembic's entry point; see `backchannel.stores.sql.migrate`."""
 
 from backchannel.stores.sql.migrate import run_env
 

@@ -1,4 +1,4 @@
-"""What is kept of a person: handed over, deleted at their wish, or deleted for everybody when it has become old."""
+"""Users' data: exported or erased on request, and deleted when it is old."""
 
 from backchannel.stores.sql.personal.person import PersonalData
 from backchannel.stores.sql.personal.retention import delete_older

@@ -1,4 +1,4 @@
-"""Everything that is kept of one person, `(tenant, user)`: counted, exported, erased."""
+"""All data of one user, `(tenant, user)`: counted, exported, erased."""
 
 import base64
 import json
@@ -12,27 +12,26 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Table, func
 from backchannel.context import Identity
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import select_owned
-from backchannel.stores.sql.personal.tables import BATCH, beyond, delete_some, giving_way, thread_column
+from backchannel.stores.sql.personal.tables import BATCH, delete_batch, keyset_after, thread_column, throttled
 from backchannel.stores.sql.tables import attachments, items, run_events, run_logs, search_entries, threads
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_text
 
 _JSON_TEXT = frozenset({items.c.data, attachments.c.data})
-"""Columns of text that hold JSON."""
+"""Text columns with JSON."""
 
-
-_REPEATS = (search_entries, run_logs, run_events)
-"""Tables that hold nothing of their own."""
+_DERIVED_TABLES = (search_entries, run_logs, run_events)
+"""Tables that only repeat data of others, the event log for some minutes: they are not exported."""
 
 
 class PersonalData:
-    """What is kept of one person.
+    """The data of one user.
 
     Args:
-        tables: As `owned_tables` gives them.
-        batch: The most rows that are in memory or in a transaction at once.
+        tables: From `owned_tables`.
+        batch: The most rows in memory or in one transaction.
 
-    Every method raises `UnavailableError` when the database cannot be reached.
+    Every method raises `UnavailableError` if the database cannot be reached.
     """
 
     def __init__(
@@ -45,15 +44,15 @@ class PersonalData:
 
     @property
     def exported(self) -> Sequence[str]:
-        """The names of the tables that `export` reads, in its order. The search index and the event log are not among
-        them: they only repeat what was said, the latter for some minutes."""
+        """The names of the tables that `export` reads, in its order: all but the search index and the event log, which
+        only repeat data of other tables."""
         return [table.name for table in self._exported_tables()]
 
     async def export(self) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
-        """Every row as its table's name and what JSON can say of it, table by table, each in the order of its key.
+        """Every row as the name of its table and a JSON object, table by table, ordered by primary key.
 
-        Moments are ISO 8601 in UTC with `Z`; a wall clock's time, such as a due date, has no offset. What
-        is written meanwhile may be missing, and nothing comes twice.
+        Times are ISO 8601 in UTC with `Z`; local times, such as due dates, have no offset. Rows that are written during
+        the export may be missing; no row comes twice.
         """
         for table in self._exported_tables():
             async for scope in self._scopes(table):
@@ -61,7 +60,7 @@ class PersonalData:
                     yield table.name, _as_json(table, row)
 
     async def count(self) -> dict[str, int]:
-        """How many rows each table has, by its name."""
+        """The number of the user's rows per table name."""
         counts: Counter[str] = Counter({table.name: 0 for table in self._tables})
         for table in self._tables:
             async for scope in self._scopes(table):
@@ -70,46 +69,46 @@ class PersonalData:
         return dict(counts)
 
     async def erase(self) -> dict[str, int]:
-        """Delete everything, until nothing is found any more, and count what was deleted by the table's name.
+        """Delete all rows, until none is found; returns the number of deleted rows per table name.
 
-        Many short transactions, after each of which the rest can still be found: stopped halfway, it is to be done
-        again, and then counts the rest. What a connection that ended in a commit has deleted is not counted.
+        Runs in many short transactions. After an interruption, call it again: it then deletes and counts the remaining
+        rows. Rows that a commit with unknown outcome has deleted may not be counted.
         """
-        receipt: Counter[str] = Counter({table.name: 0 for table in self._tables})
-        while await self._erase_once(receipt):
+        deleted: Counter[str] = Counter({table.name: 0 for table in self._tables})
+        while await self._erase_once(deleted):
             pass
-        return dict(receipt)
+        return dict(deleted)
 
-    async def _erase_once(self, receipt: Counter[str]) -> bool:
-        """Delete what there is now, and say whether there was anything."""
+    async def _erase_once(self, deleted: Counter[str]) -> bool:
+        """Delete the rows that exist now; returns whether any was found."""
         found_any = False
         for table in self._tables:
             async for scope in self._scopes(table):
                 found = self._batch
                 while found == self._batch:
-                    async with giving_way():
-                        found, deleted = await self._delete_some(table, scope)
-                    receipt[table.name] += deleted
+                    async with throttled():
+                        found, rowcount = await self._delete_batch(table, scope)
+                    deleted[table.name] += rowcount
                     found_any = found_any or found > 0
         return found_any
 
     def _exported_tables(self) -> Sequence[Table]:
-        return [table for table in reversed(self._tables) if table not in _REPEATS]
+        return [table for table in reversed(self._tables) if table not in _DERIVED_TABLES]
 
     async def _scopes(self, table: Table) -> AsyncGenerator[Sequence[ColumnElement[bool]]]:
-        """Conditions that together hold for all rows of the person and each of which an index can serve."""
+        """Conditions that together match all rows of the user, each of them with an index."""
         column = thread_column(table)
         if column is None:
             yield ()
             return
-        # Such tables have no index of owners: they are reached by the person's threads.
+        # Tables of threads' content have no index of owners: the user's threads are used instead.
         async for page in self._pages(threads, (), threads.c.id):
             yield (column.in_([thread["id"] for thread in page]),)
 
     def _deletable(self, table: Table) -> Sequence[ColumnElement[bool]]:
-        """What must hold of the rows of `table` for them to be deleted: a thread has nothing in it any more. One that
-        was written to after it was emptied waits for the next time; deleting it would delete, in one statement,
-        however much that is, and count none of it."""
+        """The condition for rows of `table` to be deleted: a thread must be empty. Otherwise, cascades would delete
+        what was added to it meanwhile, in one statement of any size and without counting. It is left for the next
+        round."""
         if table is not threads:
             return ()
         parts = [(part, column) for part in self._tables if (column := thread_column(part)) is not None]
@@ -129,7 +128,7 @@ class PersonalData:
     async def _pages(
         self, table: Table, scope: Sequence[ColumnElement[bool]], *columns: ColumnElement[Any]
     ) -> AsyncGenerator[Sequence[RowMapping]]:
-        """Rows in the order of the primary key, which `columns` must have, `batch` at a time."""
+        """Pages of rows in the order of the primary key, which must be among `columns`."""
         key = list(table.primary_key.columns)
         all_rows = select_owned(self._identity, table, *columns).where(*scope).order_by(*key)
         statement = all_rows
@@ -137,7 +136,7 @@ class PersonalData:
             yield rows
             if len(rows) < self._batch:
                 return
-            statement = all_rows.where(beyond(key, [rows[-1][column.name] for column in key]))
+            statement = all_rows.where(keyset_after(key, [rows[-1][column.name] for column in key]))
 
     @retryable
     async def _read(self, statement: Select[Any]) -> Sequence[RowMapping]:
@@ -145,10 +144,12 @@ class PersonalData:
             return (await connection.execute(statement)).mappings().all()
 
     @retryable
-    async def _delete_some(self, table: Table, scope: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
-        still = self._deletable(table)
+    async def _delete_batch(self, table: Table, scope: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
+        deletable = self._deletable(table)
         async with self.database.write() as connection:
-            return await delete_some(connection, self._identity, table, self._batch, among=scope, still=still)
+            return await delete_batch(
+                connection, self._identity, table, self._batch, where=scope, recheck=deletable
+            )
 
 
 def _as_json(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:

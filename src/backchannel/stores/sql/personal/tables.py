@@ -1,4 +1,4 @@
-"""Which tables hold what belongs to people, and how their rows are read and deleted a few at a time."""
+"""The tables with users' data, and reading and deleting their rows in batches."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -18,16 +18,16 @@ from backchannel.stores.sql.tables import threads
 BATCH = 500
 """The most rows that one page reads or one transaction deletes."""
 
-LONGEST_PAUSE = 0.5
-"""Seconds that other writers are given after a transaction, at most."""
+MAX_PAUSE_SECONDS = 0.5
+"""The longest pause after a transaction; see `throttled`."""
 
 
 def owned_tables(*sets: Migrations) -> Sequence[Table]:
-    """The tables of Backchannel and of each given set whose rows have an owner, in an order in which they can be
-    deleted: what refers to a table comes before it.
+    """The tables of Backchannel and of each given set whose rows have an owner, in the order of deletion: a table comes
+    after those that refer to it.
 
     Raises:
-        ConfigurationError: One of them has no primary key, so that its rows cannot be told apart.
+        ConfigurationError: One of them has no primary key.
     """
     parents_first = [table for each in dict.fromkeys((CORE, *sets)) for table in each.metadata.sorted_tables]
     owned = [table for table in reversed(parents_first) if {"tenant", "user_id"} <= set(table.columns.keys())]
@@ -40,81 +40,82 @@ def owned_tables(*sets: Migrations) -> Sequence[Table]:
 
 
 def thread_column(table: Table) -> Column[Any] | None:
-    """The column by which rows of `table` belong to a thread and are deleted with it, if there is one."""
+    """The column of `table` that refers to threads; `None` if there is none."""
     references = (column for column in table.columns if _refers_to_threads(column))
     return next(references, None)
 
 
 def _refers_to_threads(column: Column[Any]) -> bool:
-    # By name: an application's table may know of threads without having Backchannel's metadata.
+    # By name, because an application's table may have other metadata than Backchannel's.
     return any(key.target_fullname == f"{threads.name}.id" for key in column.foreign_keys)
 
 
-def beyond(columns: Sequence[ColumnElement[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that a row comes after `last` in the order of `columns`."""
+def keyset_after(columns: Sequence[ColumnElement[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
+    """The condition of keyset pagination: rows after `last` in the order of `columns`."""
     column, value = columns[0], last[0]
     if len(columns) == 1:
         return column > value
-    # The first condition alone bounds the index, also on MariaDB, which uses none for a pair's order.
-    return and_(column >= value, or_(column > value, beyond(columns[1:], last[1:])))
+    # The first condition bounds the index range, also on MariaDB, which uses no index for the second one.
+    return and_(column >= value, or_(column > value, keyset_after(columns[1:], last[1:])))
 
 
-async def delete_some(
+async def delete_batch(
     connection: AsyncConnection,
     identity: Identity,
     table: Table,
     limit: int,
     *,
-    among: Sequence[ColumnElement[bool]] = (),
-    still: Sequence[ColumnElement[bool]] = (),
+    where: Sequence[ColumnElement[bool]] = (),
+    recheck: Sequence[ColumnElement[bool]] = (),
     order: Sequence[ColumnElement[Any]] = (),
 ) -> tuple[int, int]:
-    """Delete up to `limit` of a person's rows; gives how many were found, and how many of them were still there.
+    """Delete up to `limit` of a user's rows; returns how many were found, and how many of them were deleted.
 
     Args:
-        among: Where they are looked for.
-        still: What must hold when they are looked for, and again when they are deleted.
-        order: Which come first. Should be that of an index: every batch begins anew.
+        where: The conditions by which rows are found.
+        recheck: Further conditions, which must still hold when the rows are deleted.
+        order: Should be that of an index, because every batch is a new query.
     """
-    # Two statements, because MariaDB takes no LIMIT in a subquery; and the second one by keys alone, because a
-    # planner that has more to choose from may choose to look at every row of the first one's.
+    # Two statements, because MariaDB supports no LIMIT in a subquery; the second one by keys only, because with the
+    # first one's conditions a planner may scan all rows that match those.
     key = list(table.primary_key.columns)
-    some = select_owned(identity, table, *key).where(*among, *still).order_by(*order).limit(limit)
-    found = [tuple(row) for row in await connection.execute(some)]
+    batch = select_owned(identity, table, *key).where(*where, *recheck).order_by(*order).limit(limit)
+    found = [tuple(row) for row in await connection.execute(batch)]
     if not found:
         return 0, 0
-    gone = delete_owned(identity, table).where(_has_key(key, found), *still)
-    return len(found), (await connection.execute(gone)).rowcount
+    deletion = delete_owned(identity, table).where(_has_key(key, found), *recheck)
+    return len(found), (await connection.execute(deletion)).rowcount
 
 
 def _has_key(key: Sequence[Column[Any]], values: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
     *leading, last = key
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    for *front, back in values:
-        groups.setdefault(tuple(front), []).append(back)
-    # Not a list of pairs, for which MariaDB would look at every row.
+    for *prefix, value in values:
+        groups.setdefault(tuple(prefix), []).append(value)
+    # Not a list of pairs, for which MariaDB would scan all rows.
     return or_(
         *(
             and_(
-                *(column == value for column, value in zip(leading, front, strict=True)), _is_one(last, backs)
+                *(column == value for column, value in zip(leading, prefix, strict=True)),
+                _is_one_of(last, last_values),
             )
-            for front, backs in groups.items()
+            for prefix, last_values in groups.items()
         )
     )
 
 
-def _is_one(column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    is_one = column.in_(values)
+def _is_one_of(column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    is_one_of = column.in_(values)
     if not all(isinstance(value, int) for value in values):
-        return is_one
-    # A range says nothing new, but what it costs is plain to PostgreSQL, which would otherwise look at each of a
-    # thread's items to find 500.
-    return and_(column >= min(values), column <= max(values), is_one)
+        return is_one_of
+    # The range is redundant, but PostgreSQL estimates its cost well; without it, it would scan all items of the
+    # thread.
+    return and_(column >= min(values), column <= max(values), is_one_of)
 
 
 @asynccontextmanager
-async def giving_way() -> AsyncGenerator[None]:
-    """Wait, after the block, as long as it took, so that other writers get every second turn."""
+async def throttled() -> AsyncGenerator[None]:
+    """Pause after the block for as long as it took, so that other writers get locks half of the time."""
     began = perf_counter()
     yield
-    await asyncio.sleep(min(perf_counter() - began, LONGEST_PAUSE))
+    await asyncio.sleep(min(perf_counter() - began, MAX_PAUSE_SECONDS))

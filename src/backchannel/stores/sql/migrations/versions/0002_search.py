@@ -1,6 +1,6 @@
-"""Search, dates of feedback, and indexes for retention and for erasing a person's data.
+"""Search, creation times of feedback, and indexes for retention and for erasing a user's data.
 
-Expands only: version 0001 of the code works on the result, apart from search not finding what it writes.
+Only adds: code of version 0001 works on the result, but does not index for search what it writes.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ INDEXES = {
 
 
 def table(name: str, *columns: str) -> sa.TableClause:
-    """As much of a table as this step needs: `tables.py` may be of a later version."""
+    """The columns of a table that this migration needs. Not from `tables.py`, which may be of a later version."""
     return sa.table(name, *(sa.column(column, sa.Text) for column in columns))
 
 
@@ -45,7 +45,7 @@ def upgrade() -> None:
         op.create_index(name, table, columns)
     op.add_column("feedback", sa.Column("created_at", UtcDateTime()))
     create_search_entries()
-    # Filled before it is indexed: one by one it would take several times as long.
+    # Before the index is created, because updating it row by row would take several times as long.
     fill(THREADS, [THREADS.c.id], titles)
     fill(ITEMS, [ITEMS.c.thread_id, ITEMS.c.seq], messages)
     create_full_text_index()
@@ -85,8 +85,8 @@ def create_full_text_index() -> None:
             op.create_index("ix_search_entries_words", "search_entries", ["words"], mysql_prefix="FULLTEXT")
 
 
-# The index keeps no copy of the words; the triggers tell it what it has to forget, also when a thread is deleted
-# and takes its entries along. Source: https://www.sqlite.org/fts5.html#external_content_tables
+# The index has no copy of the words; triggers pass it the old ones, also when entries are deleted with their thread.
+# Source: https://www.sqlite.org/fts5.html#external_content_tables
 FTS5 = (
     (
         "CREATE VIRTUAL TABLE search_index USING fts5("
@@ -110,13 +110,13 @@ FTS5 = (
 
 
 def fill(table: sa.TableClause, keys: list[Any], read: Any) -> None:
-    """Make what is there findable, in batches, so that memory does not grow with the database."""
+    """Index existing rows, in batches, so that memory does not grow with the database."""
     connection = op.get_bind()
     last: tuple[Any, ...] | None = None
     while True:
         statement = sa.select(table).order_by(*keys).limit(BATCH)
         if last is not None:
-            statement = statement.where(beyond(keys, last))
+            statement = statement.where(keyset_after(keys, last))
         rows = connection.execute(statement).mappings().all()
         if found := list(read(rows)):
             connection.execute(SEARCH_ENTRIES.insert(), found)
@@ -125,7 +125,7 @@ def fill(table: sa.TableClause, keys: list[Any], read: Any) -> None:
         last = tuple(rows[-1][key.name] for key in keys)
 
 
-def beyond(keys: list[Any], last: tuple[Any, ...]) -> Any:
+def keyset_after(keys: list[Any], last: tuple[Any, ...]) -> Any:
     if len(keys) == 1:
         return keys[0] > last[0]
     return sa.and_(keys[0] >= last[0], sa.or_(keys[0] > last[0], keys[1] > last[1]))

@@ -1,6 +1,6 @@
-"""Runs that outlive their process: who makes them, what they have said, and keys of requests.
+"""Runs that survive their process: replicas, event logs and idempotency keys.
 
-Expands only: version 0002 of the code works on the result.
+Only adds: code of version 0002 works on the result.
 """
 
 from typing import Any

@@ -1,0 +1,145 @@
+// The runs of one conversation in the server's order: the current one, which is shown, and those that are queued.
+import { QueuedRun } from "./queued-run.js";
+
+// Queued runs that this page started keep their connections, because a server may be set up to stop runs whose
+// connection ends. But browsers open only six to one server, and the stop button needs one.
+const MAX_QUEUED_CONNECTIONS = 2;
+
+/**
+ * Callbacks: started(run) when a run becomes the current one; event(event, run), reconnecting(yes) and
+ * ended(run, how) for the current one; dropped(run) when a queued one ended before its message was in the thread;
+ * changed() when `queued` changed.
+ */
+export class RunQueue {
+  #api;
+  #connectivity;
+  #callbacks;
+  // Ids of runs whose events the server does not have.
+  #lost = new Set();
+
+  constructor(api, connectivity, callbacks) {
+    this.#api = api;
+    this.#connectivity = connectivity;
+    this.#callbacks = callbacks;
+    this.current = null;
+    /** The runs after the current one, in order. */
+    this.queued = [];
+  }
+
+  /** Starts a run, and queues it if there is a current one; throws ApiError or NetworkError if it is not accepted. */
+  async start(type, params, key, { text, accepted }) {
+    const run = this.#create({ text });
+    if (this.current === null) this.#setCurrent(run);
+    else this.#setQueued([...this.queued, run]);
+    try {
+      await run.start(type, params, key, () => accepted(run));
+    } catch (error) {
+      this.#remove(run);
+      throw error;
+    }
+    const connections = this.queued.filter((other) => other.connected).length;
+    if (run !== this.current && connections > MAX_QUEUED_CONNECTIONS) run.disconnect();
+    this.#callbacks.changed();
+  }
+
+  /** Brings the queue in line with the server's active runs of the thread, which are given newest first. */
+  sync(activeRuns) {
+    const known = new Map(this.queued.map((run) => [run.id, run]));
+    const active = [...activeRuns]
+      .reverse()
+      .filter(({ id }) => id !== this.current?.id && !this.#lost.has(id))
+      .map(({ id, text }) => known.get(id) ?? this.#create({ id, text: text ?? null }));
+    const others = this.queued.filter((run) => !active.includes(run));
+    // Runs that are not active have ended, but were not shown yet, or are still being sent.
+    const ended = others.filter((run) => run.id !== null);
+    this.#setQueued([...ended, ...active, ...others.filter((run) => run.id === null)]);
+    if (this.current === null) this.next();
+  }
+
+  /** Makes the first queued run the current one, in place of one that has ended. */
+  next() {
+    this.current = null;
+    const [first, ...others] = this.queued;
+    if (!first) return;
+    this.#setQueued(others);
+    this.#setCurrent(first);
+  }
+
+  /** Removes the current run, whose events the server does not have, and ignores it in later calls of `sync`. */
+  discardCurrent() {
+    this.#lost.add(this.current.id);
+    this.current = null;
+  }
+
+  /** Queues the current run again if another one is ahead of it on the server. */
+  async requeueIfBehind(threadId) {
+    const run = this.current;
+    const active = await this.#api.activeRuns(threadId);
+    if (run === null || run !== this.current || run.committed) return;
+    const position = active.findIndex(({ id }) => id === run.id);
+    if (position < 0 || position === active.length - 1) return;
+    run.unsubscribe();
+    this.current = null;
+    this.queued = [run, ...this.queued];
+    this.sync(active);
+  }
+
+  /** Withdraws a queued message; false if it was too late. Throws ApiError or NetworkError. */
+  async withdraw(run) {
+    if (run.id === null || run.withdrawing) return false;
+    run.withdrawing = true;
+    this.#callbacks.changed();
+    try {
+      const cancelled = await this.#api.cancel(run.id);
+      if (cancelled.started_at !== null || !this.queued.includes(run)) return false;
+    } finally {
+      run.withdrawing = false;
+      this.#callbacks.changed();
+    }
+    this.#remove(run);
+    return true;
+  }
+
+  /** Closes all connections. The runs go on. */
+  close() {
+    for (const run of this.queued) run.disconnect();
+    this.queued = [];
+    this.current?.close();
+  }
+
+  #create(options) {
+    const onEndedInQueue = (run) => this.#endedInQueue(run);
+    return new QueuedRun(this.#api, this.#connectivity, { ...options, onEndedInQueue });
+  }
+
+  #setCurrent(run) {
+    this.current = run;
+    this.#callbacks.started(run);
+    run.subscribe({
+      event: (event) => this.#callbacks.event(event, run),
+      reconnecting: (yes) => this.#callbacks.reconnecting(yes),
+      ended: (how) => run === this.current && this.#callbacks.ended(run, how),
+    });
+  }
+
+  #endedInQueue(run) {
+    // A committed one is shown in its turn: the end of the run before it arrives a little later.
+    if (run.committed || run.withdrawing || !this.queued.includes(run)) return;
+    this.#remove(run);
+    this.#callbacks.dropped(run);
+  }
+
+  #remove(run) {
+    if (run === this.current) {
+      this.next();
+      return;
+    }
+    this.#setQueued(this.queued.filter((other) => other !== run));
+    run.disconnect();
+  }
+
+  #setQueued(runs) {
+    this.queued = runs;
+    this.#callbacks.changed();
+  }
+}

@@ -1,0 +1,54 @@
+"""What docs/howto/connect-mcp-servers.md promises (H14)."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from backchannel.errors import ConfigurationError
+from backchannel.settings import Settings
+from backchannel.testing import ChatKitClient
+from backchannel.wiring import build, load_target
+from docs.conftest import listening
+
+pytestmark = pytest.mark.row("H14")
+
+
+def children(script: str) -> list[int]:
+    """The processes that this one started with a script as an argument."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (path / "cmdline").read_text().split("\0")
+            parent = int((path / "stat").read_text().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if script in arguments and parent == os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+async def test_a_tool_of_the_server_answers_and_its_process_ends_with_ours(write_page, folder, eventually):
+    write_page("connect-mcp-servers.md")
+    backchannel = build(Settings.load(), load_target("weather:app"))
+    assert children("weather_server.py") == []
+    async with listening(backchannel) as url, ChatKitClient(url) as person:
+        assert len(children("weather_server.py")) == 1
+        events = await (await person.say("call get_weather city=Paris")).events()
+        texts = [
+            part["text"] for each in events if "item" in each for part in each["item"].get("content", [])
+        ]
+        assert "It is sunny in Paris." in texts[-1]
+    await eventually(lambda: not children("weather_server.py"), "the process of the MCP server is gone")
+
+
+async def test_a_server_that_does_not_start_ends_the_start_with_one_line(write_page, folder):
+    write_page("connect-mcp-servers.md")
+    (folder / "weather_server.py").write_text("raise SystemExit('no weather today')")
+    backchannel = build(Settings.load(), load_target("weather:app"))
+    with pytest.raises(ConfigurationError, match="The application's lifespan failed to start") as refused:
+        async with asyncio.timeout(30), backchannel.running():
+            pytest.fail("it must not start")
+    assert "\n" not in refused.value.message
+    assert children("weather_server.py") == []
