@@ -1,8 +1,8 @@
 """Ranks todos by their relevance for a search.
 
 Case and accents are ignored. A word matches a whole word, the beginning of a word, or (from three letters) any part of
-a word. A word that matches no todo is treated as a typo, and compared with the words of all todos. A todo is found if it
-matches more than half of the search words; if there is none, the todos that match the most words are found.
+a word. A word that matches no todo is treated as a typo and compared with the words of all todos. A todo is found if
+it matches more than half of the search words; if there is none, the todos that match the most words are found.
 """
 
 import re

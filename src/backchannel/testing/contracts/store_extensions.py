@@ -159,12 +159,12 @@ class ExtensionsSuite(StoreSuite):
         await feedback_store.save_feedback(thread.id, [first.id, second.id], "positive", ADA)
         await feedback_store.save_feedback(thread.id, [first.id], "negative", ADA)
         await feedback_store.save_feedback(thread.id, [], "negative", ADA)
-        kept = await feedback_store.load_feedback(thread.id, ADA)
-        assert {(each.item_id, each.kind) for each in kept} == {
+        stored = await feedback_store.load_feedback(thread.id, ADA)
+        assert {(each.item_id, each.kind) for each in stored} == {
             (first.id, "negative"),
             (second.id, "positive"),
         }
-        for each in kept:
+        for each in stored:
             assert begin <= each.created_at <= each.updated_at <= utc_now()
         assert (await store.load_item(thread.id, first.id, ADA)) == first
 
@@ -198,5 +198,5 @@ class ExtensionsSuite(StoreSuite):
             with suppress(NotFoundError):
                 await feedback_store.save_feedback(thread_id, [item.id], "negative", context)
             assert list(await feedback_store.load_feedback(thread_id, context)) == []
-        (kept,) = await feedback_store.load_feedback(thread.id, ADA)
-        assert (kept.item_id, kept.kind) == (item.id, "positive")
+        (stored,) = await feedback_store.load_feedback(thread.id, ADA)
+        assert (stored.item_id, stored.kind) == (item.id, "positive")

@@ -85,8 +85,8 @@ class ThreadsSuite(StoreSuite):
         loaded = await store.load_item(thread.id, item.id, ADA)
         listed = (await store.load_threads(10, None, "desc", ADA)).data
         in_page = (await store.load_thread_items(thread.id, None, 10, "desc", ADA)).data
-        for kept in (loaded, await store.load_thread(thread.id, ADA), *listed, *in_page):
-            elapsed = datetime.now() - kept.created_at  # noqa: DTZ005 - what the SDK does
+        for stored in (loaded, await store.load_thread(thread.id, ADA), *listed, *in_page):
+            elapsed = datetime.now() - stored.created_at  # noqa: DTZ005 - what the SDK does
             assert timedelta(0) <= elapsed < timedelta(minutes=5)
 
     async def test_a_date_with_an_offset_is_the_same_moment(self, store: Store[Any]) -> None:
@@ -97,13 +97,13 @@ class ThreadsSuite(StoreSuite):
             await store.save_thread(thread, ADA)
             item = assistant_message(store, thread, "x", created_at=moment)
             await store.add_thread_item(thread.id, item, ADA)
-            for kept in (
+            for stored in (
                 await store.load_thread(thread.id, ADA),
                 await store.load_item(thread.id, item.id, ADA),
             ):
-                assert kept.created_at.tzinfo is None
+                assert stored.created_at.tzinfo is None
                 # A naive date is local time, in the SDK as in Python.
-                assert kept.created_at.astimezone(UTC) == moment
+                assert stored.created_at.astimezone(UTC) == moment
 
     async def test_deleting_a_thread_deletes_what_is_in_it(
         self, store: Store[Any], thread: ThreadMetadata

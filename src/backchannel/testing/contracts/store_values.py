@@ -52,19 +52,19 @@ class ValuesSuite(StoreSuite):
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         await add_messages(store, thread, "a\x00b")
-        (kept,) = await all_texts(store, thread)
-        assert is_stored_or_cleaned(kept, "a\x00b")
+        (stored,) = await all_texts(store, thread)
+        assert is_stored_or_cleaned(stored, "a\x00b")
 
     async def test_text_with_a_lone_surrogate_is_stored_or_cleaned(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
         # JSON deltas of a model can split a surrogate pair.
         (item,) = await add_messages(store, thread, "a\ud800b")
-        (kept,) = await all_texts(store, thread)
-        assert is_stored_or_cleaned(kept, "a\ud800b")
+        (stored,) = await all_texts(store, thread)
+        assert is_stored_or_cleaned(stored, "a\ud800b")
         await store.save_item(thread.id, item, ADA)
-        (kept,) = await all_texts(store, thread)
-        assert is_stored_or_cleaned(kept, "a\ud800b")
+        (stored,) = await all_texts(store, thread)
+        assert is_stored_or_cleaned(stored, "a\ud800b")
 
     async def test_any_title_is_stored_or_cleaned(self, store: Store[Any]) -> None:
         for title in UNSTORABLE_TEXTS:
@@ -77,9 +77,9 @@ class ValuesSuite(StoreSuite):
         for text in UNSTORABLE_TEXTS:
             thread = a_thread(store, metadata={"k": [text], text: 1})
             await store.save_thread(thread, ADA)
-            kept = (await store.load_thread(thread.id, ADA)).metadata
-            assert is_stored_or_cleaned(kept["k"][0], text)
-            assert 1 in kept.values()
+            stored = (await store.load_thread(thread.id, ADA)).metadata
+            assert is_stored_or_cleaned(stored["k"][0], text)
+            assert 1 in stored.values()
 
     async def test_any_file_name_is_stored_or_cleaned(self, store: Store[Any]) -> None:
         for name in UNSTORABLE_TEXTS:

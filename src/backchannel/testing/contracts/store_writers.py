@@ -55,9 +55,9 @@ class WritersSuite(StoreSuite):
         for _ in ("new", "known"):
             saves = (store.save_thread(thread.model_copy(update={"title": title}), ADA) for title in titles)
             await asyncio.gather(*saves)
-            (kept,) = await all_threads(store, "asc", limit=10)
-            assert kept.title in titles
-            assert await store.load_thread(thread.id, ADA) == kept
+            (stored,) = await all_threads(store, "asc", limit=10)
+            assert stored.title in titles
+            assert await store.load_thread(thread.id, ADA) == stored
 
     async def test_saving_a_thread_does_not_undo_concurrent_items(
         self, store: Store[Any], thread: ThreadMetadata
