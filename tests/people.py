@@ -19,7 +19,7 @@ from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.tables import metadata, replicas
 from backchannel.stores.times import utc_now
-from backchannel.testing.contracts.store_base import STRANGERS, a_thread, said
+from backchannel.testing.contracts.store_base import STRANGERS, a_thread, assistant_message
 from backchannel.todo.models import NewTodo
 from backchannel.todo.service import TodoService
 from backchannel.todo.tables import metadata as todo_metadata
@@ -71,7 +71,7 @@ async def talk(database: Database, identity: Identity, messages: int) -> str:
             "inference_options": {},
         }
         await store.add_thread_item(thread.id, UserMessageItem.model_validate(question), identity)
-        answer = said(store, thread, f"Answer for {identity.user} \U0001f600")
+        answer = assistant_message(store, thread, f"Answer for {identity.user} \U0001f600")
         await store.add_thread_item(thread.id, answer, identity)
         await store.save_feedback(thread.id, [answer.id], "positive", identity)
     run = RunRecord(new_id("run"), identity, thread.id, "threads.create", "running", utc_now(), fence=1)

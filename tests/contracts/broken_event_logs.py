@@ -87,7 +87,7 @@ class MakesTextValid(SharedStorage):
         return super().written(replace(batch, segments=segments))
 
 
-@breaks("a_reader_starts_anywhere", "a_reader_waits_no_longer_than_it_is_willing_to")
+@breaks("a_reader_starts_anywhere", "a_reader_waits_at_most_for_its_timeout")
 class TellsTheLastOneAgain(DurableEventLog):
     async def read(self, run_id, after, *, wait):
         return await super().read(run_id, after - 1, wait=wait)
@@ -130,7 +130,7 @@ class HandsOutItsOwnList(DurableEventLog):
         return Batch(self.frames, (await super().read(run_id, after, wait=wait)).ended)
 
 
-@breaks("text_is_shown_at_once")
+@breaks("text_is_readable_immediately")
 class ShowsTextLater(DurableEventLog):
     def append(self, run_id: str, event: Event) -> None:
         asyncio.get_running_loop().call_later(0.05, super().append, run_id, event)
@@ -143,7 +143,7 @@ class ReadsOnePage(SharedStorage):
         return Page(page.segments[:500], page.last, page.ended)
 
 
-@breaks("what_was_said_together_is_kept_in_order", "a_long_run_is_read_in_full")
+@breaks("events_appended_together_keep_their_order", "a_long_run_is_read_in_full")
 class WritesFromTheEnd(SharedStorage):
     def written(self, batch):
         return super().written(replace(batch, segments=batch.segments[::-1]))
@@ -156,8 +156,8 @@ class WritesFromTheEnd(SharedStorage):
     "text_wakes_every_reader",
     "a_whole_event_wakes_every_reader",
     "the_end_wakes_every_reader",
-    "readers_elsewhere_are_told_of_an_end_after_a_take_over",
-    "a_reader_of_another_process_is_dismissed_there",
+    "waiting_readers_receive_the_end_after_a_takeover",
+    "disconnecting_affects_readers_of_one_process",
 )
 class WakesNobody(DurableEventLog):
     async def read(self, run_id, after, *, wait):
@@ -168,7 +168,7 @@ class WakesNobody(DurableEventLog):
         return await super().read(run_id, after, wait=0)
 
 
-@breaks("a_reader_waits_no_longer_than_it_is_willing_to")
+@breaks("a_reader_waits_at_most_for_its_timeout")
 class WaitsForSomething(DurableEventLog):
     async def read(self, run_id, after, *, wait):
         return await super().read(run_id, after, wait=60)
@@ -180,7 +180,7 @@ class NeverWaits(DurableEventLog):
         return await super().read(run_id, after, wait=0)
 
 
-@breaks("readers_at_different_places_are_woken")
+@breaks("readers_at_different_positions_are_woken")
 class FollowsFromTheFirstReader(SharedStorage):
     """What is followed begins where its first reader is, though another one is behind."""
 
@@ -189,7 +189,7 @@ class FollowsFromTheFirstReader(SharedStorage):
         return page if page.segments else Page((), after, page.ended)
 
 
-@breaks("a_reader_that_goes_away_disturbs_nobody")
+@breaks("a_cancelled_reader_does_not_affect_others")
 class EndsWithItsReader(DurableEventLog):
     async def read(self, run_id, after, *, wait):
         try:
@@ -202,8 +202,8 @@ class EndsWithItsReader(DurableEventLog):
 
 
 @breaks(
-    "dismissed_readers_go_elsewhere",
-    "a_reader_of_another_process_is_dismissed_there",
+    "disconnected_readers_are_released",
+    "disconnecting_affects_readers_of_one_process",
     "closing_the_log_wakes_every_reader",
 )
 class LeavesReadersWaiting(DurableEventLog):
@@ -211,26 +211,26 @@ class LeavesReadersWaiting(DurableEventLog):
         pass
 
 
-@breaks("dismissed_readers_go_elsewhere")
+@breaks("disconnected_readers_are_released")
 class SendsEverybodyAway(Retold):
     def retold(self, batch, after):
         return replace(batch, released=self._disconnecting)
 
 
-@breaks("closing_the_log_keeps_what_was_said")
+@breaks("closing_the_log_stores_appended_events")
 class ClosesCarelessly(DurableEventLog):
     async def aclose(self) -> None:
         self._flusher._unpersisted.clear()
         await super().aclose()
 
 
-@breaks("the_log_says_that_it_is_well")
+@breaks("a_working_log_passes_its_health_check")
 class IsNotWell(SharedStorage):
     async def check(self) -> None:
         raise ConnectionError
 
 
-@breaks("a_stalled_reader_costs_little_and_catches_up")
+@breaks("a_stalled_reader_uses_little_memory_and_catches_up")
 class KeepsQueues(DurableEventLog):
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
@@ -244,14 +244,14 @@ class KeepsQueues(DurableEventLog):
 # The end
 
 
-@breaks("an_unknown_run_is_a_lookup_error", "who_does_not_write_a_run_changes_nothing")
+@breaks("an_unknown_run_is_a_lookup_error", "a_log_that_has_not_begun_a_run_cannot_write_it")
 class KnowsEveryRun(SharedStorage):
     async def page(self, run_id: str, after: int) -> Page:
         self.server.logs.setdefault(run_id, Kept(0))
         return await super().page(run_id, after)
 
 
-@breaks("an_ended_run_can_be_read_again_and_again")
+@breaks("an_ended_run_can_be_read_repeatedly")
 class ForgetsWhatWasRead(DurableEventLog):
     async def read(self, run_id, after, *, wait):
         batch = await super().read(run_id, after, wait=wait)
@@ -261,7 +261,7 @@ class ForgetsWhatWasRead(DurableEventLog):
         return batch
 
 
-@breaks("the_end_comes_with_all_that_was_said")
+@breaks("the_end_is_delivered_after_all_events")
 class CutsTheEnd(Retold):
     def retold(self, batch, after):
         return replace(batch, frames=batch.frames[:1])
@@ -281,7 +281,7 @@ class ForgetsNothing(SharedStorage):
         return False
 
 
-@breaks("a_reader_that_waits_at_the_end_is_told_before_it_expires")
+@breaks("a_waiting_reader_receives_the_end_before_expiry")
 class ForgetsAtOnce(DurableEventLog):
     async def end(self, run_id: str) -> None:
         await super().end(run_id)
@@ -292,7 +292,7 @@ class ForgetsAtOnce(DurableEventLog):
 # Writers
 
 
-@breaks("beginning_again_with_the_same_fence_goes_on")
+@breaks("beginning_again_with_the_same_fence_continues")
 class BeginsAnew(DurableEventLog):
     def _has_appended(self, run_id: str, fence: int) -> bool:
         return False
@@ -308,7 +308,7 @@ class JumpsAndGoesOn(DurableEventLog):
         return await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
 
 
-@breaks("a_writer_that_was_refused_can_take_over_again")
+@breaks("a_fenced_writer_can_take_over_again")
 class NeverForgives(DurableEventLog):
     async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
         refused = dict(self._fenced)
@@ -317,14 +317,14 @@ class NeverForgives(DurableEventLog):
         return last
 
 
-@breaks("a_smaller_fence_is_refused", "of_writers_that_begin_together_one_writes")
+@breaks("a_smaller_fence_is_rejected", "of_concurrent_writers_only_one_writes")
 class LetsTheLastOneWrite(SharedStorage):
     def begun(self, run_id: str, fence: int, after_crash: bool) -> WriterPosition:
         self.server.logs.setdefault(run_id, Kept(fence)).fence = 0
         return super().begun(run_id, fence, after_crash)
 
 
-@breaks("after_a_release_the_next_writer_goes_on", "a_run_is_handed_on_again_and_again")
+@breaks("after_a_release_the_next_writer_continues", "a_run_is_handed_over_repeatedly")
 class ReleasesWithoutKeeping(DurableEventLog):
     async def release(self, run_id: str) -> bool:
         if (run_log := self._writable.get(run_id)) is not None:
@@ -333,7 +333,7 @@ class ReleasesWithoutKeeping(DurableEventLog):
         return True
 
 
-@breaks("who_has_released_a_run_writes_it_no_more")
+@breaks("a_writer_cannot_write_after_its_release")
 class NeverLetsGo(DurableEventLog):
     async def release(self, run_id: str) -> bool:
         await self.flush(run_id)
@@ -342,7 +342,7 @@ class NeverLetsGo(DurableEventLog):
 
 @breaks(
     "numbers_jump_after_a_crash",
-    "a_log_that_nobody_knows_can_begin_after_a_crash",
+    "an_unknown_run_can_begin_after_a_crash",
     "readers_follow_a_run_across_a_crash",
 )
 class NeverJumps(SharedStorage):
@@ -350,7 +350,7 @@ class NeverJumps(SharedStorage):
         return super().begun(run_id, fence, after_crash=False)
 
 
-@breaks("a_larger_fence_takes_over_in_the_same_process", "after_a_release_the_next_writer_goes_on")
+@breaks("a_larger_fence_takes_over_in_the_same_process", "after_a_release_the_next_writer_continues")
 class TellsOnlyWhatItWrote(DurableEventLog):
     async def read(self, run_id, after, *, wait):
         run_log = self._cached.get(run_id)
@@ -360,7 +360,7 @@ class TellsOnlyWhatItWrote(DurableEventLog):
 # Sharing
 
 
-@breaks("a_run_is_followed_from_elsewhere_while_it_goes_on")
+@breaks("a_run_in_progress_is_readable_by_another_process")
 class TellsTheNewestOnly(SharedStorage):
     def found(self, after):
         return {
@@ -369,13 +369,13 @@ class TellsTheNewestOnly(SharedStorage):
         }
 
 
-@breaks("what_is_kept_can_be_read_elsewhere")
+@breaks("stored_events_are_readable_by_another_process")
 class FlushesNothing(DurableEventLog):
     async def flush(self, run_id: str) -> None:
         pass
 
 
-@breaks("whole_events_are_shown_once_they_are_kept")
+@breaks("whole_events_are_readable_only_once_stored")
 class ShowsEverythingAtOnce(DurableEventLog):
     async def begin(self, run_id, identity, *, fence, after_crash=False) -> int:
         last = await super().begin(run_id, identity, fence=fence, after_crash=after_crash)
@@ -384,10 +384,10 @@ class ShowsEverythingAtOnce(DurableEventLog):
 
 
 @breaks(
-    "a_stale_writer_is_refused",
+    "a_stale_writer_is_fenced",
     "a_stale_writer_cannot_end_a_run",
-    "a_stale_writer_that_lets_go_changes_nothing",
-    "a_stale_writer_is_never_seen_though_both_write_in_turns",
+    "a_release_by_a_stale_writer_changes_nothing",
+    "events_of_a_stale_writer_are_never_delivered",
 )
 class LetsEverybodyWrite(SharedStorage):
     def written(self, batch):
@@ -401,14 +401,14 @@ class LetsEverybodyWrite(SharedStorage):
 # Replay and live
 
 
-@breaks("replay_and_live_meet_without_gap_or_repetition")
+@breaks("replay_and_live_have_no_gap_and_no_repetition")
 class LooksAndThenWaits(DurableEventLog):
     async def _wait_for_events(self, run_log, seconds):
         await asyncio.sleep(0.01)
         return await super()._wait_for_events(run_log, seconds)
 
 
-@breaks("nothing_falls_between_replay_and_live")
+@breaks("no_event_is_lost_between_replay_and_live")
 class FollowsFromNowOn(DurableEventLog):
     """What is followed begins with what comes next, not with what comes after the past that was read."""
 

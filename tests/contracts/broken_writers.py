@@ -242,7 +242,7 @@ class DeletesTailsEverywhere(MemoryStore):
         return gone
 
 
-@breaks("test_a_tail_after_nothing_of_ones_own_is_not_found")
+@breaks("test_deleting_a_tail_of_another_owner_is_not_found")
 class DeletesNoTailInSilence(MemoryStore):
     """Does not look whether the item is there."""
 
@@ -253,7 +253,7 @@ class DeletesNoTailInSilence(MemoryStore):
             return []
 
 
-@breaks("test_a_tail_after_nothing_of_ones_own_is_not_found")
+@breaks("test_deleting_a_tail_of_another_owner_is_not_found")
 class DeletesForeignTails(MemoryStore):
     """Does not ask whose thread it is."""
 

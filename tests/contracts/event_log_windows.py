@@ -6,7 +6,7 @@ from backchannel.event_logs.base import Batch
 from backchannel.event_logs.durable import DurableEventLog
 from backchannel.event_logs.storage import Page
 from backchannel.testing.contracts.event_log import Window
-from backchannel.testing.contracts.event_log_base import read
+from backchannel.testing.contracts.event_log_base import read_next
 
 
 class PageWindow(Window):
@@ -31,4 +31,4 @@ class PageWindow(Window):
 
     async def read(self, run_id: str, after: int, publish: Callable[[], None]) -> Batch:
         self._publish[run_id] = publish
-        return await read(self.log, run_id, after)
+        return await read_next(self.log, run_id, after)

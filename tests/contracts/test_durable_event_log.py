@@ -30,7 +30,7 @@ class TestDurableEventLog(EventLogContract):
         await log.aclose()
 
     @pytest.fixture
-    async def forgetful_log(self, server: Server) -> AsyncGenerator[DurableEventLog]:
+    async def expiring_log(self, server: Server) -> AsyncGenerator[DurableEventLog]:
         log = shared_log(server, retention=0.05)
         yield log
         await log.aclose()

@@ -7,8 +7,8 @@ import pytest
 
 from backchannel.testing.contracts import (
     event_log_base,
+    event_log_catch_up,
     event_log_ends,
-    event_log_meeting,
     event_log_readers,
     event_log_writers,
 )
@@ -35,7 +35,7 @@ async def outcome(name: str, maker: Sound) -> BaseException | None:
     given: dict[str, Any] = {
         "event_log": maker.make(server),
         "another_log": another,
-        "forgetful_log": maker.make(server, retention=0.05),
+        "expiring_log": maker.make(server, retention=0.05),
         "window": PageWindow(another),
         **ARGUMENTS,
     }
@@ -44,7 +44,7 @@ async def outcome(name: str, maker: Sound) -> BaseException | None:
     except (Exception, pytest.fail.Exception, pytest.skip.Exception) as raised:
         return raised
     finally:
-        for log in (given["event_log"], another, given["forgetful_log"]):
+        for log in (given["event_log"], another, given["expiring_log"]):
             await log.aclose()
     return None
 
@@ -55,11 +55,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (
         event_log_base,
         event_log_ends,
-        event_log_meeting,
+        event_log_catch_up,
         event_log_readers,
         event_log_writers,
     ):
-        monkeypatch.setattr(module, "PATIENCE", 0.5)
+        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")

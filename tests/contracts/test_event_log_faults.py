@@ -27,16 +27,16 @@ from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.testing.contracts.event_log_base import (
     ADA,
-    begun,
-    follow,
-    in_place,
-    numbers,
+    append_events,
+    batch_of,
+    begin_run,
+    checked_numbers,
+    event_numbers,
+    read_to_end,
     read_until,
-    said,
-    say,
-    told,
-    waiting,
-    whole,
+    sample_event,
+    start_readers,
+    whole_event,
 )
 from database_with_tables import database_with_tables
 from databases import KINDS
@@ -74,7 +74,7 @@ async def follow_patiently(log: EventLog, run_id: str) -> list[int]:
     while True:
         after = len(found)
         batch = await retry_until_available(lambda after=after: log.read(run_id, after, wait=1))
-        found += in_place(batch.frames)
+        found += checked_numbers(batch.frames)
         assert found == list(range(1, len(found) + 1))
         if batch.ended:
             return found
@@ -83,7 +83,7 @@ async def follow_patiently(log: EventLog, run_id: str) -> list[int]:
 async def speak(log: EventLog, run_id: str, trouble: Callable[[], Awaitable[None]]) -> None:
     """Say many things, with some trouble in between."""
     for number in range(1, EVENTS + 1):
-        log.append(run_id, said(number))
+        log.append(run_id, sample_event(number))
         await checkpoint()
         if number % 25 == 0:
             await trouble()
@@ -143,13 +143,13 @@ async def test_connections_that_are_cut_in_mid_write_lose_and_repeat_nothing(ser
         nonlocal killed
         killed += await kill_connections(admin)
 
-    run_id = await begun(log)
+    run_id = await begin_run(log)
     reading = [asyncio.create_task(follow_patiently(each, run_id)) for each in (log, another)]
     await within(speak(log, run_id, trouble))
     for found in await within(asyncio.gather(*reading)):
         assert found == list(range(1, EVENTS + 1))
     fresh = SqlEventLog(admin, retention=60)
-    assert in_place(await follow(fresh, run_id)) == list(range(1, EVENTS + 1))
+    assert checked_numbers(await read_to_end(fresh, run_id)) == list(range(1, EVENTS + 1))
     # Those that have ended are opened again only when they are needed.
     assert killed >= EVENTS // 50
     await close(log, another, fresh, here, there, admin)
@@ -172,14 +172,14 @@ class Unsure(Database):
 async def test_a_commit_whose_answer_is_lost_is_not_done_twice(events_url: str) -> None:
     here, there = Unsure(events_url), Database(events_url)
     log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll_seconds=0.01)
-    run_id = await begun(log)
-    reading = asyncio.create_task(follow(another, run_id))
+    run_id = await begin_run(log)
+    reading = asyncio.create_task(read_to_end(another, run_id))
 
     async def no_trouble() -> None:
         pass
 
     await within(speak(log, run_id, no_trouble))
-    assert in_place(await reading) == list(range(1, EVENTS + 1))
+    assert checked_numbers(await reading) == list(range(1, EVENTS + 1))
     async with there.read() as connection:
         found = text("SELECT seq, ends FROM run_events WHERE run_id = :run ORDER BY seq")
         rows = (await connection.execute(found, {"run": run_id})).all()
@@ -187,7 +187,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_done_twice(events_url: str) 
     assert [number for first, end in spans for number in range(first, end + 1)] == list(range(1, EVENTS + 1))
     assert here.commits > 20
     # Taking over does not jump twice as far, or write less.
-    assert await log.begin(await begun(another), ADA, fence=2) == 0
+    assert await log.begin(await begin_run(another), ADA, fence=2) == 0
     await close(log, another, here, there)
 
 
@@ -197,14 +197,14 @@ async def test_connections_that_go_silent_are_replaced(server_url: str) -> None:
         slow = url.set(host="127.0.0.1", port=network.port).render_as_string(hide_password=False)
         here, there = Database(slow, PoolOptions(size=2, statement_timeout=1)), Database(server_url)
         log, another = SqlEventLog(here, retention=60), SqlEventLog(there, retention=60, poll_seconds=0.01)
-        run_id = await begun(log)
-        reading = asyncio.create_task(follow(another, run_id))
+        run_id = await begin_run(log)
+        reading = asyncio.create_task(read_to_end(another, run_id))
         for number in range(1, 4):
-            await retry_until_available(lambda number=number: say(log, run_id, [number]))
+            await retry_until_available(lambda number=number: append_events(log, run_id, [number]))
             # Nobody is told that they are gone.
             network.lose()
         await retry_until_available(lambda: log.end(run_id))
-        assert in_place(await within(reading)) == [1, 2, 3]
+        assert checked_numbers(await within(reading)) == [1, 2, 3]
         await close(log, another, here, there)
 
 
@@ -214,7 +214,7 @@ async def test_connections_that_go_silent_are_replaced(server_url: str) -> None:
 async def following(log: EventLog, run_id: str, after: int) -> asyncio.Task[Batch]:
     """A reader that has read the past and waits."""
     assert not (await log.read(run_id, after, wait=0.01)).frames
-    (reader,) = await waiting(log, run_id, 1, after)
+    (reader,) = await start_readers(log, run_id, 1, after)
     return reader
 
 
@@ -255,7 +255,7 @@ async def test_connections_to_redis_that_are_cut_lose_and_repeat_nothing(
     redis: RedisServer, logs: Making
 ) -> None:
     log, another = logs(), logs()
-    run_id = await begun(log)
+    run_id = await begin_run(log)
     reading = [asyncio.create_task(follow_patiently(each, run_id)) for each in (log, another)]
 
     async def trouble() -> None:
@@ -265,81 +265,81 @@ async def test_connections_to_redis_that_are_cut_lose_and_repeat_nothing(
     await within(speak(log, run_id, trouble))
     for found in await within(asyncio.gather(*reading)):
         assert found == list(range(1, EVENTS + 1))
-    assert in_place(await follow(logs(), run_id)) == list(range(1, EVENTS + 1))
+    assert checked_numbers(await read_to_end(logs(), run_id)) == list(range(1, EVENTS + 1))
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.5])
 async def test_a_redis_that_pauses_is_waited_for(redis: RedisServer, logs: Making, seconds: float) -> None:
     log, another = logs(), logs()
-    run_id = await begun(log)
-    await say(log, run_id, [1])
+    run_id = await begin_run(log)
+    await append_events(log, run_id, [1])
     reader = await following(another, run_id, 1)
     async with client(redis) as admin:
         await admin.execute_command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
     for number in (2, 3, 4):
-        log.append(run_id, said(number))
+        log.append(run_id, sample_event(number))
     await within(log.flush(run_id))
-    assert in_place((await told(reader)).frames)[0] == 2
+    assert checked_numbers((await batch_of(reader)).frames)[0] == 2
     await within(log.end(run_id))
-    assert in_place(await follow(another, run_id)) == [1, 2, 3, 4]
+    assert checked_numbers(await read_to_end(another, run_id)) == [1, 2, 3, 4]
 
 
 async def test_a_redis_that_forgets_everything_is_told_again(redis: RedisServer, logs: Making) -> None:
     log, another = logs(), logs()
-    runs = [await begun(log) for _ in range(5)]
+    runs = [await begin_run(log) for _ in range(5)]
     for run_id in runs:
-        await say(log, run_id, range(1, 300))
+        await append_events(log, run_id, range(1, 300))
     readers = [await following(each, run_id, 299) for each in (log, another) for run_id in runs]
     await redis.restart()
     for run_id in runs:
-        log.append(run_id, whole(300))
+        log.append(run_id, whole_event(300))
     for run_id in runs:
         await retry_until_available(lambda run_id=run_id: log.flush(run_id))
     for reader in readers:
-        assert in_place((await told(reader)).frames) == [300]
+        assert checked_numbers((await batch_of(reader)).frames) == [300]
     fresh = logs()
     for run_id in runs:
         for after in (0, 150, 299):
-            assert in_place(await read_until(fresh, run_id, 300, after)) == list(range(after + 1, 301))
+            assert checked_numbers(await read_until(fresh, run_id, 300, after)) == list(range(after + 1, 301))
         await log.end(run_id)
-        assert in_place(await follow(another, run_id, 298)) == [299, 300]
+        assert checked_numbers(await read_to_end(another, run_id, 298)) == [299, 300]
 
 
 @pytest.mark.parametrize("lost", ["", ":events"])
 async def test_half_of_what_redis_knows_can_be_lost_too(redis: RedisServer, logs: Making, lost: str) -> None:
     # As when it needs memory and may choose what to forget.
     log, another = logs(), logs()
-    run_id = await begun(log)
-    await say(log, run_id, range(1, 50))
+    run_id = await begin_run(log)
+    await append_events(log, run_id, range(1, 50))
     reader = await following(another, run_id, 49)
     async with client(redis) as admin:
         assert await admin.delete(f"backchannel:run:{run_id}{lost}") == 1
     behind = asyncio.create_task(_eventually(logs(), run_id, 20))
-    await say(log, run_id, [50])
-    assert in_place((await told(reader)).frames) == [50]
-    assert in_place(await within(behind)) == list(range(21, 51))
-    assert in_place(await read_until(logs(), run_id, 50)) == list(range(1, 51))
+    await append_events(log, run_id, [50])
+    assert checked_numbers((await batch_of(reader)).frames) == [50]
+    assert checked_numbers(await within(behind)) == list(range(21, 51))
+    assert checked_numbers(await read_until(logs(), run_id, 50)) == list(range(1, 51))
 
 
 async def test_a_stale_writer_that_finds_redis_empty_does_not_stay(redis: RedisServer, logs: Making) -> None:
     stale, log, another = logs(), logs(), logs()
-    run_id = await begun(stale)
-    await say(stale, run_id, [1, 2, 3])
+    run_id = await begin_run(stale)
+    await append_events(stale, run_id, [1, 2, 3])
     await log.begin(run_id, ADA, fence=2, after_crash=True)
-    await say(log, run_id, [10, 11, 12])
+    await append_events(log, run_id, [10, 11, 12])
     reader = await following(another, run_id, 1_000_003)
     await redis.restart()
     # It has not heard of the other one, and nobody can tell it now.
-    await retry_until_available(lambda: say(stale, run_id, [99]))
-    await say(log, run_id, [13])
-    assert numbers((await told(reader)).frames) == [13]
+    await retry_until_available(lambda: append_events(stale, run_id, [99]))
+    await append_events(log, run_id, [13])
+    assert event_numbers((await batch_of(reader)).frames) == [13]
     with pytest.raises(FencedError):
-        await say(stale, run_id, [98], whole)
+        await append_events(stale, run_id, [98], whole_event)
     await log.end(run_id)
     for each in (stale, log, another, logs()):
         # What was said before the take-over is lost: only the stale one knew it.
-        assert numbers(await follow(each, run_id, 3)) == [10, 11, 12, 13]
-        assert numbers(await follow(each, run_id, 1_000_003)) == [13]
+        assert event_numbers(await read_to_end(each, run_id, 3)) == [10, 11, 12, 13]
+        assert event_numbers(await read_to_end(each, run_id, 1_000_003)) == [13]
 
 
 async def test_a_redis_that_is_away_is_told_in_a_bounded_time(
@@ -347,38 +347,38 @@ async def test_a_redis_that_is_away_is_told_in_a_bounded_time(
 ) -> None:
     monkeypatch.setattr(flusher, "TIMEOUT_SECONDS", 1.0)
     log, another = logs(), logs()
-    run_id = await begun(log)
-    await say(log, run_id, [1])
+    run_id = await begin_run(log)
+    await append_events(log, run_id, [1])
     reader = await following(another, run_id, 1)
     await redis.process.kill()
     for work in (
         log.check,
-        lambda: begun(log),
+        lambda: begin_run(log),
         lambda: another.read("run_other", 0, wait=60),
     ):
         with pytest.raises(UnavailableError) as raised:
             async with asyncio.timeout(5):
                 await work()
         assert raised.value.retry_after
-    log.append(run_id, whole(2))
+    log.append(run_id, whole_event(2))
     with pytest.raises(UnavailableError):
         async with asyncio.timeout(5):
             await log.end(run_id)
     # Who reads here is told all the same; who reads elsewhere waits, and is told when it is back.
-    assert in_place(await follow(log, run_id)) == [1, 2]
+    assert checked_numbers(await read_to_end(log, run_id)) == [1, 2]
     assert not reader.done()
     await redis.start()
-    assert in_place((await told(reader)).frames) == [2]
+    assert checked_numbers((await batch_of(reader)).frames) == [2]
     await retry_until_available(lambda: log.end(run_id))
-    assert in_place(await follow(logs(), run_id)) == [1, 2]
+    assert checked_numbers(await read_to_end(logs(), run_id)) == [1, 2]
     await log.check()
 
 
 async def test_redis_forgets_by_itself(redis: RedisServer, logs: Making) -> None:
     log = logs()
-    run_id, goes_on = await begun(log), await begun(log)
+    run_id, goes_on = await begin_run(log), await begin_run(log)
     for each in (run_id, goes_on):
-        await say(log, each, [1, 2])
+        await append_events(log, each, [1, 2])
     await log.end(run_id)
     async with client(redis) as admin:
         for name in (f"backchannel:run:{run_id}", f"backchannel:run:{run_id}:events"):

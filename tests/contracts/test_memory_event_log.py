@@ -26,7 +26,7 @@ class TestMemoryEventLog(EventLogContract):
         return event_log
 
     @pytest.fixture
-    async def forgetful_log(self) -> AsyncGenerator[MemoryEventLog]:
+    async def expiring_log(self) -> AsyncGenerator[MemoryEventLog]:
         log = MemoryEventLog(retention=0.05)
         yield log
         await log.aclose()

@@ -38,7 +38,7 @@ class TestRedisEventLog(EventLogContract):
         await log.aclose()
 
     @pytest.fixture
-    async def forgetful_log(self, server: str, prefix: str) -> AsyncGenerator[RedisEventLog]:
+    async def expiring_log(self, server: str, prefix: str) -> AsyncGenerator[RedisEventLog]:
         log = RedisEventLog(server, retention=0.05, prefix=prefix)
         yield log
         await log.aclose()

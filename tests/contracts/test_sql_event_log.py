@@ -53,7 +53,7 @@ class TestSqlEventLog(EventLogContract):
         await log.aclose()
 
     @pytest.fixture
-    async def forgetful_log(self, here: Database) -> AsyncGenerator[SqlEventLog]:
+    async def expiring_log(self, here: Database) -> AsyncGenerator[SqlEventLog]:
         log = SqlEventLog(here, retention=0.05, poll_seconds=0.01)
         yield log
         await log.aclose()

@@ -4,7 +4,7 @@ import pytest
 
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing.contracts.store import ADA, StoreContract, a_thread, said
+from backchannel.testing.contracts.store import ADA, StoreContract, a_thread, assistant_message
 
 pytestmark = pytest.mark.row("D1", "D3", "D5")
 
@@ -20,7 +20,7 @@ async def test_a_write_that_fails_halfway_leaves_nothing(database: Database) -> 
     store = SqlStore(database)
     thread = a_thread(store)
     await store.save_thread(thread, ADA)
-    item = said(store, thread, "x")
+    item = assistant_message(store, thread, "x")
 
     async def fail_halfway() -> None:
         async with database.write() as connection:
@@ -38,7 +38,7 @@ async def test_feedback_is_kept_once_and_can_change(database: Database) -> None:
     store = SqlStore(database)
     thread = a_thread(store)
     await store.save_thread(thread, ADA)
-    item = said(store, thread, "x")
+    item = assistant_message(store, thread, "x")
     await store.add_thread_item(thread.id, item, ADA)
     await store.save_feedback(thread.id, [item.id], "positive", ADA)
     await store.save_feedback(thread.id, [item.id], "negative", ADA)

@@ -1,4 +1,4 @@
-"""Tools for testing agents and servers: a model that does as told, and a ChatKit client."""
+"""Tools for testing agents and servers: a scripted model and a ChatKit client."""
 
 from backchannel.client import ChatKitClient, ServerError, Stream, parse_events, user_message
 from backchannel.testing.model import Call, Fail, Say, ScriptedModel

@@ -1,6 +1,6 @@
-"""The reference store: the simplest thing that keeps the whole contract of stores, for tests and for reading.
+"""The reference store: the simplest implementation of the whole store contract, for tests and as an example.
 
-Not for production: it forgets everything with its process, no other process sees it, and its memory only grows.
+Not for production: its data is lost when the process ends and is not shared between processes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,18 +27,18 @@ from backchannel.stores.times import to_sdk, to_utc, utc_now
 from backchannel.stores.words import query_words, text_of, words_in
 
 MAX_PAGE = 1000
-"""The most entries one page may hold, whatever the caller asks for."""
+"""The upper limit for the size of a page."""
 
 type Owner = tuple[str, str]
 
 
 @dataclass(slots=True)
 class Conversation:
-    """A thread, whose it is, and what is in it.
+    """A thread with its owner and contents.
 
     Attributes:
-        items: By id, in the order in which they were added. A dictionary keeps the place of what is replaced.
-        feedback: What the owner thought of an item, by its id.
+        items: The items by id, in insertion order. A replaced item keeps its position in the dictionary.
+        feedback: The owner's feedback by item id.
     """
 
     owner: Owner
@@ -50,8 +50,8 @@ class Conversation:
 class MemoryStore(Store[object]):
     """Threads, items and attachments in dictionaries.
 
-    No method gives way to the event loop, so each is one step. Everything is copied on its way in and out:
-    an object that is changed later changes nothing that is kept.
+    No method yields to the event loop, so each is atomic. Objects are copied when they are saved and loaded, so later
+    changes to them do not affect the store.
     """
 
     def __init__(self) -> None:
@@ -67,8 +67,8 @@ class MemoryStore(Store[object]):
         return new_id(item_type)
 
     async def atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
-        """All that `work` does, or nothing; see `stores.base.WritesAtomically`. What others do meanwhile is undone
-        with it."""
+        """Perform all writes of `work` or none; see `stores.base.WritesAtomically`. A rollback also undoes concurrent
+        writes of other tasks."""
         before = deepcopy((self.conversations, self.attachments))
         try:
             return await work()
@@ -84,11 +84,11 @@ class MemoryStore(Store[object]):
 
     @override
     async def save_thread(self, thread: ThreadMetadata, context: object) -> None:
-        kept = self._metadata(thread)
+        stored = self._metadata(thread)
         if thread.id in self.conversations:
-            self.own(thread.id, context).thread = kept
+            self.own(thread.id, context).thread = stored
         else:
-            self.conversations[thread.id] = Conversation(self.owner(context), kept)
+            self.conversations[thread.id] = Conversation(self.owner(context), stored)
 
     async def update_thread(
         self,
@@ -111,7 +111,7 @@ class MemoryStore(Store[object]):
     ) -> Page[ThreadMetadata]:
         owner = self.owner(context)
         threads = [each.thread for each in self.conversations.values() if each.owner == owner]
-        # The id decides between threads of the same moment, so that every page agrees on the order.
+        # The id makes the order unique, so that all pages agree on it.
         return self.page(sorted(threads, key=lambda each: (each.created_at, each.id)), limit, after, order)
 
     @override
@@ -137,20 +137,20 @@ class MemoryStore(Store[object]):
 
     @override
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
-        """Add the item at the end of the thread, or change the one with its id where it stands.
+        """Add the item at the end of the thread, or update the item with its id in place.
 
-        A question to the person that was asked before is not asked again: its answer, if there is one, stays.
+        A pending input request that exists is not added again, so that its answer is not overwritten.
         """
-        asks = isinstance(item, StructuredInputItem | ClientToolCallItem) and item.status == "pending"
-        if asks and item.id in self.own(thread_id, context).items:
+        is_pending = isinstance(item, StructuredInputItem | ClientToolCallItem) and item.status == "pending"
+        if is_pending and item.id in self.own(thread_id, context).items:
             return
         await self.save_item(thread_id, item, context)
 
     @override
     async def save_item(self, thread_id: str, item: ThreadItem, context: object) -> None:
         created_at = to_sdk(to_utc(item.created_at))
-        kept = item.model_copy(deep=True, update={"created_at": created_at})
-        self.own(thread_id, context).items[item.id] = kept
+        stored = item.model_copy(deep=True, update={"created_at": created_at})
+        self.own(thread_id, context).items[item.id] = stored
 
     @override
     async def delete_thread_item(self, thread_id: str, item_id: str, context: object) -> None:
@@ -162,30 +162,30 @@ class MemoryStore(Store[object]):
         ids = list(items)
         if item_id not in items:
             raise NotFoundError(f"Item {item_id!r} not found")
-        gone = ids[ids.index(item_id) + 1 :][::-1]
-        for each in gone:
+        deleted = ids[ids.index(item_id) + 1 :][::-1]
+        for each in deleted:
             del items[each]
-        return gone
+        return deleted
 
     async def save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: object
     ) -> None:
-        """Record an opinion; see `stores.base.KeepsFeedback`."""
+        """Store feedback; see `stores.base.KeepsFeedback`."""
         feedback, now = self.own(thread_id, context).feedback, utc_now()
         for item_id in item_ids:
             first = feedback[item_id].created_at if item_id in feedback else now
             feedback[item_id] = Feedback(item_id, kind, created_at=first, updated_at=now)
 
     async def load_feedback(self, thread_id: str, context: object) -> Sequence[Feedback]:
-        """The caller's opinions; see `stores.base.KeepsFeedback`."""
+        """The caller's feedback; see `stores.base.KeepsFeedback`."""
         try:
-            kept = self.own(thread_id, context).feedback.values()
+            stored = self.own(thread_id, context).feedback.values()
         except NotFoundError:
             return []
-        return sorted(kept, key=lambda each: each.updated_at)
+        return sorted(stored, key=lambda each: each.updated_at)
 
     async def search_threads(self, query: str, limit: int, context: object) -> SearchResult:
-        """Find threads by words; see `stores.base.SearchesThreads`. All matches are equally good here."""
+        """Find threads by words; see `stores.base.SearchesThreads`. Hits are not ranked."""
         owner, words = self.owner(context), query_words(query)
         hits: list[SearchHit] = []
         for each in self.conversations.values():
@@ -218,17 +218,17 @@ class MemoryStore(Store[object]):
         if owner == self.owner(context):
             del self.attachments[attachment_id]
 
-    # What all of it rests on
+    # Shared by the methods above
 
     def owner(self, context: object) -> Owner:
-        """Whom the rows of a request belong to: tenant and user, and nothing else of the caller."""
+        """The tenant and user that own the rows of a request."""
         return identity_of(context).owner
 
     def own(self, thread_id: str, context: object) -> Conversation:
-        """A conversation of the caller's.
+        """A conversation of the caller.
 
         Raises:
-            NotFoundError: There is none with that id, or it is somebody else's.
+            NotFoundError: The thread does not exist or has another owner.
         """
         conversation = self.conversations.get(thread_id)
         if conversation is None or conversation.owner != self.owner(context):
@@ -236,7 +236,7 @@ class MemoryStore(Store[object]):
         return conversation
 
     def items(self, thread_id: str, context: object) -> dict[str, ThreadItem]:
-        """The items of a conversation of the caller's; none if there is no such conversation."""
+        """The items of a conversation of the caller; empty if it does not exist."""
         try:
             return self.own(thread_id, context).items
         except NotFoundError:
@@ -245,7 +245,7 @@ class MemoryStore(Store[object]):
     def page[T: (ThreadItem, ThreadMetadata)](
         self, entries: Sequence[T], limit: int, after: str | None, order: str
     ) -> Page[T]:
-        """The entries after the one with the id `after`, given all of them in ascending order.
+        """A page of the entries after the id `after`. `entries` has all entries in ascending order.
 
         Raises:
             NotFoundError: There is no entry with the id `after`.
@@ -260,13 +260,13 @@ class MemoryStore(Store[object]):
         return Page(data=data, has_more=more, after=data[-1].id if more else None)
 
     def _metadata(self, thread: ThreadMetadata) -> ThreadMetadata:
-        # A new thread comes as a `Thread`, whose items are added one by one as well.
+        # The SDK may pass a `Thread`, whose items it also adds one by one.
         fields: dict[str, Any] = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
         fields["created_at"] = to_sdk(to_utc(thread.created_at))
         return ThreadMetadata(**deepcopy(fields))
 
 
 def has_words(text: str, words: Sequence[str]) -> bool:
-    """Whether each of `words` begins a word of the text."""
-    said = [each.word for each in words_in(text)]
-    return all(any(each.startswith(word) for each in said) for word in words)
+    """Whether each of `words` is a prefix of a word of the text."""
+    text_words = [each.word for each in words_in(text)]
+    return all(any(each.startswith(word) for each in text_words) for word in words)

@@ -1,4 +1,4 @@
-"""A model that does exactly what its script says, and streams it as a real one does."""
+"""A scripted model, which streams its responses like a real one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -24,13 +24,13 @@ from backchannel.models.response_events import (
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say a text, delta by delta.
+    """A message, streamed in text deltas.
 
     Attributes:
         text: One delta, or the deltas in order.
-        until: Wait for this before the last delta, to hold an answer in the middle.
-        item_id: The message's id, in place of a random one.
-        error: Raise this in place of the last delta, as a connection that breaks does.
+        until: An event to wait for before the last delta, to block the answer in progress.
+        item_id: The message's id; random by default.
+        error: An error to raise in place of the last delta, such as a connection error.
     """
 
     text: str | Sequence[str]
@@ -40,13 +40,13 @@ class Say:
 
     @property
     def deltas(self) -> Sequence[str]:
-        """The text in the pieces in which it is streamed."""
+        """The text deltas in order."""
         return [self.text] if isinstance(self.text, str) else self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Raise an error in place of an answer."""
+    """A model call that raises an error."""
 
     error: Exception
 
@@ -55,11 +55,14 @@ type Step = Say | Call | Fail | Sequence[Say | Call]
 
 
 class ScriptedModel(Model):
-    """Each call of the model plays the next step; a step with several parts plays them in one response.
+    """A model whose calls return the steps of a script in order. A step with several parts is one response.
+
+    A call after the last step raises an `AssertionError`.
 
     Attributes:
-        calls: The input of every call so far.
-        streaming: How many calls are being streamed now: 0 once a stopped run has let go of its model.
+        calls: The input of each call so far.
+        streaming: The number of calls that are being streamed; 0 after a stopped run has closed its model call.
+        deltas_sent: The number of text deltas streamed so far.
     """
 
     def __init__(self, *steps: Step) -> None:

@@ -20,11 +20,11 @@ SUGGESTIONS = (
 
 
 def assistant(settings: Settings, database: Database) -> Application:
-    """The todo assistant, ready to be served.
+    """The application of the todo assistant.
 
     Args:
-        settings: `agents` chooses how the specialists are reached, by hand-off or as tools.
-        database: Where the todos are kept, next to the conversations.
+        settings: `agents` selects the architecture: `triage` or `supervisor`.
+        database: The database for the todos; it also has the conversations.
     """
     service = TodoService(database)
     build = supervisor if settings.agents == "supervisor" else triage

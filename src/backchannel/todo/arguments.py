@@ -1,7 +1,6 @@
-"""What each tool takes from a model: pydantic models, and their JSON schemas in strict mode.
+"""The arguments of the tools: pydantic models, and their JSON schemas for strict mode.
 
-In strict mode a model must send every argument. One it has nothing to say about it sends as null, so null
-means the same as leaving the argument out, in every tool.
+In strict mode a model must send every argument, so `null` has the same meaning as a missing argument in every tool.
 """
 
 from typing import Any, Self, cast
@@ -11,7 +10,7 @@ from pydantic_core import from_json
 
 from backchannel.errors import InvalidInputError
 from backchannel.todo.models import DUE_HELP, PRIORITY_HELP, NewTodo, TodoInput
-from backchannel.todo.problems import read
+from backchannel.todo.validation import validate
 from backchannel.todo.values import (
     Description,
     Due,
@@ -57,7 +56,7 @@ class UpdateTodo(TodoInput):
     clear_due_date: Flag = Field(default=False, description="True removes the due date.")
 
     @model_validator(mode="after")
-    def _says_what_to_change(self) -> Self:
+    def _has_changes(self) -> Self:
         if self.clear_due_date and self.due_date is not None:
             raise refuse("Give due_date or clear_due_date, not both.", "clear_due_date")
         if not self.changes():
@@ -67,7 +66,7 @@ class UpdateTodo(TodoInput):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """What to change, as `TodoChanges` takes it."""
+        """The changes, as fields of `TodoChanges`."""
         changes = self.model_dump(exclude={"todo_id", "clear_due_date"}, exclude_none=True)
         return {**changes, "due_date": None} if self.clear_due_date else changes
 
@@ -106,10 +105,10 @@ class DescribeCapabilities(TodoInput):
 
 
 def parse[A: BaseModel](arguments: type[A], text: str) -> A:
-    """The arguments that a model sent as JSON text; an empty text is an empty object.
+    """Parse the arguments that a model sent as JSON text. An empty text counts as an empty object.
 
     Raises:
-        InvalidInputError: The text is not a JSON object, or a value in it is not acceptable.
+        InvalidInputError: The text is not a JSON object, or a value is not acceptable.
     """
     try:
         value: Any = from_json(text.strip().encode("utf-8", "surrogatepass") or b"{}")
@@ -119,14 +118,14 @@ def parse[A: BaseModel](arguments: type[A], text: str) -> A:
         ) from None
     if not isinstance(value, dict):
         raise InvalidInputError("The arguments must be one JSON object.", details=[])
-    given = cast("dict[str, Any]", value)
-    return read(arguments, {name: part for name, part in given.items() if part is not None})
+    fields = cast("dict[str, Any]", value)
+    return validate(arguments, {name: part for name, part in fields.items() if part is not None})
 
 
 def schema(arguments: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of the arguments as OpenAI's strict mode accepts it.
+    """The JSON schema of the arguments for OpenAI's strict mode.
 
-    What strict mode does not know, such as lengths and defaults, is left out; `parse` checks it all the same.
+    Keywords that strict mode does not support, such as lengths and defaults, are left out; `parse` checks them.
     """
     properties = arguments.model_json_schema().get("properties", {})
     return {
@@ -140,10 +139,12 @@ def schema(arguments: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _property(described: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
-    described = {key: value for key, value in described.items() if key not in _NOT_IN_STRICT_MODE}
-    help_text: dict[str, Any] = {"description": described.pop("description", "")}
-    kinds: list[dict[str, Any]] = described.get("anyOf") or [described]
-    kind = next(kind for kind in kinds if kind.get("type") != "null")
-    kind = {key: value for key, value in kind.items() if key not in _NOT_IN_STRICT_MODE}
-    return {"anyOf": [kind, {"type": "null"}], **help_text} if nullable else {**kind, **help_text}
+def _property(schema: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
+    schema = {key: value for key, value in schema.items() if key not in _NOT_IN_STRICT_MODE}
+    description: dict[str, Any] = {"description": schema.pop("description", "")}
+    types: list[dict[str, Any]] = schema.get("anyOf") or [schema]
+    value_type = next(each for each in types if each.get("type") != "null")
+    value_type = {key: value for key, value in value_type.items() if key not in _NOT_IN_STRICT_MODE}
+    if nullable:
+        return {"anyOf": [value_type, {"type": "null"}], **description}
+    return {**value_type, **description}

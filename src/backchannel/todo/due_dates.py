@@ -1,8 +1,7 @@
-"""When a todo is due: a whole day, or a time on the person's own clock.
+"""Due dates: a whole day, or a day and time of the user's local clock.
 
-Nobody knows the person's time zone, so a due date is wall time: what their clock shows, kept without an
-offset. A whole day is kept as its last second: a todo due "today" is then not overdue at noon, and comes
-after those with a time on the same day.
+The user's time zone is not known, so a due date is wall time without an offset. A whole day is represented by its last
+second: a todo due "today" is not overdue at noon, and is sorted after those with a time on the same day.
 """
 
 import re
@@ -22,10 +21,10 @@ _LAST_SECOND = time(23, 59, 59)
 
 @dataclass(frozen=True, slots=True)
 class DueDate:
-    """A whole day or a moment on the person's clock.
+    """A due date.
 
     Attributes:
-        at: Naive wall time in whole seconds; of a whole day, its last second.
+        at: Naive wall time in whole seconds; for a whole day, its last second.
         has_time: False for a whole day.
     """
 
@@ -34,11 +33,11 @@ class DueDate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ISO 8601: `2026-11-23` or `2026-11-23T17:00:00`. Seconds may be left out; an offset is
-        dropped, so that the time is kept as it was written; fractions of a second are dropped too.
+        """Parse ISO 8601: `2026-11-23` or `2026-11-23T17:00:00`. Seconds are optional. An offset and fractions of a
+        second are dropped.
 
         Raises:
-            ValueError: It is neither, there is no such day or time, or the year is before 1900.
+            ValueError: The text is neither a date nor a date-time, or the year is before 1900.
         """
         shape = _SHAPE.fullmatch(text)
         if shape is None:
@@ -53,13 +52,13 @@ class DueDate:
         return parsed
 
     def isoformat(self) -> str:
-        """`2026-11-23` for a whole day, else `2026-11-23T17:00:00`."""
+        """The date in ISO 8601: `2026-11-23` for a whole day, else `2026-11-23T17:00:00`."""
         return self.at.isoformat(timespec="seconds") if self.has_time else self.at.date().isoformat()
 
     def first_moment(self) -> datetime:
-        """The start of a whole day; of a moment, itself."""
+        """The start of a whole day; else the time itself."""
         return self.at if self.has_time else datetime.combine(self.at.date(), time.min)
 
     def last_moment(self) -> datetime:
-        """The last second of a whole day; of a moment, itself."""
+        """The last second of a whole day; else the time itself."""
         return self.at

@@ -1,4 +1,4 @@
-"""What each agent is told. Today's date comes last, so that what comes before it can be cached."""
+"""The instructions of the agents. The current date comes last, so that the text before it can be cached."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from agents.extensions.handoff_prompt import prompt_with_handoff_instructions
 type Clock = Callable[[], datetime]
 type Instructions = Callable[[RunContextWrapper[Any], Agent[Any]], str]
 
-_MANNERS = """
+_STYLE = """
 # How you answer
 - Answer in the person's language. Be short and friendly, and write Markdown.
 - Say what you did in one sentence, with the todo's title in bold and its date in words. Show several todos as
@@ -26,7 +26,7 @@ _DATES = """
   when no time was said, else a date-time as 2026-11-23T17:00:00, without an offset.
 - Count from today's date below. If the person says what day it is where they are, that holds instead.
 - A weekday means the next one from tomorrow on. "This week" is from today to its Sunday. "At 5" for an
-  spawn means 17:00.
+  errand means 17:00.
 - Overdue means: not completed, and due before now.
 """
 
@@ -83,19 +83,19 @@ what you can help with.
 """
 
 TRIAGE = prompt_with_handoff_instructions(_TRIAGE.strip())
-TODO = _TODO + _DATES + _MANNERS
-SEARCH = _SEARCH + _DATES + _MANNERS
-HELP = _HELP + _MANNERS
-SUPERVISOR = _SUPERVISOR + _MANNERS
+TODO = _TODO + _DATES + _STYLE
+SEARCH = _SEARCH + _DATES + _STYLE
+HELP = _HELP + _STYLE
+SUPERVISOR = _SUPERVISOR + _STYLE
 
 
 def local_now() -> datetime:
-    """The present moment on the server's own clock."""
+    """The current time of the server's local clock."""
     return datetime.now(UTC).astimezone()
 
 
-def dated(text: str, clock: Clock) -> Instructions:
-    """Instructions that end with the date, the weekday and the time of the moment they are asked for."""
+def with_current_time(text: str, clock: Clock) -> Instructions:
+    """Dynamic instructions: `text`, followed by the current date, weekday and time."""
 
     def instructions(_context: RunContextWrapper[Any], _agent: Agent[Any]) -> str:
         now = clock()

@@ -1,4 +1,4 @@
-"""A todo, and what may be asked about todos."""
+"""Todos, and the inputs and filters of operations on them."""
 
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ DUE_HELP = (
 
 
 class Todo(BaseModel):
-    """One todo of one person."""
+    """A todo of one user."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,7 +42,7 @@ class Todo(BaseModel):
 
 
 class TodoInput(BaseModel):
-    """What a caller sends. A field that is not known is an error: it may be a misspelt one that is."""
+    """Input from a caller. Unknown fields are errors, as they may be misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class NewTodo(TodoInput):
 
 
 class TodoChanges(TodoInput):
-    """What to change in a todo. What is left out stays; `due_date` null removes the due date."""
+    """Changes to a todo. Missing fields are not changed; `due_date` null removes the due date."""
 
     title: Title | None = Field(default=None, description="The new title.")
     description: Description | None = Field(
@@ -80,7 +80,7 @@ class TodoChanges(TodoInput):
 
 
 class TodoFilter(TodoInput):
-    """Which todos, and which part of them. A filter that is left out lets every todo through."""
+    """Filters and paging of a list of todos. Missing filters match every todo."""
 
     status: Status | None = Field(default=None, description="Only todos of this status.")
     priority: Priority | None = Field(
@@ -108,17 +108,17 @@ class TodoFilter(TodoInput):
 
 
 class TodoQuery(TodoFilter):
-    """Which todos, by words in their title and description as well."""
+    """Filters with a search by words in title and description."""
 
     query: Query = Field(default="", description="Words to look for in titles and descriptions.")
 
 
 class TodoPage(BaseModel):
-    """Some of the todos that were asked for.
+    """A page of todos.
 
     Attributes:
         todos: The todos, in order.
-        total: How many there are without limit and offset.
+        total: The number of matching todos, regardless of limit and offset.
     """
 
     model_config = ConfigDict(frozen=True)

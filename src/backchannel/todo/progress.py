@@ -1,8 +1,7 @@
-"""Shows what a specialist does while the supervisor waits for it: one task of the workflow for each tool call.
+"""Shows the tool calls of specialists as workflow tasks, while the supervisor waits for them.
 
-The specialists' runs are inside a tool call of the supervisor's, so none of their events reach the stream of
-the conversation by themselves. The tasks are written through hooks and not through `as_tool(on_stream=…)`,
-whose events do not say in which run they happened.
+A specialist runs within a tool call of the supervisor, so its events are not in the supervisor's stream. Hooks are used
+and not `as_tool(on_stream=…)`, whose events do not identify the run.
 """
 
 from typing import Any, cast, override
@@ -13,10 +12,9 @@ from chatkit.types import CustomTask, ThreadItemUpdatedEvent, WorkflowTaskAdded
 
 
 class ToolProgress(RunHooks[Any]):
-    """A task appears when a tool starts and is ticked off when the tool ends.
+    """Adds a workflow task when a tool starts, and completes it when the tool ends.
 
-    It keeps nothing of its own: one object serves all runs. In a run without ChatKit's `AgentContext` it does
-    nothing.
+    Has no state, so one object serves all runs. Does nothing in runs without ChatKit's `AgentContext`.
     """
 
     @override
@@ -29,7 +27,7 @@ class ToolProgress(RunHooks[Any]):
         if item is None or not item.workflow.tasks:
             await chat.add_workflow_task(task)
             return
-        # Not add_workflow_task: of two equal tasks at work it gives the index of the first for both.
+        # Not `add_workflow_task`: for two equal tasks in progress it uses the index of the first for both.
         item.workflow.tasks.append(task)
         added = WorkflowTaskAdded(task=task, task_index=len(item.workflow.tasks) - 1)
         await chat.stream(ThreadItemUpdatedEvent(item_id=item.id, update=added))
@@ -41,7 +39,7 @@ class ToolProgress(RunHooks[Any]):
         chat = _chat(context)
         if chat is None or chat.workflow_item is None:
             return
-        # Equal tasks are interchangeable, so whichever is ticked off first is right.
+        # Equal tasks are interchangeable, so complete the first of them.
         for index, task in enumerate(chat.workflow_item.workflow.tasks):
             if isinstance(task, CustomTask) and (task.title, task.status_indicator) == (
                 _title(tool),
@@ -58,5 +56,5 @@ def _chat(context: RunContextWrapper[Any]) -> AgentContext[Any] | None:
 
 
 def _title(tool: Tool) -> str:
-    # As the server shows the tools of an agent that answers by itself.
+    # The same title as for tools of the answering agent; see `chat.agent.activity`.
     return tool.name.replace("_", " ").capitalize()

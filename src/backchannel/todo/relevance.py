@@ -1,9 +1,8 @@
-"""Which todos a search means, the most relevant first.
+"""Ranks todos by their relevance for a search.
 
-Words are compared without case and accents. A word matches a whole word, the beginning of one, or (from three
-letters) any part of one. Only a word that matches no todo at all is taken for a typo and compared with the
-words that there are. A todo counts if it matches more than half of the words of the search; if none does,
-those that match the most words count.
+Case and accents are ignored. A word matches a whole word, the beginning of a word, or (from three letters) any part of
+a word. A word that matches no todo is treated as a typo and compared with the words of all todos. A todo is found if
+it matches more than half of the search words; if there is none, the todos that match the most words are found.
 """
 
 import re
@@ -15,9 +14,9 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 MAX_WORDS = 12
-"""Words of a search beyond these are not looked at."""
+"""Further words of a search are ignored."""
 MAX_CORRECTIONS = 10
-"""How many words a typo may stand for."""
+"""The most corrections that are considered for a typo."""
 
 _WORD = re.compile(r"[^\W_]+")
 _GAP = re.compile(r"[\W_]")
@@ -33,7 +32,7 @@ _SAME_TITLE, _PHRASE = 2.0, 0.5
 
 
 class Candidate(NamedTuple):
-    """A todo to be compared with a search."""
+    """A todo to be ranked."""
 
     id: str
     title: str
@@ -48,10 +47,9 @@ class _Folded(NamedTuple):
 
 
 def rank(query: str, candidates: Sequence[Candidate]) -> list[str]:
-    """The ids of the candidates that match, the most relevant first.
+    """The ids of the matching candidates, most relevant first; equally relevant ones keep their order.
 
-    Equally relevant ones stay in the order they were given in. A query without letters and digits, such as
-    `%` or an emoji, is looked for as it is.
+    A query without letters and digits, such as `%` or an emoji, is matched literally.
     """
     phrase = _fold(query)
     folded = [_folded(candidate) for candidate in candidates]
@@ -84,7 +82,7 @@ def _fold(text: str) -> str:
 
 
 def _is_not_an_accent(character: str) -> bool:
-    # Only accents of Latin, Greek and Cyrillic letters; in other scripts such marks are letters.
+    # Only accents of Latin, Greek and Cyrillic letters; in other scripts, combining marks are letters.
     return not "\u0300" <= character <= "\u036f"
 
 
@@ -94,7 +92,7 @@ def _folded(candidate: Candidate) -> _Folded:
 
 
 def _spaced(folded: str) -> str:
-    # With a space on both sides of each word, one substring search finds whole words and beginnings.
+    # With spaces around each word, a substring search finds whole words and word beginnings.
     return f" {folded.translate(_ASCII_GAPS) if folded.isascii() else _GAP.sub(' ', folded)} "
 
 
@@ -115,7 +113,7 @@ def _weight(word: str, words: str) -> float:
         return 0.0
     if f" {word} " in words:
         return _WHOLE
-    # One letter begins half of all words; one Chinese character is a word.
+    # A single letter is too short for a prefix, but a Chinese character is a word.
     if (len(word) >= 2 or not word.isascii()) and f" {word}" in words:
         return _BEGINNING
     return _PART if len(word) >= 3 or not word.isascii() else 0.0
@@ -141,7 +139,7 @@ def _typo_weights(word: str, vocabulary: Sequence[str], folded: Sequence[_Folded
 
 
 def _corrections(word: str, vocabulary: Sequence[str]) -> list[tuple[str, float]]:
-    """Words of the todos that `word` may be a typo of, with how much they count."""
+    """Words of the todos that `word` may be a typo of, with their weights."""
     if len(word) < 3:
         return []
     edits = 1 if len(word) <= 5 else 2
@@ -150,7 +148,7 @@ def _corrections(word: str, vocabulary: Sequence[str]) -> list[tuple[str, float]
 
 
 def _is_likely(word: str, known: str) -> bool:
-    # "cat" is not a typo of "car", but "mlk" is one of "milk" and "mikl" one of "milk".
+    # "cat" is not a typo of "car", but "mlk" and "mikl" are typos of "milk".
     return len(word) > 3 or len(known) > 3 or sorted(word) == sorted(known)
 
 

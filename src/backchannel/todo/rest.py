@@ -1,4 +1,4 @@
-"""The todos over REST, for whoever is calling."""
+"""The REST endpoints of the caller's todos."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, override
@@ -12,8 +12,8 @@ from backchannel.errors import BackchannelError, InvalidRequestError
 from backchannel.http import CurrentContext
 from backchannel.todo import values
 from backchannel.todo.models import PRIORITY_HELP, NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
-from backchannel.todo.problems import read, refusal
 from backchannel.todo.service import TodoService
+from backchannel.todo.validation import to_invalid_input, validate
 
 _Number = BeforeValidator(values.digits_as_number)
 
@@ -34,21 +34,21 @@ class TodoParameters(TodoFilter):
 
 
 class TodoList(BaseModel):
-    """A part of the todos that were asked for.
+    """A page of the matching todos.
 
-    Without `q`: open before completed, then by due date (none comes last), then the highest priority first,
-    then the oldest first. With `q`: the most relevant first.
+    Order without `q`: open before completed, then by due date (todos without one last), then by descending priority,
+    then by creation. Order with `q`: by relevance.
     """
 
     data: list[Todo]
-    total: int = Field(description="How many there are, without limit and offset.")
+    total: int = Field(description="The number of matching todos, regardless of limit and offset.")
     limit: int
     offset: int
-    has_more: bool = Field(description="Whether there are more after these.")
+    has_more: bool = Field(description="Whether more todos follow this page.")
 
 
-class Problem(BaseModel):
-    """Why a request was not answered."""
+class TodoError(BaseModel):
+    """An error response."""
 
     code: str = Field(examples=["not_found"])
     message: str = Field(description="What is wrong and what to do, in one or two sentences.")
@@ -56,20 +56,20 @@ class Problem(BaseModel):
     details: Any = Field(default=None, description="For invalid input: a list of `{field, message}`.")
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
         400: "The body is not JSON.",
-        401: "Nobody is logged in.",
+        401: "Missing or invalid credentials.",
         404: "The caller has no such todo.",
-        409: "The caller has as many todos as can be kept.",
+        409: "The caller has the maximum number of todos.",
         422: "A value is not acceptable.",
-        503: "The todos cannot be reached right now.",
+        503: "The database is not available.",
     }
-    return {status: {"model": Problem, "description": meanings[status]} for status in (401, *statuses, 503)}
+    return {status: {"model": TodoError, "description": meanings[status]} for status in (401, *statuses, 503)}
 
 
 class _Route(APIRoute):
-    """Answers input that is not acceptable in the same words as the tools."""
+    """Reports invalid input with the same messages as the tools."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -79,16 +79,16 @@ class _Route(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                raise _explained(error) from None
+                raise _client_error(error) from None
 
         return handle_and_explain
 
 
-def _explained(error: RequestValidationError) -> BackchannelError:
+def _client_error(error: RequestValidationError) -> BackchannelError:
     errors = error.errors()
     if any(each["type"] == "json_invalid" for each in errors):
         return InvalidRequestError("The body is not valid JSON. Send one JSON object.")
-    return refusal(errors, skip=1)
+    return to_invalid_input(errors, skip=1)
 
 
 TodoId = Annotated[str, Path(description="The todo's id, `todo_…`.")]
@@ -99,10 +99,10 @@ class _Endpoints:
         self._service = service
 
     async def list_todos(
-        self, context: CurrentContext, which: Annotated[TodoParameters, Query()]
+        self, context: CurrentContext, parameters: Annotated[TodoParameters, Query()]
     ) -> TodoList:
-        """The caller's todos, filtered and searched."""
-        query = read(TodoQuery, {**which.model_dump(exclude={"q"}), "query": which.q})
+        """The caller's todos that match the filters and the search."""
+        query = validate(TodoQuery, {**parameters.model_dump(exclude={"q"}), "query": parameters.q})
         page = await self._service.search(context.identity, query)
         return TodoList(
             data=page.todos,
@@ -115,7 +115,7 @@ class _Endpoints:
     async def create_todo(
         self, context: CurrentContext, new: NewTodo, request: Request, response: Response
     ) -> Todo:
-        """Create a todo. `Location` is where it can be read."""
+        """Create a todo. The header `Location` has its path."""
         todo = await self._service.create(context.identity, new)
         response.headers["Location"] = request.url_for("get_todo", todo_id=todo.id).path
         return todo
@@ -125,29 +125,31 @@ class _Endpoints:
         return await self._service.get(context.identity, todo_id)
 
     async def update_todo(self, context: CurrentContext, todo_id: TodoId, changes: TodoChanges) -> Todo:
-        """Change what the body names; the rest stays. `due_date` null removes the due date."""
+        """Change the fields in the body. `due_date` null removes the due date."""
         return await self._service.update(context.identity, todo_id, changes)
 
     async def delete_todo(self, context: CurrentContext, todo_id: TodoId) -> None:
-        """Delete a todo for good."""
+        """Delete a todo permanently."""
         await self._service.delete(context.identity, todo_id)
 
     async def complete_todo(self, context: CurrentContext, todo_id: TodoId) -> Todo:
-        """Mark a todo as completed. Doing it twice is fine."""
+        """Mark a todo as completed. Completing it again changes nothing."""
         return await self._service.complete(context.identity, todo_id)
 
 
 def todo_router(service: TodoService) -> APIRouter:
-    """`/todos` for the caller's own todos. Errors are raised as `BackchannelError` for the server to answer."""
+    """The router of `/todos`. Errors are raised as `BackchannelError`, which the server turns into responses."""
     api = _Endpoints(service)
     router = APIRouter(prefix="/todos", tags=["todos"], route_class=_Route)
     one = "/{todo_id}"
-    router.get("", responses=_problems(422))(api.list_todos)
-    router.post("", status_code=201, responses={**_LOCATION, **_problems(400, 409, 422)})(api.create_todo)
-    router.get(one, responses=_problems(404, 422))(api.get_todo)
-    router.patch(one, responses=_problems(400, 404, 422))(api.update_todo)
-    router.delete(one, status_code=204, responses=_problems(404, 422))(api.delete_todo)
-    router.post(f"{one}/complete", responses=_problems(404, 422))(api.complete_todo)
+    router.get("", responses=_error_responses(422))(api.list_todos)
+    router.post("", status_code=201, responses={**_LOCATION, **_error_responses(400, 409, 422)})(
+        api.create_todo
+    )
+    router.get(one, responses=_error_responses(404, 422))(api.get_todo)
+    router.patch(one, responses=_error_responses(400, 404, 422))(api.update_todo)
+    router.delete(one, status_code=204, responses=_error_responses(404, 422))(api.delete_todo)
+    router.post(f"{one}/complete", responses=_error_responses(404, 422))(api.complete_todo)
     return router
 
 

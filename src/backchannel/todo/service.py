@@ -1,6 +1,6 @@
-"""The todos of one person at a time: every method takes the identity whose todos are meant.
+"""Operations on the todos of one user, who is given by the identity that every method takes.
 
-Somebody else's todo is answered exactly as one that does not exist.
+The todos of other users do not exist for these operations.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from backchannel.todo.due_dates import DueDate
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoPage, TodoQuery
 from backchannel.todo.relevance import Candidate, rank
 from backchannel.todo.tables import todos
-from backchannel.todo.values import clipped
+from backchannel.todo.values import shortened
 
 MAX_TODOS = 10_000
-"""How many todos one person can keep. A search compares all of them, so this is its bound as well."""
+"""The most todos per user. A search ranks all of them, so this also limits its cost."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _LIST_ORDER = (
     case((todos.c.status == "completed", 1), else_=0),
-    # WritableRunLog out, because NULLS LAST is not known to every database.
+    # Not every database supports NULLS LAST.
     case((todos.c.due_at.is_(None), 1), else_=0),
     todos.c.due_at,
     todos.c.priority.desc(),
@@ -43,7 +43,7 @@ _LIST_ORDER = (
 _log = structlog.get_logger(__name__)
 
 
-def _id_of(identity: Identity, key: str) -> str:
+def _id_from_key(identity: Identity, key: str) -> str:
     digest = hashlib.sha256(f"{identity.tenant}\x00{identity.user}\x00{key}".encode()).hexdigest()
     return f"todo_{digest[:32]}"
 
@@ -55,12 +55,12 @@ def _utc_now() -> datetime:
 class TodoService:
     """Todos in a database.
 
-    Args:
-        database: Has the tables of `MIGRATIONS`.
-        max_todos: How many todos one person can keep.
-        clock: The present moment, with its time zone.
+    Every method raises `UnavailableError` if the database is not available; the cause is logged.
 
-    Every method raises `UnavailableError` when the database cannot be reached; the cause is logged.
+    Args:
+        database: A database with the tables of `MIGRATIONS`.
+        max_todos: The most todos per user.
+        clock: Returns the current time, with a time zone.
     """
 
     def __init__(
@@ -71,17 +71,18 @@ class TodoService:
         self._clock = clock
 
     async def create(self, identity: Identity, new: NewTodo, *, key: str | None = None) -> Todo:
-        """Keep a new todo, pending.
+        """Create a todo with the status `pending`.
 
         Args:
-            key: Names the attempt: with the same key again, the todo is the first one's, whatever has become of it.
+            key: An idempotency key. A second call with the same key stores nothing, and does not recreate or reset a
+                todo that was changed.
 
         Raises:
-            ConflictError: The person has as many todos as one can keep.
+            ConflictError: The user has the maximum number of todos.
         """
         now = self._clock()
         values: dict[str, Any] = {
-            "id": prefixed_id("todo") if key is None else _id_of(identity, key),
+            "id": prefixed_id("todo") if key is None else _id_from_key(identity, key),
             "title": new.title,
             "description": new.description,
             "priority": new.priority,
@@ -91,12 +92,12 @@ class TodoService:
             "updated_at": now,
             "completed_at": None,
         }
-        await self._keep(identity, values)
+        await self._insert(identity, values)
         return _todo(values)
 
     @retryable
-    async def _keep(self, identity: Identity, values: Mapping[str, Any]) -> None:
-        # Not changed if it is there: the same key came again, or a commit took place of which nobody knew.
+    async def _insert(self, identity: Identity, values: Mapping[str, Any]) -> None:
+        # An existing row is not changed: a call with the same key was repeated, or an unconfirmed commit.
         new = upsert_owned(self.database.dialect, identity, todos, values, key=("id",), change=())
         async with self._write() as connection:
             if await _count(connection, identity) >= self._max_todos:
@@ -108,55 +109,57 @@ class TodoService:
 
     @retryable
     async def get(self, identity: Identity, todo_id: str) -> Todo:
-        """One todo.
+        """The todo with an id.
 
         Raises:
-            NotFoundError: The person has no such todo.
+            NotFoundError: The user has no such todo.
         """
         async with self._read() as connection:
             return await _get(connection, identity, todo_id)
 
     @retryable
-    async def list(self, identity: Identity, which: TodoFilter | None = None) -> TodoPage:
-        """The person's todos: open before completed, then by due date (none comes last), then the highest
-        priority first, then the oldest first."""
-        which = which or TodoFilter()
-        conditions = _conditions(which)
+    async def list(self, identity: Identity, filters: TodoFilter | None = None) -> TodoPage:
+        """A page of the user's todos: open before completed, then by due date (todos without one last), then by
+        descending priority, then by creation."""
+        filters = filters or TodoFilter()
+        conditions = _conditions(filters)
         async with self._read() as connection:
             total = await _count(connection, identity, *conditions)
             statement = select_owned(identity, todos).where(*conditions).order_by(*_LIST_ORDER)
-            found = await connection.execute(statement.limit(which.limit).offset(which.offset))
-            return _page(which, [_todo(row) for row in found.mappings()], total)
+            rows = await connection.execute(statement.limit(filters.limit).offset(filters.offset))
+            return _page(filters, [_todo(row) for row in rows.mappings()], total)
 
     @retryable
-    async def search(self, identity: Identity, which: TodoQuery) -> TodoPage:
-        """The person's todos that match the words of the query, the most relevant first; equally relevant
-        ones in the order of `list`. Without words it is the same as `list`.
+    async def search(self, identity: Identity, filters: TodoQuery) -> TodoPage:
+        """A page of the user's todos that match the query, most relevant first; equally relevant ones in the order of
+        `list`. With an empty query the same as `list`.
 
-        Words are matched as data, without wildcards, and a typo is forgiven: see `relevance`.
+        There are no wildcards or operators. Typos are corrected; see `relevance`.
         """
-        if not which.query:
-            return await self.list(identity, which)
+        if not filters.query:
+            return await self.list(identity, filters)
         columns = (todos.c.id, todos.c.title, todos.c.description)
-        statement = select_owned(identity, todos, *columns).where(*_conditions(which)).order_by(*_LIST_ORDER)
+        statement = (
+            select_owned(identity, todos, *columns).where(*_conditions(filters)).order_by(*_LIST_ORDER)
+        )
         async with self._read() as connection:
-            found = await connection.execute(statement.limit(MAX_TODOS))
-            candidates = [Candidate(*row) for row in found]
-        # Thousands of todos take long enough to keep everybody else waiting: no connection, no event loop.
-        ids = await asyncio.to_thread(rank, which.query, candidates)
-        shown = ids[which.offset : which.offset + which.limit]
+            rows = await connection.execute(statement.limit(MAX_TODOS))
+            candidates = [Candidate(*row) for row in rows]
+        # Ranking thousands of todos takes long, so it holds no connection and does not block the event loop.
+        ids = await asyncio.to_thread(rank, filters.query, candidates)
+        page_ids = ids[filters.offset : filters.offset + filters.limit]
         async with self._read() as connection:
-            rows = await connection.execute(select_owned(identity, todos).where(todos.c.id.in_(shown)))
+            rows = await connection.execute(select_owned(identity, todos).where(todos.c.id.in_(page_ids)))
             by_id = {row["id"]: _todo(row) for row in rows.mappings()}
-        # A todo may have been deleted meanwhile.
-        return _page(which, [by_id[todo_id] for todo_id in shown if todo_id in by_id], len(ids))
+        # A todo may have been deleted between the queries.
+        return _page(filters, [by_id[todo_id] for todo_id in page_ids if todo_id in by_id], len(ids))
 
     @retryable
     async def update(self, identity: Identity, todo_id: str, changes: TodoChanges) -> Todo:
-        """Change the fields that were set in `changes`. With none set, the todo stays as it is.
+        """Change the fields that are set in `changes`. Without any, nothing is changed.
 
         Raises:
-            NotFoundError: The person has no such todo.
+            NotFoundError: The user has no such todo.
         """
         values = self._changed_values(changes)
         async with self._write() as connection:
@@ -168,10 +171,10 @@ class TodoService:
 
     @retryable
     async def complete(self, identity: Identity, todo_id: str) -> Todo:
-        """Mark a todo as completed. One that is completed already stays as it is.
+        """Mark a todo as completed. A completed todo is not changed.
 
         Raises:
-            NotFoundError: The person has no such todo.
+            NotFoundError: The user has no such todo.
         """
         values = self._changed_values(TodoChanges(status="completed"))
         async with self._write() as connection:
@@ -185,10 +188,10 @@ class TodoService:
 
     @retryable
     async def delete(self, identity: Identity, todo_id: str) -> Todo:
-        """Remove a todo for good, and say what it was.
+        """Delete a todo permanently, and return its last state.
 
         Raises:
-            NotFoundError: The person has no such todo.
+            NotFoundError: The user has no such todo.
         """
         async with self._write() as connection:
             todo = await _get(connection, identity, todo_id)
@@ -203,7 +206,7 @@ class TodoService:
         if "due_date" in fields:
             fields |= _due_values(fields.pop("due_date"))
         if fields.get("status") == "completed":
-            # Decided by the database: a todo that is completed twice keeps the moment of the first time.
+            # In SQL, so that concurrent calls keep the time of the first completion.
             fields["completed_at"] = func.coalesce(todos.c.completed_at, now, type_=todos.c.completed_at.type)
         elif "status" in fields:
             fields["completed_at"] = None
@@ -211,21 +214,21 @@ class TodoService:
 
     @asynccontextmanager
     async def _read(self) -> AsyncGenerator[AsyncConnection]:
-        async with _reachable(), self.database.read() as connection:
+        async with _translate_errors(), self.database.read() as connection:
             yield connection
 
     @asynccontextmanager
     async def _write(self) -> AsyncGenerator[AsyncConnection]:
-        async with _reachable(), self.database.write() as connection:
+        async with _translate_errors(), self.database.write() as connection:
             yield connection
 
 
 @asynccontextmanager
-async def _reachable() -> AsyncGenerator[None]:
+async def _translate_errors() -> AsyncGenerator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        # The driver's own words: SQLAlchemy's would hold what people wrote.
+        # Only the driver's message: SQLAlchemy's contains the parameters, which are user data.
         _log.error("todo_database_failed", error=type(error).__name__, cause=str(getattr(error, "orig", "")))
         raise UnavailableError("The todo list cannot be reached right now.") from error
 
@@ -236,24 +239,24 @@ async def _count(connection: AsyncConnection, identity: Identity, *conditions: C
 
 
 async def _get(connection: AsyncConnection, identity: Identity, todo_id: str) -> Todo:
-    # Not every database takes every text as a parameter, and no id looks like that.
+    # Not every database accepts every text as a parameter, so malformed ids are not queried.
     if _ID.fullmatch(todo_id):
-        found = await connection.execute(select_owned(identity, todos).where(todos.c.id == todo_id))
-        if row := found.mappings().one_or_none():
+        rows = await connection.execute(select_owned(identity, todos).where(todos.c.id == todo_id))
+        if row := rows.mappings().one_or_none():
             return _todo(row)
-    raise NotFoundError(f"No todo has the id {clipped(todo_id)}. List or search the todos to find its id.")
+    raise NotFoundError(f"No todo has the id {shortened(todo_id)}. List or search the todos to find its id.")
 
 
-def _conditions(which: TodoFilter) -> list[ColumnElement[bool]]:
+def _conditions(filters: TodoFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if which.status is not None:
-        conditions.append(todos.c.status == which.status)
-    if which.priority is not None:
-        conditions.append(todos.c.priority == which.priority)
-    if which.due_after is not None:
-        conditions.append(todos.c.due_at >= DueDate.parse(which.due_after).first_moment())
-    if which.due_before is not None:
-        conditions.append(todos.c.due_at <= DueDate.parse(which.due_before).last_moment())
+    if filters.status is not None:
+        conditions.append(todos.c.status == filters.status)
+    if filters.priority is not None:
+        conditions.append(todos.c.priority == filters.priority)
+    if filters.due_after is not None:
+        conditions.append(todos.c.due_at >= DueDate.parse(filters.due_after).first_moment())
+    if filters.due_before is not None:
+        conditions.append(todos.c.due_at <= DueDate.parse(filters.due_before).last_moment())
     return conditions
 
 
@@ -277,5 +280,5 @@ def _todo(row: Mapping[Any, Any]) -> Todo:
     )
 
 
-def _page(which: TodoFilter, found: Sequence[Todo], total: int) -> TodoPage:
-    return TodoPage(todos=[*found], total=total, limit=which.limit, offset=which.offset)
+def _page(filters: TodoFilter, page: Sequence[Todo], total: int) -> TodoPage:
+    return TodoPage(todos=[*page], total=total, limit=filters.limit, offset=filters.offset)

@@ -1,4 +1,4 @@
-"""The table of todos, as the newest migration leaves it."""
+"""The table of todos, at the version of the newest migration."""
 
 from sqlalchemy import Boolean, Column, DateTime, Index, MetaData, SmallInteger, Table
 
@@ -17,7 +17,7 @@ todos = Table(
     Column("description", Exact(1000), nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("status", Exact(20), nullable=False),
-    # The wall clock of the person, whose time zone nobody knows; see `due_dates`.
+    # Wall time without a time zone; see `due_dates`.
     Column("due_at", DateTime),
     Column("due_has_time", Boolean, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),

@@ -1,7 +1,7 @@
-"""The tools of the todo assistant. Each returns JSON text, and bad arguments are an answer, not a failure.
+"""The tools of the todo assistant. Each returns JSON text.
 
-Whose todos are meant comes from the request, never from the model. The answer to arguments that are not
-acceptable is `{"error": {"code", "message", "field"}}`, from which the model can do better.
+The user comes from the request's context, never from the model. Invalid arguments do not fail the run: the output is
+`{"error": {"code", "message", "field"}}`, so that the model can correct them.
 """
 
 import json
@@ -37,8 +37,8 @@ from backchannel.todo.arguments import (
     schema,
 )
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
-from backchannel.todo.problems import read
 from backchannel.todo.service import TodoService
+from backchannel.todo.validation import validate
 from backchannel.tools import idempotency_key, idempotent
 
 OFFLINE_MODEL = "offline rule-based stand-in"
@@ -63,11 +63,11 @@ CAPABILITIES: tuple[Mapping[str, Any], ...] = (
     {"title": "Complete and reopen todos", "examples": ["mark milk done", "reopen milk"]},
     {"title": "Delete todos", "examples": ["delete milk", "delete the second one"]},
 )
-"""What people can ask for. The examples are sentences that the offline model understands too."""
+"""The capabilities of the assistant. The offline model understands the examples, too."""
 
 _log = structlog.get_logger(__name__)
 
-type Answer = dict[str, Any]
+type ToolOutput = dict[str, Any]
 
 
 class TodoTools:
@@ -76,7 +76,7 @@ class TodoTools:
     Attributes:
         todo: For the agent that manages todos.
         search: For the agent that finds them.
-        help: For the agent that explains the assistant.
+        help: For the agent that describes the assistant.
     """
 
     def __init__(self, service: TodoService, settings: Settings) -> None:
@@ -84,7 +84,7 @@ class TodoTools:
         self._model = OFFLINE_MODEL if settings.offline else settings.model or get_default_model()
         list_todos = _tool("list_todos", ListTodos, self._list)
         search_todos = _tool("search_todos", SearchTodos, self._search)
-        # The one that is not idempotent: the second time there is nothing left to delete, and it says so.
+        # Not idempotent: repeating it returns an error, as the todo no longer exists.
         delete_todo = _tool("delete_todo", DeleteTodo, self._delete)
         self.todo = (
             _tool("create_todo", CreateTodo, self._create),
@@ -100,42 +100,46 @@ class TodoTools:
             if tool is not delete_todo:
                 idempotent(tool)
 
-    async def _create(self, identity: Identity, given: CreateTodo, key: str) -> Answer:
-        new = read(NewTodo, given.model_dump())
-        return {"todo": _json(await self._service.create(identity, new, key=key))}
+    async def _create(self, identity: Identity, arguments: CreateTodo, key: str) -> ToolOutput:
+        new = validate(NewTodo, arguments.model_dump())
+        return {"todo": _todo_fields(await self._service.create(identity, new, key=key))}
 
-    async def _list(self, identity: Identity, given: ListTodos, _key: str) -> Answer:
-        page = await self._service.list(identity, read(TodoFilter, given.model_dump()))
+    async def _list(self, identity: Identity, arguments: ListTodos, _key: str) -> ToolOutput:
+        page = await self._service.list(identity, validate(TodoFilter, arguments.model_dump()))
         return {
-            "todos": [_json(todo) for todo in page.todos],
+            "todos": [_todo_fields(todo) for todo in page.todos],
             "total": page.total,
             "limit": page.limit,
             "offset": page.offset,
         }
 
-    async def _update(self, identity: Identity, given: UpdateTodo, _key: str) -> Answer:
-        changes = read(TodoChanges, given.changes())
-        return {"todo": _json(await self._service.update(identity, given.todo_id, changes))}
+    async def _update(self, identity: Identity, arguments: UpdateTodo, _key: str) -> ToolOutput:
+        changes = validate(TodoChanges, arguments.changes())
+        return {"todo": _todo_fields(await self._service.update(identity, arguments.todo_id, changes))}
 
-    async def _complete(self, identity: Identity, given: CompleteTodo, _key: str) -> Answer:
-        return {"todo": _json(await self._service.complete(identity, given.todo_id))}
+    async def _complete(self, identity: Identity, arguments: CompleteTodo, _key: str) -> ToolOutput:
+        return {"todo": _todo_fields(await self._service.complete(identity, arguments.todo_id))}
 
-    async def _delete(self, identity: Identity, given: DeleteTodo, _key: str) -> Answer:
-        return {"deleted": _json(await self._service.delete(identity, given.todo_id))}
+    async def _delete(self, identity: Identity, arguments: DeleteTodo, _key: str) -> ToolOutput:
+        return {"deleted": _todo_fields(await self._service.delete(identity, arguments.todo_id))}
 
-    async def _search(self, identity: Identity, given: SearchTodos, _key: str) -> Answer:
-        page = await self._service.search(identity, read(TodoQuery, given.model_dump()))
-        return {"todos": [_json(todo) for todo in page.todos], "total": page.total, "query": given.query}
+    async def _search(self, identity: Identity, arguments: SearchTodos, _key: str) -> ToolOutput:
+        page = await self._service.search(identity, validate(TodoQuery, arguments.model_dump()))
+        return {
+            "todos": [_todo_fields(todo) for todo in page.todos],
+            "total": page.total,
+            "query": arguments.query,
+        }
 
-    async def _describe(self, _identity: Identity, _given: DescribeCapabilities, _key: str) -> Answer:
+    async def _describe(self, _identity: Identity, _arguments: DescribeCapabilities, _key: str) -> ToolOutput:
         return {"model": self._model, "capabilities": [dict(capability) for capability in CAPABILITIES]}
 
 
 def identity_of_run(context: object) -> Identity:
-    """Whose todos a run is about. Accepts ChatKit's `AgentContext` and anything `identity_of` takes.
+    """The identity of a run's caller. Accepts ChatKit's `AgentContext` and everything that `identity_of` accepts.
 
     Raises:
-        TypeError: The run's context says nothing of who is asking.
+        TypeError: The context has no identity.
     """
     if isinstance(context, AgentContext):
         return identity_of(cast("AgentContext[Any]", context).request_context)
@@ -143,7 +147,7 @@ def identity_of_run(context: object) -> Identity:
 
 
 def error_text(error: BackchannelError) -> str:
-    """The answer of a tool that could not do what it was asked."""
+    """The output of a tool that failed, as JSON."""
     match error:
         case NotFoundError():
             content = {"code": "not_found", "message": error.message, "field": "todo_id"}
@@ -151,16 +155,16 @@ def error_text(error: BackchannelError) -> str:
             content = {"code": "unavailable", "message": error.message}
         case _:
             content = {"code": "invalid_input", "message": error.message, **_field(error)}
-    return _text({"error": content})
+    return _to_json({"error": content})
 
 
 def _tool[A: BaseModel](
-    name: str, arguments: type[A], answer: Callable[[Identity, A, str], Awaitable[Answer]]
+    name: str, arguments: type[A], answer: Callable[[Identity, A, str], Awaitable[ToolOutput]]
 ) -> FunctionTool:
     async def invoke(context: ToolContext[Any], text: str) -> str:
         identity = identity_of_run(context.context)
         try:
-            return _text(await answer(identity, parse(arguments, text), idempotency_key(context)))
+            return _to_json(await answer(identity, parse(arguments, text), idempotency_key(context)))
         except (InvalidInputError, NotFoundError, ConflictError, UnavailableError) as error:
             _log.info("todo_tool_refused", tool=name, code=error.code)
             return error_text(error)
@@ -179,9 +183,9 @@ def _field(error: BackchannelError) -> dict[str, str]:
     return {}
 
 
-def _json(todo: Todo) -> dict[str, Any]:
+def _todo_fields(todo: Todo) -> dict[str, Any]:
     return todo.model_dump(mode="json")
 
 
-def _text(answer: Answer) -> str:
+def _to_json(answer: ToolOutput) -> str:
     return json.dumps(answer, ensure_ascii=False)

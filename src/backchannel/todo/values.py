@@ -1,7 +1,7 @@
-"""The kinds of values in a todo: their limits, and what is said when one is not acceptable.
+"""The types of a todo's fields: their limits and error messages.
 
-A message names the field, says what is allowed and shows what was given, so that a person or a model can put
-it right. The messages are the same for tools and for REST.
+An error message names the field, the allowed values and the given value, so that a person or a model can correct it.
+Tools and REST endpoints use the same messages.
 """
 
 import json
@@ -19,42 +19,42 @@ QUERY_CHARS = 200
 MAX_PRIORITY = 5
 MAX_LIMIT = 100
 MAX_OFFSET = 1_000_000
-SHOWN_CHARS = 60
+MAX_QUOTED_CHARS = 60
 
 StatusName = Literal["pending", "in_progress", "completed"]
 STATUSES: tuple[str, ...] = get_args(StatusName)
 
 
 def refuse(message: str, field: str | None = None) -> PydanticCustomError:
-    """An error whose message reaches the caller as it is.
+    """A validation error whose message is sent to the caller unchanged.
 
     Args:
-        message: A whole sentence.
-        field: Which field is meant, where the error is about several.
+        message: A complete sentence.
+        field: The field to report, for an error of a whole model.
     """
-    # The message may hold braces out of the caller's input: it must not be taken for a template.
+    # The message may contain braces from the caller's input, so it must not be a template.
     return PydanticCustomError("refused", "{message}", {"message": message, "field": field})
 
 
-def shown(value: object) -> str:
-    """A value as a message shows it: as JSON, cut short."""
+def quoted_value(value: object) -> str:
+    """A value for an error message: as JSON, shortened."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=repr)
     except ValueError:  # an integer of thousands of digits
         return "a number that is far too long"
-    return clipped(text)
+    return shortened(text)
 
 
-def clipped(text: str) -> str:
-    """Text of the caller's as an answer can hold it: cut short, and without halves of surrogate pairs."""
-    text = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+def shortened(text: str) -> str:
+    """The caller's text for an error message: shortened, and without lone surrogates."""
+    text = text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…"
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(minimum: int, maximum: int, *, strip: bool = False) -> BeforeValidator:
     def check(value: object, info: ValidationInfo) -> str:
         if not isinstance(value, str):
-            raise refuse(f"{info.field_name} must be text; you gave {shown(value)}.")
+            raise refuse(f"{info.field_name} must be text; you gave {quoted_value(value)}.")
         text = value.strip() if strip else value
         if not minimum <= len(text) <= maximum:
             raise refuse(
@@ -73,14 +73,14 @@ def _text(minimum: int, maximum: int, *, strip: bool = False) -> BeforeValidator
 
 def _whole_number(minimum: int, maximum: int) -> BeforeValidator:
     def check(value: object, info: ValidationInfo) -> int:
-        # True is an int to Python, but nobody means 1 by it.
+        # bool is a subclass of int.
         if not isinstance(value, int) or isinstance(value, bool):
             raise refuse(
                 f"{info.field_name} must be a whole number from {minimum} to {maximum}; "
-                f"you gave {shown(value)}."
+                f"you gave {quoted_value(value)}."
             )
         if not minimum <= value <= maximum:
-            raise refuse(f"{info.field_name} must be {minimum} to {maximum}; you gave {shown(value)}.")
+            raise refuse(f"{info.field_name} must be {minimum} to {maximum}; you gave {quoted_value(value)}.")
         return value
 
     return BeforeValidator(check)
@@ -89,13 +89,15 @@ def _whole_number(minimum: int, maximum: int) -> BeforeValidator:
 def _check_status(value: object, info: ValidationInfo) -> str:
     if isinstance(value, str) and value in STATUSES:
         return value
-    raise refuse(f"{info.field_name} must be pending, in_progress or completed; you gave {shown(value)}.")
+    raise refuse(
+        f"{info.field_name} must be pending, in_progress or completed; you gave {quoted_value(value)}."
+    )
 
 
 def _check_flag(value: object, info: ValidationInfo) -> bool:
     if isinstance(value, bool):
         return value
-    raise refuse(f"{info.field_name} must be true or false; you gave {shown(value)}.")
+    raise refuse(f"{info.field_name} must be true or false; you gave {quoted_value(value)}.")
 
 
 def _check_due(value: object, info: ValidationInfo) -> str:
@@ -106,12 +108,12 @@ def _check_due(value: object, info: ValidationInfo) -> str:
             pass
     raise refuse(
         f"{info.field_name} must be a date such as 2026-11-23 or a local date-time such as "
-        f"2026-11-23T17:00:00, from {EARLIEST_YEAR} on; you gave {shown(value)}."
+        f"2026-11-23T17:00:00, from {EARLIEST_YEAR} on; you gave {quoted_value(value)}."
     )
 
 
 def digits_as_number(value: Any) -> Any:
-    """The number that a query parameter spells; anything else as it is."""
+    """Convert the digits of a query parameter to a number; other values are returned unchanged."""
     if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
         return int(value)
     return value
@@ -143,11 +145,11 @@ Status = Annotated[
     WithJsonSchema({"type": "string", "enum": list(STATUSES)}),
 ]
 Due = Annotated[str, BeforeValidator(_check_due), WithJsonSchema({"type": "string"})]
-"""An ISO 8601 date or local date-time, as `DueDate.isoformat` writes it."""
+"""An ISO 8601 date or local date-time, normalised by `DueDate.isoformat`."""
 
 Moment = Annotated[
     AwareDatetime,
     PlainSerializer(_seconds, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A moment in UTC, sent in whole seconds."""
+"""A time in UTC, serialised in whole seconds."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backchannel.testing.contracts.store import StoreContract
-from backchannel.testing.contracts.store_beyond import BeyondSuite
+from backchannel.testing.contracts.store_extensions import ExtensionsSuite
 from backchannel.testing.contracts.store_search import SearchSuite
 
 pytestmark = pytest.mark.row("D1", "H5")
@@ -57,7 +57,7 @@ def test_the_files_of_the_page_run_and_their_store_keeps_the_contract(tmp_path: 
     )
     told = f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     assert done.returncode == 0, told
-    beyond = count_of(BeyondSuite) + count_of(SearchSuite)
+    beyond = count_of(ExtensionsSuite) + count_of(SearchSuite)
     # The whole suite but what the store does not offer, and the test that it is served.
     passed, skipped = count_of(StoreContract) - beyond + 1, beyond
     assert f"{passed} passed, {skipped} skipped" in done.stdout, told

@@ -21,17 +21,17 @@ from backchannel.stores.sql.tables import run_events, run_logs
 from backchannel.stores.times import utc_now
 from backchannel.testing.contracts.event_log_base import (
     ADA,
-    begun,
-    follow,
-    in_place,
-    read,
-    read_past,
+    append_events,
+    batch_of,
+    begin_run,
+    checked_numbers,
+    read_available,
+    read_next,
+    read_to_end,
     read_until,
-    say,
-    told,
-    waiting,
-    whole,
-    word,
+    start_readers,
+    text_delta,
+    whole_event,
 )
 from database_with_tables import database_with_tables
 from databases import KINDS
@@ -92,8 +92,8 @@ async def end_earlier(database: Database, run_id: str, seconds: float) -> None:
 async def test_words_of_a_moment_are_one_row_and_somebodys(database: Database, log: SqlEventLog) -> None:
     run_id = new_id("run")
     await log.begin(run_id, BOB, fence=1)
-    await say(log, run_id, range(1, 101), word)
-    await say(log, run_id, [101], whole)
+    await append_events(log, run_id, range(1, 101), text_delta)
+    await append_events(log, run_id, [101], whole_event)
     first, second = await rows_of(database, run_id)
     assert (first["seq"], len(first["ends"].split(",")), second["seq"]) == (1, 100, 101)
     for row in (first, second):
@@ -116,27 +116,27 @@ async def test_a_beginning_is_part_of_the_callers_transaction(
         await another.read(run_id, 0, wait=0)
     async with database.transaction():
         await log.begin(run_id, ADA, fence=1)
-    await say(log, run_id, [1])
-    assert in_place((await read(another, run_id)).frames) == [1]
+    await append_events(log, run_id, [1])
+    assert checked_numbers((await read_next(another, run_id)).frames) == [1]
 
 
 @pytest.mark.row("D5")
 async def test_somebody_elses_run_cannot_be_begun(log: SqlEventLog, another: SqlEventLog) -> None:
-    run_id = await begun(log)
+    run_id = await begin_run(log)
     with pytest.raises(FencedError):
         await another.begin(run_id, BOB, fence=2)
-    await say(log, run_id, [1])
+    await append_events(log, run_id, [1])
 
 
 @pytest.mark.row("H6")
 async def test_a_person_who_is_erased_is_not_written_any_more(database: Database, log: SqlEventLog) -> None:
     run_id = new_id("run")
     await log.begin(run_id, BOB, fence=1)
-    await say(log, run_id, [1])
+    await append_events(log, run_id, [1])
     async with database.write() as connection:
         for table in (run_events, run_logs):
             await connection.execute(delete_owned(BOB, table))
-    log.append(run_id, word(2))
+    log.append(run_id, text_delta(2))
     with pytest.raises(FencedError):
         await log.flush(run_id)
     assert await rows_of(database, run_id) == []
@@ -144,16 +144,16 @@ async def test_a_person_who_is_erased_is_not_written_any_more(database: Database
 
 async def test_what_has_expired_is_unknown_at_once(database: Database, log: SqlEventLog) -> None:
     fresh = SqlEventLog(database, retention=60)
-    expired, ended = await begun(log), await begun(log)
+    expired, ended = await begin_run(log), await begin_run(log)
     for run_id in (expired, ended):
-        await say(log, run_id, [1])
+        await append_events(log, run_id, [1])
         await log.end(run_id)
     await end_earlier(database, expired, 61)
     await end_earlier(database, ended, 50)
     with pytest.raises(LookupError):
         await fresh.read(expired, 0, wait=0)
     assert len(await rows_of(database, expired)) == 1
-    assert (await read_past(fresh, ended)).ended
+    assert (await read_available(fresh, ended)).ended
     await fresh.aclose()
 
 
@@ -163,14 +163,14 @@ async def test_what_has_expired_is_deleted_in_small_steps(
     monkeypatch.setattr(module, "MAX_ROWS", 3)
     for each in (module, sql):
         monkeypatch.setattr(each, "MAX_LOGS", 2)
-    expired = [await begun(log) for _ in range(5)]
-    ended, goes_on = await begun(log), await begun(log)
+    expired = [await begin_run(log) for _ in range(5)]
+    ended, goes_on = await begin_run(log), await begin_run(log)
     week = int((time.time() - ABANDONED_SECONDS) * 1000)
     abandoned, nearly = (f"run_{week + shift:012x}{'a' * 20}" for shift in (-1000, 100_000))
     for run_id in (abandoned, nearly):
         await log.begin(run_id, ADA, fence=1)
     for run_id in (*expired, ended, goes_on, abandoned, nearly):
-        await say(log, run_id, range(1, 8), whole)
+        await append_events(log, run_id, range(1, 8), whole_event)
     for run_id in (*expired, ended):
         await log.end(run_id)
     for run_id in expired:
@@ -196,7 +196,7 @@ async def test_what_has_expired_is_deleted_in_small_steps(
 async def test_a_log_sweeps_by_itself(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backchannel.event_logs.durable.CLEANUP_SECONDS", 0.02)
     log = SqlEventLog(database, retention=0.01)
-    run_id = await begun(log)
+    run_id = await begin_run(log)
     await log.end(run_id)
 
     async def swept() -> bool:
@@ -208,22 +208,22 @@ async def test_a_log_sweeps_by_itself(database: Database, monkeypatch: pytest.Mo
 
 async def test_very_many_runs_can_be_followed(log: SqlEventLog, another: SqlEventLog) -> None:
     # More than one statement names, with more rows than one statement gives.
-    runs = [await begun(log) for _ in range(module.MAX_LOGS + 50)]
-    following = [asyncio.create_task(follow(another, run_id)) for run_id in runs]
+    runs = [await begin_run(log) for _ in range(module.MAX_LOGS + 50)]
+    following = [asyncio.create_task(read_to_end(another, run_id)) for run_id in runs]
     await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
     for number in range(1, 11):
         for run_id in runs:
-            log.append(run_id, whole(number))
+            log.append(run_id, whole_event(number))
     await asyncio.gather(*(log.end(run_id) for run_id in runs))
     for frames in await asyncio.gather(*following):
-        assert in_place(frames) == list(range(1, 11))
+        assert checked_numbers(frames) == list(range(1, 11))
 
 
 async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEventLog) -> None:
     database = Database(events_url)
     another = SqlEventLog(database, retention=60, poll_seconds=0.01)
-    runs = [await begun(log) for _ in range(20)]
-    readers = [reader for run_id in runs for reader in await waiting(another, run_id, 1)]
+    runs = [await begin_run(log) for _ in range(20)]
+    readers = [reader for run_id in runs for reader in await start_readers(another, run_id, 1)]
     await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
     asked: list[str] = []
     polls = 0
@@ -243,9 +243,9 @@ async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEven
     event.listen(database.engine.sync_engine, "before_cursor_execute", note)
     await until(lambda: polls >= 5, "it asked some times", 20)
     assert len(asked) <= polls
-    await asyncio.gather(*(say(log, run_id, [1]) for run_id in runs))
+    await asyncio.gather(*(append_events(log, run_id, [1]) for run_id in runs))
     for reader in readers:
-        assert in_place((await told(reader)).frames) == [1]
+        assert checked_numbers((await batch_of(reader)).frames) == [1]
     assert sum("run_events" in statement for statement in asked) <= 5
     await another.aclose()
     await database.close()
@@ -254,16 +254,16 @@ async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEven
 async def test_what_a_failed_over_database_has_lost_is_told_again(
     database: Database, log: SqlEventLog, another: SqlEventLog
 ) -> None:
-    run_id = await begun(log)
+    run_id = await begin_run(log)
     for number in range(1, 8):
-        await say(log, run_id, [number])
+        await append_events(log, run_id, [number])
     async with database.write() as connection:
         await connection.execute(
             run_events.delete().where(run_events.c.run_id == run_id, run_events.c.seq > 4)
         )
         await connection.execute(update(run_logs).where(run_logs.c.run_id == run_id).values(last_seq=4))
-    await say(log, run_id, [8])
-    assert in_place(await read_until(another, run_id, 8)) == list(range(1, 9))
+    await append_events(log, run_id, [8])
+    assert checked_numbers(await read_until(another, run_id, 8)) == list(range(1, 9))
     async with database.read() as connection:
         count = select(func.count()).select_from(run_events).where(run_events.c.run_id == run_id)
         assert (await connection.execute(count)).scalar_one() >= 5

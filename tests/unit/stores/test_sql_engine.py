@@ -17,7 +17,7 @@ from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.transactions import MAX_TRIES, retry_transaction, retryable
-from backchannel.testing.contracts.store import ADA, a_thread, said, texts
+from backchannel.testing.contracts.store import ADA, a_thread, assistant_message, texts
 from databases import empty_database
 
 pytestmark = pytest.mark.row("D2")
@@ -126,10 +126,10 @@ async def test_a_connection_that_ends_in_a_transaction_is_repeated(server: Datab
     async def work() -> None:
         nonlocal tries
         tries += 1
-        await store.add_thread_item(thread.id, said(store, thread, "once"), ADA)
+        await store.add_thread_item(thread.id, assistant_message(store, thread, "once"), ADA)
         if tries == 1:
             await kill(server)
-        await store.add_thread_item(thread.id, said(store, thread, "twice"), ADA)
+        await store.add_thread_item(thread.id, assistant_message(store, thread, "twice"), ADA)
 
     await store.atomically(work)
     assert tries == 2
@@ -149,10 +149,10 @@ async def test_a_deadlock_is_repeated_and_loses_nothing(server: Database):
         async def work() -> None:
             nonlocal tries
             tries += 1
-            await store.add_thread_item(one.id, said(store, one, f"first of {one.id}"), ADA)
+            await store.add_thread_item(one.id, assistant_message(store, one, f"first of {one.id}"), ADA)
             if tries == 1:
                 await met.wait()
-            await store.add_thread_item(other.id, said(store, other, f"second of {one.id}"), ADA)
+            await store.add_thread_item(other.id, assistant_message(store, other, f"second of {one.id}"), ADA)
 
         await store.atomically(work)
         return tries
@@ -217,7 +217,7 @@ async def test_what_is_written_together_is_kept_together_or_not_at_all(database:
 
     async def half() -> None:
         await store.save_thread(thread, ADA)
-        await store.add_thread_item(thread.id, said(store, thread, "seen inside"), ADA)
+        await store.add_thread_item(thread.id, assistant_message(store, thread, "seen inside"), ADA)
         page = await store.load_thread_items(thread.id, None, 10, "asc", ADA)
         assert texts(page) == ["seen inside"]
         raise LookupError

@@ -32,7 +32,7 @@ from backchannel.stores.sql.migrate import CORE, upgrade
 from backchannel.stores.sql.personal import BATCH, PersonalData, owned_tables
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.tables import threads
-from backchannel.testing.contracts.store_base import all_threads, said
+from backchannel.testing.contracts.store_base import all_threads, assistant_message
 from backchannel.todo.tables import MIGRATIONS as TODO
 from people import ADA, OTHERS, but_of, everything, live, of, sizes, talk
 
@@ -256,7 +256,7 @@ async def test_what_is_written_meanwhile_is_erased_too(database: Database):
                 # Its items have been deleted, and the thread has not.
                 self.late = True
                 thread = await store.load_thread(thread_id, ADA)
-                await store.add_thread_item(thread_id, said(store, thread, "Not yet"), ADA)
+                await store.add_thread_item(thread_id, assistant_message(store, thread, "Not yet"), ADA)
                 await live(database, ADA)
             return await super()._delete_batch(table, scope)
 

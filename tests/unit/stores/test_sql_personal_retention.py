@@ -18,7 +18,7 @@ from backchannel.stores.sql.personal import retention as module
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.tables import attachments, items, runs, threads, usage
 from backchannel.stores.times import utc_now
-from backchannel.testing.contracts.store_base import said
+from backchannel.testing.contracts.store_base import assistant_message
 from backchannel.todo.tables import MIGRATIONS as TODO
 from people import ADA, Rows, everything, live, sizes, talk
 
@@ -157,7 +157,7 @@ async def test_a_thread_that_is_written_to_meanwhile_is_kept_whole(
         if last is None:
             assert {row["id"] for row in page} == {kept, gone}
             thread = await store.load_thread(kept, ADA)
-            await store.add_thread_item(kept, said(store, thread, "Back again"), ADA)
+            await store.add_thread_item(kept, assistant_message(store, thread, "Back again"), ADA)
         return page
 
     monkeypatch.setattr(module._RetentionSweep, "_page_of_threads", find_then_write)
@@ -184,7 +184,7 @@ async def test_of_a_long_thread_that_is_written_to_meanwhile_the_newest_is_kept(
         if left < 20 and steps < 10:
             steps = 10
             thread = await store.load_thread(thread_id, ADA)
-            await store.add_thread_item(thread_id, said(store, thread, "Back again"), ADA)
+            await store.add_thread_item(thread_id, assistant_message(store, thread, "Back again"), ADA)
         return done
 
     monkeypatch.setattr(module._RetentionSweep, "_delete_from", delete_then_write)

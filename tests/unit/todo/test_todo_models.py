@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from backchannel.errors import InvalidInputError
 from backchannel.todo.models import NewTodo, TodoChanges, TodoFilter, TodoQuery
-from backchannel.todo.problems import read
+from backchannel.todo.validation import validate
 
 DUE_FORMS = "due_date must be a date such as 2026-11-23 or a local date-time such as 2026-11-23T17:00:00, from 1900 on"
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.row("B1", "B2", "B3", "B4")
 def problem(model: type[BaseModel], value: dict[str, Any]) -> dict[str, str]:
     """The one problem that `value` has."""
     with pytest.raises(InvalidInputError) as caught:
-        read(model, value)
+        validate(model, value)
     details = caught.value.details
     assert isinstance(details, list)
     assert len(details) == 1
@@ -39,7 +39,7 @@ def problem(model: type[BaseModel], value: dict[str, Any]) -> dict[str, str]:
     ],
 )
 def test_titles_that_are_kept(value: dict[str, Any], kept: str) -> None:
-    assert read(NewTodo, value).title == kept
+    assert validate(NewTodo, value).title == kept
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_new_todo_that_is_refused(value: dict[str, Any], field: str, message: 
 
 def test_every_problem_is_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
-        read(NewTodo, {"title": "", "priority": 9})
+        validate(NewTodo, {"title": "", "priority": 9})
     assert caught.value.message == (
         "title must have 1 to 200 characters; you gave 0. priority must be 0 to 5; you gave 9."
     )
@@ -115,20 +115,20 @@ def test_a_message_stays_short_whatever_was_given() -> None:
     assert len(problem(NewTodo, {"title": ["x" * 100_000]})["message"]) < 200
     many = {"title": "x", **{f"unknown{number}" * 50: 1 for number in range(1000)}}
     with pytest.raises(InvalidInputError) as caught:
-        read(NewTodo, many)
+        validate(NewTodo, many)
     assert len(caught.value.message) < 5000
 
 
 def test_what_is_not_valid_unicode_is_not_sent_back() -> None:
     given = {"title": ["\ud800"], "\ud801": 1}
     with pytest.raises(InvalidInputError) as caught:
-        read(NewTodo, given)
+        validate(NewTodo, given)
     assert isinstance(caught.value.details, list)
     (caught.value.message + "".join(detail["field"] for detail in caught.value.details)).encode()
 
 
 def test_the_defaults_of_a_new_todo() -> None:
-    assert read(NewTodo, {"title": "x"}).model_dump() == {
+    assert validate(NewTodo, {"title": "x"}).model_dump() == {
         "title": "x",
         "description": "",
         "priority": 0,
@@ -142,7 +142,7 @@ def test_only_a_due_date_can_be_removed(name: str) -> None:
         "field": name,
         "message": f"{name} cannot be null; leave it out to keep it.",
     }
-    assert read(TodoChanges, {"due_date": None}).model_fields_set == {"due_date"}
+    assert validate(TodoChanges, {"due_date": None}).model_fields_set == {"due_date"}
 
 
 @pytest.mark.parametrize("status", ["done", "", "PENDING", 1, ["pending"], {}])
@@ -184,7 +184,7 @@ def test_a_query_that_is_refused(value: dict[str, Any], message: str) -> None:
     ],
 )
 def test_a_query_at_its_limits(value: dict[str, Any]) -> None:
-    read(TodoQuery, value)
+    validate(TodoQuery, value)
 
 
 json_values = st.recursive(
@@ -201,7 +201,7 @@ names = (
 def test_any_input_is_read_or_refused_in_words(model: type[BaseModel], value: dict[str, Any]) -> None:
     refused: InvalidInputError | None = None
     try:
-        read(model, value)
+        validate(model, value)
     except InvalidInputError as error:
         refused = error
     if refused is not None:

@@ -262,7 +262,7 @@ async def test_the_api_is_described(service: TodoService) -> None:
             assert operation["tags"] == ["todos"]
             for status, answer in operation["responses"].items():
                 if status >= "4":
-                    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
+                    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/TodoError")
     assert {parameter["name"] for parameter in paths["/api/todos"]["get"]["parameters"]} == {
         *("status", "priority", "q", "due_after", "due_before", "limit", "offset")
     }

@@ -1,5 +1,5 @@
-"""What every implementation of an extension point must do, as test classes to inherit from.
+"""Contract tests for implementations of extension points, as test classes to inherit from.
 
-They need pytest and anyio's plugin for it. For pytest to explain their assertions, write
-`pytest.register_assert_rewrite("backchannel.testing.contracts")` in a `conftest.py`.
+They need pytest and anyio's pytest plugin. For detailed assertion messages, add
+`pytest.register_assert_rewrite("backchannel.testing.contracts")` to a `conftest.py`.
 """

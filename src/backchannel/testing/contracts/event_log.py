@@ -1,4 +1,4 @@
-"""What every event log must do, as tests.
+"""The contract tests of event logs.
 
 Subclass `EventLogContract`, provide the fixtures, and run pytest:
 
@@ -9,14 +9,14 @@ Subclass `EventLogContract`, provide the fixtures, and run pytest:
             yield log
             await log.aclose()
 
-A log that processes share gives two objects on the same server as `event_log` and `another_log`, and is asked for more
-than one in a single process's memory.
+For a log that is shared between processes, `event_log` and `another_log` are two objects for the same server. The tests
+of sharing are skipped for an in-memory log.
 """
 
 from backchannel.testing.contracts.event_log_base import EventLogSuite, Window
+from backchannel.testing.contracts.event_log_catch_up import CatchUpSuite
 from backchannel.testing.contracts.event_log_ends import EndsSuite
 from backchannel.testing.contracts.event_log_events import EventsSuite
-from backchannel.testing.contracts.event_log_meeting import MeetingSuite
 from backchannel.testing.contracts.event_log_readers import ReadersSuite
 from backchannel.testing.contracts.event_log_sharing import SharingSuite
 from backchannel.testing.contracts.event_log_writers import WritersSuite
@@ -24,12 +24,12 @@ from backchannel.testing.contracts.event_log_writers import WritersSuite
 __all__ = ["EventLogContract", "EventLogSuite", "Window"]
 
 
-class EventLogContract(EventsSuite, ReadersSuite, EndsSuite, WritersSuite, SharingSuite, MeetingSuite):
+class EventLogContract(EventsSuite, ReadersSuite, EndsSuite, WritersSuite, SharingSuite, CatchUpSuite):
     """Inherit as `class TestMine(EventLogContract)` and override the fixtures `event_log`, `another_log` and
-    `forgetful_log`; and `window`, if the log has a moment between replay and live that a test can be made to hit.
+    `expiring_log`; and `window`, if a test can publish exactly between replay and live.
 
     Attributes:
-        shared: Whether processes share the log. If not, `another_log` is the same object as `event_log`.
-        rounds: How many runs are appended to and read at the same time, each interleaved differently.
-        windows: How many events are published between replay and live.
+        shared: Whether the log is shared between processes. If not, `another_log` is the same object as `event_log`.
+        rounds: The number of runs that are appended to and read concurrently, each interleaved differently.
+        windows: The number of events that are published between replay and live.
     """

@@ -1,4 +1,4 @@
-"""What a store of conversations must do, as tests: the SDK's contract, and what usually goes wrong with it.
+"""The contract tests of conversation stores: the SDK's `Store` contract, and known pitfalls of implementations.
 
 Subclass `StoreContract`, provide the fixture `store`, and run pytest:
 
@@ -8,7 +8,7 @@ Subclass `StoreContract`, provide the fixture `store`, and run pytest:
             async with open_my_store() as store:
                 yield store
 
-Tests that need more than the SDK's contract are skipped for stores that do not offer it.
+Tests of the optional protocols in `backchannel.stores.base` are skipped for stores that do not implement them.
 """
 
 from backchannel.testing.contracts.store_attachments import AttachmentsSuite
@@ -20,10 +20,10 @@ from backchannel.testing.contracts.store_base import (
     STRANGERS,
     a_saved_thread,
     a_thread,
-    said,
+    assistant_message,
     texts,
 )
-from backchannel.testing.contracts.store_beyond import BeyondSuite
+from backchannel.testing.contracts.store_extensions import ExtensionsSuite
 from backchannel.testing.contracts.store_items import ItemsSuite
 from backchannel.testing.contracts.store_ownership import OwnershipSuite
 from backchannel.testing.contracts.store_pages import PagesSuite
@@ -41,7 +41,7 @@ __all__ = [
     "StoreContract",
     "a_saved_thread",
     "a_thread",
-    "said",
+    "assistant_message",
     "texts",
 ]
 
@@ -54,7 +54,7 @@ class StoreContract(
     AttachmentsSuite,
     OwnershipSuite,
     WritersSuite,
-    BeyondSuite,
+    ExtensionsSuite,
     SearchSuite,
 ):
-    """The suite. Each test uses a store that is empty."""
+    """All store suites. Each test uses an empty store."""

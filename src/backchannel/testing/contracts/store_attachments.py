@@ -1,4 +1,4 @@
-"""Attachments: what is known of a file, before and after it is sent in a message."""
+"""Attachments: metadata of files, before and after they are sent in a message."""
 
 from typing import Any
 
@@ -40,10 +40,10 @@ class AttachmentsSuite(StoreSuite):
             id="atc_1", name="n", mime_type="text/plain", upload_descriptor=descriptor, metadata={"size": 1}
         )
         await store.save_attachment(attachment, ADA)
-        # Saved again when the message is sent. By then the file is there, and nothing is left to describe.
-        placed = attachment.model_copy(update={"thread_id": thread.id, "upload_descriptor": None})
-        await store.save_attachment(placed, ADA)
-        assert await store.load_attachment("atc_1", ADA) == placed
+        # Saved again when the message is sent. By then the file is uploaded, so there is no upload descriptor.
+        in_thread = attachment.model_copy(update={"thread_id": thread.id, "upload_descriptor": None})
+        await store.save_attachment(in_thread, ADA)
+        assert await store.load_attachment("atc_1", ADA) == in_thread
 
     async def test_a_stored_attachment_is_independent_of_the_object(self, store: Store[Any]) -> None:
         attachment = FileAttachment(id="atc_1", name="kept", mime_type="a/b", metadata={"k": []})

@@ -1,4 +1,4 @@
-"""Items: every kind comes back whole, in the order in which it was added, under its own id in its own thread."""
+"""Items: every type comes back unchanged, in insertion order, by its id and thread."""
 
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -23,14 +23,14 @@ from backchannel.testing.contracts.store_base import (
     NASTY,
     StoreSuite,
     a_thread,
-    add_said,
+    add_messages,
     all_texts,
-    said,
+    assistant_message,
 )
 
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 
-_EVERY_KIND: tuple[dict[str, Any], ...] = (
+_EVERY_TYPE: tuple[dict[str, Any], ...] = (
     {
         "type": "user_message",
         "content": [
@@ -94,7 +94,7 @@ _EVERY_KIND: tuple[dict[str, Any], ...] = (
 class ItemsSuite(StoreSuite):
     """Part of `StoreContract`."""
 
-    # The SDK would rather not have widgets made in Python; those that are kept are read all the same.
+    # Constructing widgets in Python is deprecated in the SDK, but loading stored ones constructs them.
     @pytest.mark.filterwarnings("ignore:Direct usage of named widget classes:DeprecationWarning")
     async def test_items_of_every_kind_come_back_as_they_were_saved(
         self, store: Store[Any], thread: ThreadMetadata
@@ -102,9 +102,9 @@ class ItemsSuite(StoreSuite):
         base: dict[str, Any] = {"thread_id": thread.id, "created_at": datetime.now()}  # noqa: DTZ005
         items = [
             _ITEM.validate_python({"id": f"item_{n}", **base, **fields})
-            for n, fields in enumerate(_EVERY_KIND)
+            for n, fields in enumerate(_EVERY_TYPE)
         ]
-        # Hidden ones too: what clients may see is for the server to say.
+        # Hidden items, too: the server filters them, not the store.
         assert {type(item) for item in items} == set(get_args(get_args(ThreadItem)[0]))
         for item in items:
             await store.add_thread_item(thread.id, item, ADA)
@@ -114,9 +114,9 @@ class ItemsSuite(StoreSuite):
     async def test_adding_an_item_again_updates_it_in_place(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        first = said(store, thread, "open")
+        first = assistant_message(store, thread, "open")
         await store.add_thread_item(thread.id, first, ADA)
-        await add_said(store, thread, "later")
+        await add_messages(store, thread, "later")
         first.content[0].text = "done"
         await store.add_thread_item(thread.id, first, ADA)
         assert await all_texts(store, thread) == ["done", "later"]
@@ -132,7 +132,7 @@ class ItemsSuite(StoreSuite):
             workflow=Workflow(type="custom", tasks=[CustomTask(title="a", status_indicator="loading")]),
         )
         await store.add_thread_item(thread.id, workflow, ADA)
-        await add_said(store, thread, "the next turn")
+        await add_messages(store, thread, "the next turn")
         done = workflow.model_copy(update={"workflow": Workflow(type="custom", tasks=[CustomTask()])})
         await store.add_thread_item(thread.id, done, ADA)
         page = await store.load_thread_items(thread.id, None, 10, "asc", ADA)
@@ -142,7 +142,7 @@ class ItemsSuite(StoreSuite):
     async def test_saving_an_item_updates_it_in_place(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        first, _ = await add_said(store, thread, "open", "later")
+        first, _ = await add_messages(store, thread, "open", "later")
         first.content[0].text = "saved"
         await store.save_item(thread.id, first, ADA)
         assert await all_texts(store, thread) == ["saved", "later"]
@@ -150,10 +150,10 @@ class ItemsSuite(StoreSuite):
     async def test_saving_an_item_that_was_never_added_adds_it(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        await add_said(store, thread, "first")
-        item = said(store, thread, "never added")
+        await add_messages(store, thread, "first")
+        item = assistant_message(store, thread, "never added")
         await store.save_item(thread.id, item, ADA)
-        await add_said(store, thread, "last")
+        await add_messages(store, thread, "last")
         assert await store.load_item(thread.id, item.id, ADA) == item
         assert await all_texts(store, thread) == ["first", "never added", "last"]
 
@@ -163,15 +163,15 @@ class ItemsSuite(StoreSuite):
         base: dict[str, Any] = {"thread_id": thread.id, "created_at": datetime.now()}  # noqa: DTZ005
         question = StructuredInputFreeform(id="q", question="?")
         answer = question.model_copy(update={"answer": StructuredInputAnswer(values=["!"])})
-        asked = (
+        pending = (
             ClientToolCallItem(id="c", call_id="call", name="f", arguments={}, **base),
             StructuredInputItem(id="s", inputs=[question], **base),
         )
         answered = (
-            asked[0].model_copy(update={"status": "completed", "output": 42}),
-            asked[1].model_copy(update={"status": "answered", "inputs": [answer]}),
+            pending[0].model_copy(update={"status": "completed", "output": 42}),
+            pending[1].model_copy(update={"status": "answered", "inputs": [answer]}),
         )
-        for before, after in zip(asked, answered, strict=True):
+        for before, after in zip(pending, answered, strict=True):
             await store.add_thread_item(thread.id, before, ADA)
             await store.save_item(thread.id, after, ADA)
             await store.add_thread_item(thread.id, before, ADA)
@@ -182,16 +182,18 @@ class ItemsSuite(StoreSuite):
     ) -> None:
         now = datetime.now()  # noqa: DTZ005
         for n in range(8):
-            item = said(store, thread, str(n), id=f"msg_{(n * 5) % 8}", created_at=now - timedelta(seconds=n))
+            item = assistant_message(
+                store, thread, str(n), id=f"msg_{(n * 5) % 8}", created_at=now - timedelta(seconds=n)
+            )
             await store.add_thread_item(thread.id, item, ADA)
         for order, expected in (("asc", "01234567"), ("desc", "76543210")):
             assert "".join(await all_texts(store, thread, order, limit=3)) == expected
 
     async def test_order_survives_deletions(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        items = await add_said(store, thread, "0", "1", "2", "3")
+        items = await add_messages(store, thread, "0", "1", "2", "3")
         for item in (items[0], items[2], items[3]):
             await store.delete_thread_item(thread.id, item.id, ADA)
-        await add_said(store, thread, "4", "5", "6")
+        await add_messages(store, thread, "4", "5", "6")
         assert await all_texts(store, thread) == ["1", "4", "5", "6"]
         assert await all_texts(store, thread, "desc") == ["6", "5", "4", "1"]
 
@@ -199,7 +201,7 @@ class ItemsSuite(StoreSuite):
         one, two = a_thread(store), a_thread(store)
         for thread, text in ((one, "one"), (two, "two")):
             await store.save_thread(thread, ADA)
-            await store.add_thread_item(thread.id, said(store, thread, text, id="msg_1"), ADA)
+            await store.add_thread_item(thread.id, assistant_message(store, thread, text, id="msg_1"), ADA)
         for thread, text in ((one, "one"), (two, "two")):
             assert await all_texts(store, thread) == [text]
         await store.delete_thread_item(one.id, "msg_1", ADA)
@@ -208,7 +210,7 @@ class ItemsSuite(StoreSuite):
     async def test_a_stored_item_is_independent_of_the_object(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        (item,) = await add_said(store, thread, "kept")
+        (item,) = await add_messages(store, thread, "kept")
         item.content[0].text = "changed after it was added"
         for read in ("item", "page"):
             loaded = (
@@ -227,7 +229,7 @@ class ItemsSuite(StoreSuite):
     async def test_deleting_one_item_leaves_the_others(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        items = await add_said(store, thread, "0", "1", "2")
+        items = await add_messages(store, thread, "0", "1", "2")
         await store.delete_thread_item(thread.id, items[1].id, ADA)
         assert await all_texts(store, thread) == ["0", "2"]
         with pytest.raises(NotFoundError):
@@ -236,7 +238,7 @@ class ItemsSuite(StoreSuite):
     async def test_deleting_an_item_again_changes_nothing(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        items = await add_said(store, thread, "0", "1", "2")
+        items = await add_messages(store, thread, "0", "1", "2")
         for _ in range(2):
             await store.delete_thread_item(thread.id, items[1].id, ADA)
         await store.delete_thread_item(thread.id, "msg_unknown", ADA)
@@ -252,7 +254,7 @@ class ItemsSuite(StoreSuite):
             await store.load_item("thr_unknown", "msg_unknown", ADA)
         for write in (store.add_thread_item, store.save_item):
             with pytest.raises(NotFoundError):
-                await write("thr_unknown", said(store, thread, "x"), ADA)
+                await write("thr_unknown", assistant_message(store, thread, "x"), ADA)
         with pytest.raises(NotFoundError):
             await store.load_attachment("atc_unknown", ADA)
         page = await store.load_thread_items("thr_unknown", None, 10, "asc", ADA)

@@ -1,4 +1,4 @@
-"""Ownership: what belongs to one `(tenant, user)` does not exist for anybody else."""
+"""Ownership: the data of one `(tenant, user)` does not exist for any other."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,10 +14,10 @@ from backchannel.testing.contracts.store_base import (
     STRANGERS,
     StoreSuite,
     a_thread,
-    add_said,
+    add_messages,
     all_texts,
     all_threads,
-    said,
+    assistant_message,
 )
 
 
@@ -25,12 +25,12 @@ class OwnershipSuite(StoreSuite):
     """Part of `StoreContract`."""
 
     async def test_other_owners_see_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        (item,) = await add_said(store, thread, "mine")
+        (item,) = await add_messages(store, thread, "mine")
         await store.save_attachment(FileAttachment(id="atc_1", name="n", mime_type="text/plain"), ADA)
         loads: tuple[Callable[[RequestContext], Awaitable[object]], ...] = (
-            lambda who: store.load_thread(thread.id, who),
-            lambda who: store.load_item(thread.id, item.id, who),
-            lambda who: store.load_attachment("atc_1", who),
+            lambda context: store.load_thread(thread.id, context),
+            lambda context: store.load_item(thread.id, item.id, context),
+            lambda context: store.load_attachment("atc_1", context),
         )
         for stranger in STRANGERS:
             for load in loads:
@@ -40,17 +40,19 @@ class OwnershipSuite(StoreSuite):
             assert (await store.load_thread_items(thread.id, None, 10, "asc", stranger)).data == []
 
     async def test_other_owners_change_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        (item,) = await add_said(store, thread, "mine")
+        (item,) = await add_messages(store, thread, "mine")
         attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
         await store.save_attachment(attachment, ADA)
-        stolen = said(store, thread, "stolen", id=item.id)
+        stolen = assistant_message(store, thread, "stolen", id=item.id)
         writes: tuple[Callable[[RequestContext], Awaitable[None]], ...] = (
-            # `save_thread` is an upsert, so an id that is taken must not be overwritten.
-            lambda who: store.save_thread(thread.model_copy(update={"title": "stolen"}), who),
-            lambda who: store.add_thread_item(thread.id, stolen, who),
-            lambda who: store.add_thread_item(thread.id, said(store, thread, "slipped in"), who),
-            lambda who: store.save_item(thread.id, stolen, who),
-            lambda who: store.save_attachment(attachment.model_copy(update={"name": "stolen"}), who),
+            # `save_thread` is an upsert, but must not overwrite another owner's thread.
+            lambda context: store.save_thread(thread.model_copy(update={"title": "stolen"}), context),
+            lambda context: store.add_thread_item(thread.id, stolen, context),
+            lambda context: store.add_thread_item(
+                thread.id, assistant_message(store, thread, "slipped in"), context
+            ),
+            lambda context: store.save_item(thread.id, stolen, context),
+            lambda context: store.save_attachment(attachment.model_copy(update={"name": "stolen"}), context),
         )
         for stranger in STRANGERS:
             for write in writes:
@@ -61,7 +63,7 @@ class OwnershipSuite(StoreSuite):
         assert await store.load_attachment("atc_1", ADA) == attachment
 
     async def test_other_owners_delete_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        (item,) = await add_said(store, thread, "mine")
+        (item,) = await add_messages(store, thread, "mine")
         attachment = FileAttachment(id="atc_1", name="n", mime_type="text/plain")
         await store.save_attachment(attachment, ADA)
         for stranger in STRANGERS:
@@ -73,14 +75,16 @@ class OwnershipSuite(StoreSuite):
         assert await store.load_attachment("atc_1", ADA) == attachment
 
     async def test_each_owner_has_a_separate_list(self, store: Store[Any]) -> None:
-        people = (ADA, *STRANGERS)
-        for person in people:
-            thread = a_thread(store, title=f"of {person.identity.owner}")
-            await store.save_thread(thread, person)
-            await store.add_thread_item(thread.id, said(store, thread, f"{person.identity.owner}"), person)
-        for person in people:
-            (thread,) = (await store.load_threads(50, None, "asc", person)).data
-            assert thread.title == f"of {person.identity.owner}"
+        owners = (ADA, *STRANGERS)
+        for context in owners:
+            thread = a_thread(store, title=f"of {context.identity.owner}")
+            await store.save_thread(thread, context)
+            await store.add_thread_item(
+                thread.id, assistant_message(store, thread, f"{context.identity.owner}"), context
+            )
+        for context in owners:
+            (thread,) = (await store.load_threads(50, None, "asc", context)).data
+            assert thread.title == f"of {context.identity.owner}"
 
     async def test_owners_with_equal_concatenated_names_are_distinct(self, store: Store[Any]) -> None:
         for n, separator in enumerate(":/|-_. ,\t\u001f"):
@@ -98,7 +102,7 @@ class OwnershipSuite(StoreSuite):
     async def test_an_owner_does_not_depend_on_the_token(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        await add_said(store, thread, "mine")
+        await add_messages(store, thread, "mine")
         identity = Identity("ada", scopes=frozenset({"files"}), anonymous=True, name="Ada L.")
         again = RequestContext(identity, request_id="req_2", run_id="run_2", locale="en-GB")
         assert await store.load_thread(thread.id, again) == thread
@@ -111,11 +115,11 @@ class OwnershipSuite(StoreSuite):
     async def test_deleting_does_not_affect_other_owners(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        (item,) = await add_said(store, thread, "ada's")
+        (item,) = await add_messages(store, thread, "ada's")
         bobs = a_thread(store)
         await store.save_thread(bobs, BOB)
-        # The same item id, as models that number their messages make it.
-        await store.add_thread_item(bobs.id, said(store, bobs, "bob's", id=item.id), BOB)
+        # The same item id, as from models that number their messages.
+        await store.add_thread_item(bobs.id, assistant_message(store, bobs, "bob's", id=item.id), BOB)
         assert await all_texts(store, thread) == ["ada's"]
         await store.delete_thread_item(thread.id, item.id, ADA)
         await store.delete_thread(thread.id, ADA)

@@ -1,4 +1,4 @@
-"""Pages: no gap, no repetition, whatever is added meanwhile, whatever limit or cursor a client sends."""
+"""Pages: no gaps and no repetitions, for concurrent additions and for any limit or cursor."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +12,10 @@ from backchannel.testing.contracts.store_base import (
     BOB,
     StoreSuite,
     a_thread,
-    add_said,
+    add_messages,
     all_texts,
     all_threads,
-    said,
+    assistant_message,
     texts,
 )
 
@@ -35,7 +35,7 @@ class PagesSuite(StoreSuite):
     """Part of `StoreContract`."""
 
     async def test_pages_of_threads_have_no_gap_and_no_repetition(self, store: Store[Any]) -> None:
-        # Several threads share a date, so that the date alone cannot order them; nor are they saved by date.
+        # Several threads have the same date, and they are not saved in the order of their dates.
         dates = [_START + timedelta(seconds=n * 7 % 10 // 3) for n in range(10)]
         saved = [a_thread(store, created_at=date) for date in dates]
         for thread in saved:
@@ -46,7 +46,7 @@ class PagesSuite(StoreSuite):
             assert [thread.created_at for thread in seen] == sorted(dates, reverse=order == "desc")
 
     async def test_a_full_last_page_has_no_more(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        await add_said(store, thread, "0", "1", "2")
+        await add_messages(store, thread, "0", "1", "2")
         for order in ("asc", "desc"):
             items = await store.load_thread_items(thread.id, None, 3, order, ADA)
             assert (len(items.data), items.has_more, items.after) == (3, False, None)
@@ -60,7 +60,7 @@ class PagesSuite(StoreSuite):
         await store.save_thread(thread, ADA)
         items = await store.load_thread_items(thread.id, None, 10, "asc", ADA)
         assert (items.data, items.has_more, items.after) == ([], False, None)
-        (item,) = await add_said(store, thread, "last")
+        (item,) = await add_messages(store, thread, "last")
         items = await store.load_thread_items(thread.id, item.id, 10, "asc", ADA)
         assert (items.data, items.has_more, items.after) == ([], False, None)
 
@@ -74,7 +74,7 @@ class PagesSuite(StoreSuite):
             assert [thread.id for thread in await all_threads(store, "asc", limit=limit)] == ids
 
     async def test_any_limit_gives_a_page_of_items(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        await add_said(store, thread, "0", "1", "2")
+        await add_messages(store, thread, "0", "1", "2")
         for limit in _LIMITS:
             page = await store.load_thread_items(thread.id, None, limit, "desc", ADA)
             size = len(page.data)
@@ -85,9 +85,9 @@ class PagesSuite(StoreSuite):
     async def test_concurrent_additions_repeat_no_item(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        items = await add_said(store, thread, *"012345")
+        items = await add_messages(store, thread, *"012345")
         first = await store.load_thread_items(thread.id, None, 2, "desc", ADA)
-        await add_said(store, thread, "6", "7")
+        await add_messages(store, thread, "6", "7")
         await store.save_item(thread.id, items[3], ADA)
         await store.delete_thread_item(thread.id, items[5].id, ADA)
         rest = await store.load_thread_items(thread.id, first.after, 10, "desc", ADA)
@@ -119,12 +119,12 @@ class PagesSuite(StoreSuite):
     async def test_an_item_of_another_thread_is_not_a_cursor(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        (mine,) = await add_said(store, thread, "mine")
+        (mine,) = await add_messages(store, thread, "mine")
         other, bobs = a_thread(store), a_thread(store)
         await store.save_thread(other, ADA)
-        (in_other,) = await add_said(store, other, "elsewhere")
+        (in_other,) = await add_messages(store, other, "elsewhere")
         await store.save_thread(bobs, BOB)
-        at_bobs = said(store, bobs, "bob's")
+        at_bobs = assistant_message(store, bobs, "bob's")
         await store.add_thread_item(bobs.id, at_bobs, BOB)
         for order in ("asc", "desc"):
             for after in ("msg_unknown", in_other.id, at_bobs.id):

@@ -1,4 +1,4 @@
-"""Threads: what is saved comes back, what is saved again changes, what is deleted is gone with its items."""
+"""Threads: saving, updating, and deleting with their items."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,10 +12,10 @@ from backchannel.testing.contracts.store_base import (
     NASTY,
     StoreSuite,
     a_thread,
-    add_said,
+    add_messages,
     all_texts,
     all_threads,
-    said,
+    assistant_message,
 )
 
 
@@ -50,7 +50,7 @@ class ThreadsSuite(StoreSuite):
     async def test_saving_again_keeps_the_items_and_the_position(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        await add_said(store, thread, "kept")
+        await add_messages(store, thread, "kept")
         later = a_thread(store, created_at=thread.created_at + timedelta(seconds=1))
         await store.save_thread(later, ADA)
         await store.save_thread(thread, ADA)
@@ -59,7 +59,7 @@ class ThreadsSuite(StoreSuite):
 
     async def test_items_of_a_saved_thread_object_are_not_stored(self, store: Store[Any]) -> None:
         thread = a_thread(store)
-        page: Page[ThreadItem] = Page(data=[said(store, thread, "in the page")])
+        page: Page[ThreadItem] = Page(data=[assistant_message(store, thread, "in the page")])
         await store.save_thread(Thread(**thread.model_dump(), items=page), ADA)
         assert (await store.load_thread_items(thread.id, None, 10, "asc", ADA)).data == []
         assert await store.load_thread(thread.id, ADA) == thread
@@ -80,13 +80,13 @@ class ThreadsSuite(StoreSuite):
     async def test_dates_are_naive_like_those_of_the_sdk(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        item = said(store, thread, "x")
+        item = assistant_message(store, thread, "x")
         await store.add_thread_item(thread.id, item, ADA)
         loaded = await store.load_item(thread.id, item.id, ADA)
         listed = (await store.load_threads(10, None, "desc", ADA)).data
         in_page = (await store.load_thread_items(thread.id, None, 10, "desc", ADA)).data
-        for kept in (loaded, await store.load_thread(thread.id, ADA), *listed, *in_page):
-            elapsed = datetime.now() - kept.created_at  # noqa: DTZ005 - what the SDK does
+        for stored in (loaded, await store.load_thread(thread.id, ADA), *listed, *in_page):
+            elapsed = datetime.now() - stored.created_at  # noqa: DTZ005 - what the SDK does
             assert timedelta(0) <= elapsed < timedelta(minutes=5)
 
     async def test_a_date_with_an_offset_is_the_same_moment(self, store: Store[Any]) -> None:
@@ -95,20 +95,20 @@ class ThreadsSuite(StoreSuite):
             moment = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=zone)
             thread = a_thread(store, created_at=moment)
             await store.save_thread(thread, ADA)
-            item = said(store, thread, "x", created_at=moment)
+            item = assistant_message(store, thread, "x", created_at=moment)
             await store.add_thread_item(thread.id, item, ADA)
-            for kept in (
+            for stored in (
                 await store.load_thread(thread.id, ADA),
                 await store.load_item(thread.id, item.id, ADA),
             ):
-                assert kept.created_at.tzinfo is None
+                assert stored.created_at.tzinfo is None
                 # A naive date is local time, in the SDK as in Python.
-                assert kept.created_at.astimezone(UTC) == moment
+                assert stored.created_at.astimezone(UTC) == moment
 
     async def test_deleting_a_thread_deletes_what_is_in_it(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        (item,) = await add_said(store, thread, "x")
+        (item,) = await add_messages(store, thread, "x")
         await store.delete_thread(thread.id, ADA)
         with pytest.raises(NotFoundError):
             await store.load_thread(thread.id, ADA)
@@ -118,12 +118,12 @@ class ThreadsSuite(StoreSuite):
         assert (await store.load_threads(10, None, "asc", ADA)).data == []
 
     async def test_a_deleted_thread_accepts_no_items(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        (item,) = await add_said(store, thread, "x")
+        (item,) = await add_messages(store, thread, "x")
         await store.delete_thread(thread.id, ADA)
         for write in (store.add_thread_item, store.save_item):
             with pytest.raises(NotFoundError):
                 await write(thread.id, item, ADA)
-        # Nor is one left behind that comes back with the thread.
+        # A thread that is saved again has no items of the deleted one.
         await store.save_thread(thread, ADA)
         assert await all_texts(store, thread) == []
 
@@ -132,7 +132,7 @@ class ThreadsSuite(StoreSuite):
     ) -> None:
         other = a_thread(store)
         await store.save_thread(other, ADA)
-        await add_said(store, other, "kept")
+        await add_messages(store, other, "kept")
         for _ in range(2):
             await store.delete_thread(thread.id, ADA)
         await store.delete_thread("thr_unknown", ADA)

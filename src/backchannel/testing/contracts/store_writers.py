@@ -1,4 +1,4 @@
-"""Several writers at once, as several tabs and replicas are: nothing is lost, doubled or in two orders."""
+"""Concurrent writers, such as several tabs and replicas: nothing is lost or duplicated, and there is one order."""
 
 import asyncio
 from itertools import chain
@@ -13,7 +13,7 @@ from backchannel.testing.contracts.store_base import (
     a_thread,
     all_texts,
     all_threads,
-    said,
+    assistant_message,
 )
 
 _WRITERS = 20
@@ -23,14 +23,14 @@ class WritersSuite(StoreSuite):
     """Part of `StoreContract`."""
 
     async def test_concurrent_writers_lose_nothing(self, store: Store[Any], thread: ThreadMetadata) -> None:
-        items = [said(store, thread, str(n)) for n in range(30)]
+        items = [assistant_message(store, thread, str(n)) for n in range(30)]
         await asyncio.gather(*(store.add_thread_item(thread.id, item, ADA) for item in items))
         assert sorted(await all_texts(store, thread), key=int) == [str(n) for n in range(30)]
 
     async def test_items_added_concurrently_have_one_order(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        items = [said(store, thread, str(n)) for n in range(_WRITERS)]
+        items = [assistant_message(store, thread, str(n)) for n in range(_WRITERS)]
         await asyncio.gather(*(store.add_thread_item(thread.id, item, ADA) for item in items))
         order = await all_texts(store, thread)
         for limit in (3, 7, 50):
@@ -40,7 +40,7 @@ class WritersSuite(StoreSuite):
     async def test_an_item_added_concurrently_is_one_item(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        versions = [said(store, thread, str(n), id="msg_1") for n in range(_WRITERS)]
+        versions = [assistant_message(store, thread, str(n), id="msg_1") for n in range(_WRITERS)]
         await asyncio.gather(
             *(store.add_thread_item(thread.id, item, ADA) for item in versions),
             *(store.save_item(thread.id, item, ADA) for item in versions),
@@ -51,18 +51,18 @@ class WritersSuite(StoreSuite):
     async def test_a_thread_saved_concurrently_is_one_thread(self, store: Store[Any]) -> None:
         titles = [str(n) for n in range(_WRITERS)]
         thread = a_thread(store, title="new")
-        # First it is new to all of them, then known to all of them.
+        # First concurrent inserts, then concurrent updates.
         for _ in ("new", "known"):
             saves = (store.save_thread(thread.model_copy(update={"title": title}), ADA) for title in titles)
             await asyncio.gather(*saves)
-            (kept,) = await all_threads(store, "asc", limit=10)
-            assert kept.title in titles
-            assert await store.load_thread(thread.id, ADA) == kept
+            (stored,) = await all_threads(store, "asc", limit=10)
+            assert stored.title in titles
+            assert await store.load_thread(thread.id, ADA) == stored
 
     async def test_saving_a_thread_does_not_undo_concurrent_items(
         self, store: Store[Any], thread: ThreadMetadata
     ) -> None:
-        items = [said(store, thread, str(n)) for n in range(_WRITERS)]
+        items = [assistant_message(store, thread, str(n)) for n in range(_WRITERS)]
         writes = (
             (store.save_thread(thread, ADA), store.add_thread_item(thread.id, item, ADA)) for item in items
         )

@@ -1,4 +1,4 @@
-"""The todo assistant's offline model: it understands todo requests in English by rules."""
+"""The todo assistant's offline model, which parses English todo requests by rules."""
 
 from backchannel.todo.offline.model import TodoOfflineModel
 

@@ -168,7 +168,7 @@ def _show_list(work: Work, intent: Intent, todos: list[Todo], *, hidden: int) ->
 
 
 def described(filters: Filters) -> tuple[str, str]:
-    """The filters in words: what stands before `todos` and what after it."""
+    """The filters in words: the words before `todos`, and those after it."""
     before: list[str] = []
     after = ""
     if filters.days is not None and filters.days.overdue:
@@ -327,7 +327,7 @@ def _nothing(work: Work, intent: Intent, found: Resolved) -> None:
 
 
 def _must_ask(work: Work, intent: Intent, todos: list[Todo]) -> bool:
-    """Asks before a broad change, unless the person has said how many todos it is about."""
+    """Ask to confirm a broad change, unless the user has given the number of todos. Returns whether it asked."""
     target = intent.target
     if target is None or target.kind not in {"filter", "them"} or target.count == len(todos):
         return False

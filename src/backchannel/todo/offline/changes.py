@@ -35,7 +35,7 @@ _FILLER = re.compile(
 
 
 def read_changes(text: str, now: datetime) -> Changes | None:
-    """The changes that the whole text says, such as `to friday` or `high priority`; `None` if words are left."""
+    """The changes in a text such as `to friday` or `high priority`; `None` if it has other words."""
     changes, rest = take_changes(text, now)
     if _FILLER.sub(" ", rest).strip():
         when = read_date(
@@ -46,7 +46,7 @@ def read_changes(text: str, now: datetime) -> Changes | None:
 
 
 def take_changes(text: str, now: datetime) -> tuple[Changes, str]:
-    """The changes that the text says, and the text without them."""
+    """The changes in a text, and the text without them."""
     changes = Changes()
     status = read_status(re.sub(r"^(?:to|as|be)\s+", "", trim(text), flags=re.IGNORECASE))
     if status is not None:

@@ -102,7 +102,7 @@ _ABILITY = _p(
 
 
 def read_clause(text: str, quoted: tuple[str, ...], now: datetime, place: Place = "start") -> Intent | None:
-    """The intent of one clause, or `None` if no rule fits. `quoted` holds the parts set aside from it."""
+    """The intent of one clause, or `None` if no rule matches. `quoted` has the quoted parts removed from it."""
     raw = text.strip()
     talk = small_talk(raw)
     if talk and place == "start":
@@ -147,7 +147,7 @@ def _names_context(clause: str) -> bool:
 
 
 def _reads_as_title(clause: str, intent: Intent) -> bool:
-    """Whether words after an `add` are rather one more title: `add clean desk and finish report`."""
+    """Whether words after an `add` are one more title, as in `add clean desk and finish report`."""
     match intent.kind:
         case "find":
             return re.match(r"(?:search|show)\b", clause, re.IGNORECASE) is None
@@ -251,7 +251,7 @@ def _bare_range(clause: str, now: datetime, *, asked: bool) -> Intent | None:
 
 
 def _dated_add(clause: str, quoted: tuple[str, ...], now: datetime) -> Intent | None:
-    """`tomorrow I need to buy milk`: an add with its day in front."""
+    """An add that begins with its day: `tomorrow I need to buy milk`."""
     found = find_date(clause, now)
     if found is None or found.start > 0:
         return None
@@ -263,7 +263,7 @@ def _dated_add(clause: str, quoted: tuple[str, ...], now: datetime) -> Intent | 
 
 
 def _refusal(clause: str) -> Intent | None:
-    """`you should not delete milk`: a "no" somewhere before a verb that nothing else explains."""
+    """A negated request: `you should not delete milk`."""
     return Intent(kind="negated") if _REFUSING.match(clause) else None
 
 

@@ -1,6 +1,6 @@
 """Parses a model's input into turns: the user's message, the tool calls after it, and the replies.
 
-The model stores nothing between calls; all it knows of the conversation is parsed here from the input.
+The model has no state between calls: the whole conversation is parsed from the input of each call.
 """
 
 import json
@@ -25,7 +25,7 @@ NOW_SAYS = "\nThe person now says:\n"
 
 @dataclass(slots=True)
 class Step:
-    """One tool call and what came back. `output` is `None` while nothing has come back."""
+    """One tool call and its output; `None` until there is one."""
 
     name: str
     arguments: dict[str, Any]
@@ -34,7 +34,7 @@ class Step:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The output as a JSON object; empty if it is none."""
+        """The output as a JSON object; empty if it is not one."""
         try:
             value = json.loads(self.output or "")
         except ValueError:
@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(slots=True)
 class Turn:
-    """What a person said once, and all that followed until they spoke again."""
+    """A user message, and everything after it until the next one."""
 
     sentence: str
     steps: list[Step] = field(default_factory=list[Step])
@@ -59,13 +59,13 @@ class Turn:
 
     @property
     def reply(self) -> str:
-        """All that was answered, one reply per paragraph."""
+        """The assistant's replies, one per paragraph."""
         return "\n\n".join(self.replies)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A todo that was shown to the person: its title, and its last known state if a tool reported it."""
+    """A todo that was shown to the user: its title, and its last known state if a tool returned it."""
 
     title: str
     todo: Todo | None
@@ -79,28 +79,28 @@ class Conversation:
 
     @property
     def now(self) -> Turn:
-        """The turn to answer."""
+        """The current turn, which is to be answered."""
         return self.turns[-1]
 
     @property
     def before(self) -> list[Turn]:
-        """The turns before it, oldest first."""
+        """The turns before the current one, oldest first."""
         return self.turns[:-1]
 
     @property
     def last_reply(self) -> str:
-        """What was last said to the person before this turn; empty if nothing."""
+        """The assistant's last reply before this turn; empty if there is none."""
         return self.turns[-2].reply if len(self.turns) > 1 else ""
 
     def known(self) -> dict[str, Todo]:
-        """The last state of every todo that was reported before this turn, by id.
+        """The last state of every todo that a tool returned before this turn, by id.
 
-        What this turn reports is left out: a plan is replayed from its start with the state it began with.
+        Outputs of this turn are not included: a plan is replayed with the state at its start.
         """
         return {todo.id: todo for turn in self.before for step in turn.steps for todo in step.todos}
 
     def focus(self) -> list[Shown]:
-        """The todos that the last turn to show any has shown, in the order shown."""
+        """The todos shown by the latest turn that showed any, in order."""
         known = self.known()
         for turn in reversed(self.before):
             if shown := _shown(turn, known):
@@ -108,11 +108,11 @@ class Conversation:
         return []
 
     def just_shown(self) -> list[Shown]:
-        """The todos that the turn right before this one has shown; empty if it showed none."""
+        """The todos shown by the previous turn; empty if it showed none."""
         return _shown(self.before[-1], self.known()) if self.before else []
 
     def last_list(self) -> list[Shown]:
-        """The last numbered list that was shown; where there is none, the last todos shown."""
+        """The latest numbered list that was shown, else the latest todos that were shown."""
         known = self.known()
         for turn in reversed(self.before):
             titles = _titles(_NUMBERED, turn.reply)
@@ -165,7 +165,7 @@ def _take_sentence(content: object, turns: list[Turn]) -> None:
     if _HIDDEN.search(text) or _TAGGED.match(text):
         return
     if quoting := _QUOTING.match(text):
-        # The quoted words come after the sentence that they belong to; they are what "it" points at.
+        # Quoted words come after their sentence; "it" refers to them.
         turns.insert(len(turns) - 1, Turn("", replies=[_as_shown(text[quoting.end() :])]))
         return
     turns.append(Turn(text))
@@ -209,7 +209,7 @@ def _with_transcript(turn: Turn) -> list[Turn]:
 
 
 def _transcript(text: str) -> list[Turn]:
-    """The turns of a transcript that another agent passed on; one turn for any other text."""
+    """The turns of a transcript made by `transcript`; one turn for any other text."""
     before, separator, sentence = text.partition(NOW_SAYS)
     if not text.startswith(TRANSCRIPT) or not separator:
         return [Turn(text.strip())]
@@ -226,7 +226,7 @@ def _transcript(text: str) -> list[Turn]:
 
 
 def transcript(turns: Sequence[Turn], sentence: str) -> str:
-    """The text that passes some turns and the present sentence on to an agent that sees nothing else."""
+    """A text of some turns and the current sentence, for an agent that gets no other context."""
     lines = [TRANSCRIPT.strip()]
     for turn in turns:
         if turn.sentence:
@@ -260,7 +260,7 @@ def _last_reported(turn: Turn, known: dict[str, Todo]) -> list[Todo]:
 
 
 def _matched(titles: list[str], turn: Turn, known: dict[str, Todo]) -> list[Shown]:
-    """The shown titles with the todos they name; titles that no tool reported stand for themselves."""
+    """The shown titles with their todos. Titles without one are left out, unless no tool has returned any todo."""
     local = [todo for step in turn.steps for todo in step.todos]
     free = list({todo.id: todo for todo in [*local, *known.values()]}.values())
     reported = bool(free)

@@ -1,7 +1,7 @@
 """Parses due dates in a sentence, by its own rules and, for calendar dates, with dateparser.
 
-All times are the person's wall time, without a zone. A date without a year, or a time without a day, is the
-next one in the future. Words that are also names (`may`, `march`, `sat`, `sun`, `second`) count as dates only
+All times are the user's wall time, without a time zone. A date without a year, or a time without a day, is the
+next one in the future. Words that have other meanings (`may`, `march`, `sat`, `sun`, `second`) count as dates only
 next to a preposition or a number.
 """
 
@@ -45,12 +45,12 @@ _NOT_A_DAY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A day, a time of day, or both, as a person said them.
+    """A parsed day, time of day, or both.
 
     Attributes:
-        day: The day; for a bare time the next day on which that time is still to come.
-        clock: The time of day, or `None` if none was said.
-        day_said: False if only a time was said.
+        day: The day; for a time without a day, the day of its next occurrence.
+        clock: The time of day, or `None`.
+        day_said: False if the text has only a time.
     """
 
     day: date
@@ -58,7 +58,7 @@ class When:
     day_said: bool = True
 
     def iso(self) -> str:
-        """`YYYY-MM-DD`, or `YYYY-MM-DDTHH:MM:SS` if a time was said."""
+        """`YYYY-MM-DD`, or `YYYY-MM-DDTHH:MM:SS` with a time of day."""
         if self.clock is None:
             return self.day.isoformat()
         return datetime.combine(self.day, self.clock).isoformat(timespec="seconds")
@@ -66,7 +66,7 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class FoundDate:
-    """A date phrase in a text: what it means and where it stands, prepositions included."""
+    """A date phrase in a text: its value and position, with its prepositions."""
 
     when: When
     start: int
@@ -86,7 +86,7 @@ class _Rule:
 
 
 def read_count(text: str) -> int:
-    """The number that `3`, `three`, `a` or `a couple of` says; 1 for a word that is no number."""
+    """The value of `3`, `three`, `a` or `a couple of`; 1 for any other word."""
     text = re.sub(r"\s+", " ", text.strip().lower())
     return int(text) if text.isdigit() else _NUMBER_WORDS.get(text, 1)
 
@@ -325,7 +325,7 @@ def _bare_clock(text: str, now: datetime) -> FoundDate | None:
 
 
 def find_date(text: str, now: datetime) -> FoundDate | None:
-    """The date phrase of the text (the longest of the surest kind), or `None` if it has none."""
+    """The date phrase of the text, or `None`; of several, the longest of the least ambiguous kind."""
     found = next(_days(text, now), None)
     if found is None:
         return _bare_clock(text, now)
@@ -341,7 +341,7 @@ def find_date(text: str, now: datetime) -> FoundDate | None:
 
 
 def read_date(text: str, now: datetime) -> When | None:
-    """The date that the whole text is, such as `friday` or `the 3rd of march at 5`; `None` if it is none."""
+    """Parse a text that is a date as a whole, such as `friday` or `the 3rd of march at 5`; `None` if it is not."""
     text = text.strip(" ,.!?")
     found = find_date(f"on {text}", now)
     if found and found.start == 0 and found.end == len(text) + 3:

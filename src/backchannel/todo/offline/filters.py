@@ -32,7 +32,7 @@ _FINISHED = re.compile(
 
 
 def read_filters(text: str, now: datetime) -> tuple[Filters, str]:
-    """The filters that the text names, and the text without them."""
+    """The filters in a text, and the text without them."""
     finished, text = _take(_FINISHED, text)
     undated, text = _take(_UNDATED, text)
     priorities, text = _priorities(text)
@@ -58,7 +58,7 @@ def _take(pattern: re.Pattern[str], text: str) -> tuple[bool, str]:
 def _priorities(text: str) -> tuple[tuple[int, ...], str]:
     found = find_priority(text)
     if found:
-        # A person who asks for what is of high priority does not want the highest left out.
+        # "High priority" includes the highest priority.
         fitting = (5, 4) if found.word in {"high", "higher", "important"} else (found.value,)
         return fitting, cut(text, found.start, found.end)
     said, rest = _take(_IMPORTANT, text)

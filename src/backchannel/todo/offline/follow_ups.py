@@ -31,7 +31,7 @@ _MORE = re.compile(r"^(?:and|also|plus)\s+(?:also\s+)?(?P<rest>.+)", re.IGNORECA
 
 
 def interpret(conversation: Conversation, now: datetime) -> list[Intent]:
-    """The intents of the last sentence; at least one."""
+    """The intents of the current message; at least one."""
     sentence = conversation.now.sentence
     reply = conversation.last_reply
     intents = read_sentence(sentence, now)
@@ -60,7 +60,7 @@ def _is_answer(intents: list[Intent]) -> bool:
 
 
 def _choice(conversation: Conversation, words: str, intents: list[Intent], now: datetime) -> Intent | None:
-    """The intent that was asked about, with the todos that the answer chooses; `None` if it chooses none."""
+    """The pending intent with the todos that the answer selects; `None` if it selects none."""
     if intents[0].kind not in {"unknown", "values", "add", "list", "find"} or _is_command(intents):
         return None
     pending = _pending(conversation.before, words, now)
@@ -83,7 +83,7 @@ def _choice(conversation: Conversation, words: str, intents: list[Intent], now: 
 
 
 def _is_command(intents: list[Intent]) -> bool:
-    """Whether the sentence is a request of its own, said in so many words, and no answer."""
+    """Whether the sentence is a complete request, and not an answer to a question."""
     text = intents[0].text.lower()
     return (
         intents[0].kind in ACTIONS
@@ -92,7 +92,7 @@ def _is_command(intents: list[Intent]) -> bool:
 
 
 def _pending(turns: list[Turn], words: str, now: datetime) -> Intent | None:
-    """The intent behind a question, from the turn that raised it; answers in between are passed over."""
+    """The intent behind a question, from the turn that raised it; answers in between are skipped."""
     for turn in reversed(turns):
         for intent in read_sentence(turn.sentence, now):
             target = intent.target
@@ -114,7 +114,7 @@ def _last_action(turns: list[Turn], now: datetime) -> Intent | None:
 
 
 def _values(conversation: Conversation, intent: Intent, now: datetime) -> Intent:
-    """`friday instead` changes the todo in focus; where none was just shown, `friday` asks what is due then."""
+    """`friday instead` changes the todo in focus; if none was just shown, `friday` lists what is due then."""
     insisting = re.match(r"(?:actually|no\b|rather|instead|sorry)|.*\binstead\b", intent.text, re.IGNORECASE)
     about_one = len(conversation.just_shown()) == 1 or (insisting and conversation.focus())
     if about_one and intent.changes == Changes(status="completed"):
@@ -126,13 +126,13 @@ def _values(conversation: Conversation, intent: Intent, now: datetime) -> Intent
 
 
 def _bare_target(sentence: str, now: datetime) -> bool:
-    """Whether the sentence only points at todos, such as `the second one`."""
+    """Whether the sentence only refers to todos, such as `the second one`."""
     protected, quoted = set_aside(plain(sentence))
     return read_target(without_courtesy(protected), quoted, now).contextual
 
 
 def _more_to_add(conversation: Conversation, sentence: str, now: datetime) -> Intent | None:
-    """`and eggs`, said after something was added, adds eggs."""
+    """Another add after an add, such as `and eggs`."""
     match = _MORE.match(sentence.strip())
     if match is None or not conversation.before:
         return None

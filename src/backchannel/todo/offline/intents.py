@@ -19,9 +19,9 @@ ACTIONS: frozenset[Kind] = frozenset({"add", "list", "find", "update", "complete
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which todos are meant: every field that is set must hold.
+    """Filters for todos; all that are set must match.
 
-    `status` `"open"` is every status but `completed`. `priorities` holds the numbers that fit.
+    `status` `"open"` is every status but `completed`. `priorities` has the matching numbers.
     """
 
     status: Status | None = None
@@ -38,16 +38,16 @@ class Filters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which todos a person points at.
+    """The todos that a phrase refers to.
 
     Attributes:
-        kind: `title`: by words of the title; `ordinal`: by place in what was shown; `it`: the one last
-            touched; `them`: all that were last shown; `filter`: all that fit the filters; `none`: not said.
-        text: The words of the title, without quotes; for other kinds the words as said.
+        kind: `title`: by words of the title; `ordinal`: by position in the list shown last; `it`: the todo shown or
+            changed last; `them`: all todos shown last; `filter`: all that match the filters; `none`: no target.
+        text: The words of the title, without quotes; for other kinds the original words.
         exact: True if the words were quoted.
-        places: Places from 1; negative from the end. For `ordinal` only.
-        count: The number said with `filter` or `them` ("all 7 todos"), or `None`.
-        excluded: Words of titles that are spared, or an empty text.
+        places: Positions from 1; negative from the end. For `ordinal` only.
+        count: The number given with `filter` or `them` ("all 7 todos"), or `None`.
+        excluded: Words of the titles to exclude; empty for none.
     """
 
     kind: Literal["title", "ordinal", "it", "them", "filter", "none"]
@@ -60,13 +60,13 @@ class Target:
 
     @property
     def contextual(self) -> bool:
-        """Whether only the conversation says which todos are meant."""
+        """Whether the target depends on earlier turns."""
         return self.kind in {"ordinal", "it", "them"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTodo:
-    """One todo to add. `priority` is whatever number was said, even out of range."""
+    """One todo to add. `priority` is not validated and may be out of range."""
 
     title: str
     description: str = ""
@@ -76,7 +76,7 @@ class NewTodo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What to change about a todo; `None` leaves a field alone.
+    """Changes to a todo; `None` leaves a field unchanged.
 
     `shift` moves the due date by a count of a unit, such as `(2, "days")`; `priority_step` raises or lowers
     the priority.
@@ -93,19 +93,19 @@ class Changes:
 
     @property
     def any(self) -> bool:
-        """Whether anything is to change."""
+        """Whether there are any changes."""
         return self != Changes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One thing that a person asks for.
+    """One request of the user.
 
     Attributes:
-        text: The words it was read from, quotes included.
+        text: The original words, with quotes.
         query: The words to search for, for `find`; empty for any.
-        counting: For `list`: only the number was asked for.
-        confirmed: The person has confirmed it in so many words.
+        counting: For `list`: whether to reply with the number only.
+        confirmed: Whether the user has confirmed it.
     """
 
     kind: Kind

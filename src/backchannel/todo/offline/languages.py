@@ -78,7 +78,7 @@ LINES: dict[str, str] = {
 
 
 def foreign_language(text: str) -> str | None:
-    """The language of the text by its English name, or `None` if it may be English.
+    """The English name of the text's language, or `None` if it may be English.
 
     A request in English about a title in another language counts as English.
     """

@@ -26,18 +26,18 @@ _TODO_TOOLS = frozenset(
 
 
 def local_now() -> datetime:
-    """The local wall time without a zone: what a person means by `tomorrow at 5` is floating time."""
+    """The local wall time without a time zone, as due dates have none."""
     return datetime.now().astimezone().replace(tzinfo=None)
 
 
 class TodoOfflineModel(OfflineModel):
-    """Answers for the agents of the todo assistant by rules, and for any other agent as `OfflineModel` does.
+    """Answers for the agents of the todo assistant by rules, and for any other agent like `OfflineModel`.
 
-    It stores nothing between calls: the same input at the same time gives the same answer, apart from ids.
+    It has no state between calls: answers to the same input at the same time differ only in ids.
 
     Args:
-        clock: Gives the person's present wall time, without a zone.
-        words_per_second: The pace of streamed text; 0 streams without any delay.
+        clock: Returns the user's current wall time, without a time zone.
+        words_per_second: The rate of streamed text; 0 streams without delay.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = local_now, words_per_second: float = 40) -> None:

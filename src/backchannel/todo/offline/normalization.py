@@ -30,7 +30,7 @@ def plain(text: str) -> str:
 
 
 def set_aside(text: str) -> tuple[str, tuple[str, ...]]:
-    """The plain text with each quoted part replaced by one private character, and those parts in order."""
+    """The normalized text with each quoted part replaced by one private use character, and those parts in order."""
     parts: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

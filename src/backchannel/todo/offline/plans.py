@@ -1,8 +1,8 @@
 """Plans: generators that yield batches of tool calls, and their replay.
 
-A plan yields the calls whose outputs it needs and is resumed with those outputs. Because the model stores
-nothing between calls, each call starts the plan again and replays the outputs that are already in the
-conversation, until the plan yields a new batch or returns the reply.
+A plan yields the calls whose outputs it needs and is resumed with those outputs. As the model has no state
+between calls, each call restarts the plan and replays the outputs that are already in the conversation, until
+the plan yields a new batch or returns the reply.
 """
 
 from collections.abc import Generator, Sequence
@@ -25,10 +25,10 @@ type Plan[T] = Generator[list[Call], list[Step], T]
 
 
 def advance(plan: Plan[str], steps: Sequence[Step]) -> list[Call] | str:
-    """Replays the plan over the steps taken so far: the calls to make next, or the reply that ends it.
+    """Replay the plan with the outputs so far. Returns the next calls, or the reply that ends it.
 
-    A step answers the first call of the same name that has no answer yet; its arguments are not compared,
-    because those that hold a time of day differ from one moment to the next.
+    An output is assigned to the first call of the same name that has none yet. Arguments are not compared,
+    because those with the current time differ between calls.
     """
     unused = list(steps)
     try:
@@ -52,7 +52,7 @@ def advance(plan: Plan[str], steps: Sequence[Step]) -> list[Call] | str:
 
 
 def failure(step: Step) -> str | None:
-    """The message of a tool's error, or `None` if the call went well."""
+    """The message of a tool's error, or `None` if the call succeeded."""
     error = step.data.get("error")
     if isinstance(error, dict):
         return str(cast(dict[str, Any], error).get("message") or "the tool gave no reason.")
@@ -66,17 +66,17 @@ def failure(step: Step) -> str | None:
 
 @dataclass(slots=True)
 class Work:
-    """What a plan knows while it runs.
+    """The state of a plan.
 
     Attributes:
-        now: The person's present wall time.
+        now: The user's current wall time.
         conversation: The conversation so far.
-        tools: The names of the tools at hand.
+        tools: The names of the available tools.
         parts: The paragraphs of the reply.
-        touched: The todos that this message has changed or shown last.
-        listing: The list that this message has shown last.
+        touched: The todos last changed or shown in this turn.
+        listing: The list last shown in this turn.
         everything: All todos as last fetched, or `None` before that.
-        more: Whether there are todos beyond `everything`.
+        more: Whether there are more todos than `everything`.
     """
 
     now: datetime
@@ -89,20 +89,20 @@ class Work:
     more: bool = False
 
     def focus(self) -> list[Shown]:
-        """The todos that `it` or `them` points at."""
+        """The todos that `it` or `them` refers to."""
         return [Shown(todo.title, todo) for todo in self.touched] or self.conversation.focus()
 
     def last_list(self) -> list[Shown]:
-        """The todos that `the second one` counts through."""
+        """The list that `the second one` refers to."""
         return [Shown(todo.title, todo) for todo in self.listing] or self.conversation.last_list()
 
     def show(self, todos: list[Todo]) -> None:
-        """Remembers todos as the ones shown last."""
+        """Record the todos shown last."""
         self.touched = todos
         self.listing = todos
 
     def changed(self, todos: list[Todo], *, deleted: bool = False) -> None:
-        """Remembers the outcome of a change, so that later parts of the message see it."""
+        """Record the result of a change for later intents of the message."""
         self.touched = todos
         if self.everything is not None:
             new = {todo.id: todo for todo in todos}
@@ -111,7 +111,7 @@ class Work:
 
 
 def fetch_all(work: Work) -> Plan[list[Todo]]:
-    """All todos (at most the first hundred), open ones first. Fetched once per message."""
+    """All todos (at most the first hundred), open ones first. Fetched once per turn."""
     if work.everything is None:
         name = "list_todos" if "list_todos" in work.tools else "search_todos"
         (step,) = yield [Call(name, {"limit": _MOST_PER_LIST})]

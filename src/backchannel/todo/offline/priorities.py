@@ -1,6 +1,6 @@
 """Parses words for a priority as the numbers 0 to 5.
 
-A number that a person gives is passed on unchanged, even out of range: the tool validates it.
+A number is passed on unchanged, even out of range: the tool validates it.
 """
 
 import re
@@ -47,7 +47,7 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FoundPriority:
-    """A priority said in a text: its value (0 to 5, or whatever number was given) and where it stands."""
+    """A priority in a text: its value (0 to 5, or any other number in the text) and its position."""
 
     value: int
     start: int
@@ -56,7 +56,7 @@ class FoundPriority:
 
 
 def find_priority(text: str) -> FoundPriority | None:
-    """The first priority that the text names, or `None`. `p1` to `p5` are the numbers 1 to 5."""
+    """The first priority in a text, or `None`. `p1` to `p5` are the numbers 1 to 5."""
     if match := _NOT.search(text):
         return FoundPriority(_WORDS["low"], match.start(), match.end(), "low")
     for pattern in _PHRASES:
@@ -69,7 +69,7 @@ def find_priority(text: str) -> FoundPriority | None:
 
 
 def priority_value(text: str) -> int | None:
-    """The priority that the whole text is, such as `5`, `high` or `priority 3`; `None` if it is none."""
+    """Parse a text that is a priority as a whole, such as `5`, `high` or `priority 3`; `None` if it is not."""
     match = _VALUE.fullmatch(text.strip())
     if match is None:
         return None

@@ -97,7 +97,7 @@ def begins_asking(clause: str) -> bool:
 
 
 def meaning_left(text: str) -> str:
-    """The words of the text that are more than the glue of a question about todos."""
+    """The text without the function words of a question about todos."""
     return " ".join(_LIST_NOISE.sub(" ", text).split())
 
 

@@ -44,13 +44,13 @@ _OVERDUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DayRange:
-    """The days asked about.
+    """A range of days.
 
     Attributes:
-        first: The first day, or `None` for no lower end.
-        last: The last day, or `None` for no upper end.
+        first: The first day, or `None` for no lower limit.
+        last: The last day, or `None` for no upper limit.
         label: The range in words for a reply, such as `this week` or `by 3 December`.
-        overdue: True for what should have been done before now.
+        overdue: True for todos that were due before now.
     """
 
     first: date | None
@@ -61,7 +61,7 @@ class DayRange:
 
 @dataclass(frozen=True, slots=True)
 class FoundRange:
-    """A range said in a text and where it stands."""
+    """A range in a text, and its position."""
 
     days: DayRange
     start: int
@@ -69,7 +69,7 @@ class FoundRange:
 
 
 def find_range(text: str, now: datetime) -> FoundRange | None:
-    """The first range of days that the text names, or `None`."""
+    """The first range of days in a text, or `None`."""
     if match := _OVERDUE.search(text):
         return FoundRange(DayRange(None, now.date(), "overdue", overdue=True), match.start(), match.end())
     if match := _AHEAD.search(text):
@@ -101,7 +101,7 @@ def _named(which: str, period: str, today: date) -> DayRange:
         return DayRange(saturday, saturday + timedelta(days=1), label)
     if period == "week":
         if step == 0 and today == monday + timedelta(days=6):
-            # Weeks begin on Sunday for some and on Monday for others; asked on a Sunday, both get an answer.
+            # A week may begin on Sunday or on Monday. On a Sunday, include both weeks.
             return DayRange(today, today + timedelta(days=7), label)
         first = monday + timedelta(days=7 * step)
         return DayRange(first, first + timedelta(days=6), label)

@@ -42,7 +42,7 @@ TOO_MANY_STEPS = "I stopped here because this took too many steps. Please ask fo
 
 
 def title(text: str) -> str:
-    """A title in bold, with characters that Markdown would take for its own escaped."""
+    """A title in bold, with Markdown characters escaped."""
     return f"**{_SPECIAL.sub(r'\\\1', ' '.join(text.split()))}**"
 
 
@@ -90,7 +90,7 @@ def counted(count: int, adjective: str = "") -> str:
 
 
 def done_words(verb: str, todos: Sequence[Todo], now: datetime) -> str:
-    """What was done to the todos: one line for one, a numbered list for several."""
+    """The result of a change: one line for one todo, a numbered list for several."""
     if len(todos) == 1:
         words = title(todos[0].title) if verb in {"Deleted", "Completed"} else todo_words(todos[0], now)
         return f"{verb} {words}"
@@ -98,13 +98,13 @@ def done_words(verb: str, todos: Sequence[Todo], now: datetime) -> str:
 
 
 def which_one(words: str, todos: Sequence[Todo], now: datetime) -> str:
-    """Asks which of several todos is meant."""
+    """A question which of several todos is meant."""
     listed = todo_list(todos, now)
     return f"Which todo do you mean by “{words}”?\n\n{listed}\n\nSay its number, such as “the second”."
 
 
 def not_found(words: str, todos: Sequence[Todo], now: datetime) -> str:
-    """Says that nothing fits, and what there is."""
+    """A reply that nothing matches, with the existing todos."""
     if not todos:
         return f"I found no todo that fits “{words}”. Your list is empty."
     shown = todos[:10]
@@ -113,7 +113,7 @@ def not_found(words: str, todos: Sequence[Todo], now: datetime) -> str:
 
 
 def confirm(sentence: str, words: str) -> str:
-    """Asks for a confirmation; `sentence` said back, or a plain yes, gives it."""
+    """A request for confirmation, which the user gives by repeating `sentence` or by yes."""
     return f"{words[:1].upper() + words[1:]}? Say “{sentence}” to confirm."
 
 
@@ -126,12 +126,12 @@ def abilities() -> str:
 
 
 def help_text() -> str:
-    """The answer to `what can you do?` without a tool that knows more."""
+    """The answer to `what can you do?` if no tool describes the capabilities."""
     return f"{STAND_IN}. I can:\n\n{abilities()}"
 
 
 def cannot_answer() -> str:
-    """The answer to what the rules do not understand."""
+    """The answer to a message that no rule matches."""
     return (
         f"{STAND_IN}, so I cannot answer that. I can add, show, find, change, complete and delete todos: "
         "try “add buy milk tomorrow at 5pm”, “what's due this week?” or “mark milk done”."
@@ -139,7 +139,7 @@ def cannot_answer() -> str:
 
 
 def what_with(words: str) -> str:
-    """The answer to words that name a todo but nothing to do with it."""
+    """The answer to a message that names a todo but no action."""
     words = _plain(words)
     return f"What should I do with “{words}”? For example “mark {words} done” or “delete {words}”."
 
@@ -152,7 +152,7 @@ def foreign(language: str) -> str:
 
 
 def negated(text: str) -> str:
-    """The answer to a sentence that asks to do nothing."""
+    """The answer to a negated request."""
     return f"Okay, I understood that as a “no” (“{_plain(text)}”) and changed nothing."
 
 
@@ -180,5 +180,5 @@ def capabilities(data: dict[str, Any]) -> str:
 
 
 def tool_failed(message: str) -> str:
-    """A tool's error in plain words."""
+    """The reply for a tool's error."""
     return f"That did not work: {message.strip()}"

@@ -17,14 +17,14 @@ _PARTS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s*&\s*", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Resolved:
-    """The todos meant, and what to say of the words that named none or too many."""
+    """The resolved todos, and replies for words that matched none or too many."""
 
     todos: list[Todo] = field(default_factory=list[Todo])
     problems: list[str] = field(default_factory=list[str])
 
 
 def resolve(work: Work, intent: Intent) -> Plan[Resolved]:
-    """The todos that the intent's target points at."""
+    """Resolve the target of an intent."""
     target = intent.target or Target(kind="none")
     match target.kind:
         case "none":
@@ -40,7 +40,7 @@ def resolve(work: Work, intent: Intent) -> Plan[Resolved]:
             meant = [
                 todo for todo in todos if fits(todo, target.filters, work.now) and _eligible(todo, intent)
             ]
-            return Resolved(_spared(meant, target))
+            return Resolved(_without_excluded(meant, target))
         case "title":
             return (yield from _titled(work, intent, target))
 
@@ -50,21 +50,21 @@ def _verb(intent: Intent) -> str:
 
 
 def _eligible(todo: Todo, intent: Intent) -> bool:
-    """Whether a broad phrase such as `everything` can mean the todo: what is done is not completed again."""
+    """Whether a broad phrase such as `everything` includes the todo: completed todos are not completed again."""
     return not (
         intent.kind in {"complete", "update"} and todo.completed and intent.changes.status != "pending"
     )
 
 
-def _spared(todos: list[Todo], target: Target) -> list[Todo]:
+def _without_excluded(todos: list[Todo], target: Target) -> list[Todo]:
     if not target.excluded:
         return todos
-    spared = {todo.id for part in _PARTS.split(target.excluded) if part for todo in matching(part, todos)}
-    return [todo for todo in todos if todo.id not in spared]
+    excluded = {todo.id for part in _PARTS.split(target.excluded) if part for todo in matching(part, todos)}
+    return [todo for todo in todos if todo.id not in excluded]
 
 
 def _known(work: Work, shown: list[Shown]) -> Plan[list[Todo]]:
-    """The todos behind what was shown; those known by title only are looked up."""
+    """The todos that were shown; those known only by title are looked up."""
     if all(item.todo is not None for item in shown):
         return [item.todo for item in shown if item.todo is not None]
     free = list((yield from fetch_all(work)))
@@ -99,7 +99,7 @@ def _them(work: Work, intent: Intent, target: Target) -> Plan[Resolved]:
             problems=["I don't know which two todos you mean. Say their titles, or “show my list”."]
         )
     if todos:
-        return Resolved(_spared(todos, target))
+        return Resolved(_without_excluded(todos, target))
     return Resolved(problems=["I don't know which todos you mean. Say their titles, or “show my list”."])
 
 
@@ -121,14 +121,14 @@ def _ordinal(work: Work, target: Target) -> Plan[Resolved]:
     todos = yield from _known(work, chosen)
     if len(todos) < len(chosen):
         return Resolved(todos, [f"“{target.text}” is not on your list any more."])
-    return Resolved(_spared(todos, target))
+    return Resolved(_without_excluded(todos, target))
 
 
 def _titled(work: Work, intent: Intent, target: Target) -> Plan[Resolved]:
     todos = yield from fetch_all(work)
     if target.excluded:
         loose = [todo for todo in todos if matching(target.text, [todo])]
-        return _one(work, intent, target.text, _spared(loose, target))
+        return _one(work, intent, target.text, _without_excluded(loose, target))
     found = matching(target.text, todos, exact=target.exact)
     if found:
         return _one(work, intent, target.text, found)
@@ -151,7 +151,7 @@ def _titled(work: Work, intent: Intent, target: Target) -> Plan[Resolved]:
 
 
 def _dated(text: str, todos: list[Todo], now: datetime) -> list[Todo]:
-    """The todos that fit `dentist on friday` without its day; those due on the day, if any is."""
+    """The todos that match `dentist on friday` without its day; only those due on the day, if there are any."""
     date = find_date(text, now)
     words = trim(cut(text, date.start, date.end)) if date else ""
     found = matching(words, todos) if words else []

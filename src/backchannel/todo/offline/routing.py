@@ -33,8 +33,8 @@ class Route:
     Attributes:
         tool: The name of the function to call.
         name: The agent's name.
-        description: What the agent is for.
-        takes_input: True for an agent as a tool, which is given a sentence; false for a hand-off.
+        description: The purpose of the agent.
+        takes_input: True for an agent as a tool, which gets an input text; false for a hand-off.
     """
 
     tool: str
@@ -43,7 +43,7 @@ class Route:
     takes_input: bool = False
 
     def field(self) -> Field | None:
-        """What the agent is good for, by its name or else by its description; `None` if neither tells."""
+        """The agent's field, from its name or else its description; `None` if neither has it."""
         for text in (self.name, self.tool, self.description):
             for name, pattern in _TELLING:
                 if pattern.search(text):
@@ -52,9 +52,9 @@ class Route:
 
 
 def field_of(intents: Sequence[Intent]) -> Field | None:
-    """Which agent a message is for; `None` if it needs none.
+    """The field of the agent for a message; `None` if it needs none.
 
-    Whatever changes something or lists everything is for the todo agent, which can also search.
+    Changes and unfiltered lists are for the todo agent, which can also search.
     """
     actions = [intent for intent in intents if intent.kind in ACTIONS]
     if not actions:
@@ -66,7 +66,7 @@ def field_of(intents: Sequence[Intent]) -> Field | None:
 
 
 def route_for(field: Field, routes: Sequence[Route]) -> Route | None:
-    """The route to the agent for the field, or to one that can stand in for it."""
+    """The route to the agent of a field, or to another agent that also covers it."""
     for candidate in _FALL_BACK[field]:
         for route in routes:
             if route.field() == candidate:
@@ -77,9 +77,9 @@ def route_for(field: Field, routes: Sequence[Route]) -> Route | None:
 def route_plan(
     conversation: Conversation, intents: Sequence[Intent], routes: Sequence[Route], *, alone: bool
 ) -> Plan[str]:
-    """The plan of an agent that only passes requests on.
+    """The plan of an agent that routes requests to other agents.
 
-    `alone` says that the sentence means the same without the conversation before it.
+    `alone` means that the sentence does not depend on earlier turns.
     """
     parts: list[str] = []
     calls: list[Call] = []
@@ -88,7 +88,7 @@ def route_plan(
         if route is None:
             parts.extend(say(intent) for intent in group)
         elif route.takes_input:
-            calls.append(Call(route.tool, {"input": _passed_on(conversation, group, alone=alone)}))
+            calls.append(Call(route.tool, {"input": _input_for(conversation, group, alone=alone)}))
         else:
             yield [Call(route.tool)]
             return f"{route.name} takes it from here."
@@ -101,7 +101,7 @@ def route_plan(
 
 
 def _groups(intents: Sequence[Intent]) -> list[tuple[Field | None, list[Intent]]]:
-    """Requests for help apart from all others, in the order they were said."""
+    """The requests for help, and all others, each in their order."""
     help_wanted = [intent for intent in intents if intent.kind == "help"]
     others = [intent for intent in intents if intent.kind != "help"]
     groups: list[tuple[Field | None, list[Intent]]] = []
@@ -112,8 +112,8 @@ def _groups(intents: Sequence[Intent]) -> list[tuple[Field | None, list[Intent]]
     return groups if not others or intents[0].kind != "help" else groups[::-1]
 
 
-def _passed_on(conversation: Conversation, intents: Sequence[Intent], *, alone: bool) -> str:
-    """The sentence for an agent that sees nothing else, with the turns before it if it leans on them."""
+def _input_for(conversation: Conversation, intents: Sequence[Intent], *, alone: bool) -> str:
+    """The input for an agent as a tool: the sentence, with earlier turns if it depends on them."""
     sentence = conversation.now.sentence
     if intents[0].kind == "help":
         return intents[0].text or sentence

@@ -32,7 +32,7 @@ _REQUESTS = ACTIONS | {"help", "negated", "values", "unread"}
 
 
 def read_sentence(text: str, now: datetime) -> list[Intent]:
-    """The intents of a message; at least one, of kind `unknown` if nothing fits."""
+    """The intents of a message; at least one, of kind `unknown` if no rule matches."""
     if len(text) > LONGEST:
         return [Intent(kind="too_long")]
     text = plain(text)
@@ -50,7 +50,7 @@ def read_sentence(text: str, now: datetime) -> list[Intent]:
 
 
 def _read_all(text: str, quoted: tuple[str, ...], now: datetime) -> list[Intent]:
-    """The intents of all clauses; empty if no clause can be read. What cannot be read is not passed over."""
+    """The intents of all clauses, `unread` for those that cannot be parsed; empty if none can be parsed."""
     intents: list[Intent] = []
     for clause in _clauses(text, quoted, now):
         intent = read_clause(clause, quoted, now)
@@ -68,7 +68,7 @@ def _wordless(text: str) -> Intent:
 
 
 def _clauses(text: str, quoted: tuple[str, ...], now: datetime) -> Iterator[str]:
-    """Cuts the text where a new command begins, and nowhere else, so that titles stay whole."""
+    """Split the text only where a new command begins, so that titles are not split."""
     joints = list(_JOINT.finditer(text))[:_MOST_JOINTS]
     start = 0
     for index, joint in enumerate(joints):
@@ -84,7 +84,7 @@ def _clauses(text: str, quoted: tuple[str, ...], now: datetime) -> Iterator[str]
 
 
 def _place_after(head: str, quoted: tuple[str, ...], now: datetime) -> Place | None:
-    """Where a clause after `head` stands; `None` if `head` is a command that needs the words after it."""
+    """The position of a clause after `head`; `None` if `head` is a command that needs the words after it."""
     intent = read_clause(head, quoted, now) if head else None
     if intent is None:
         return None if _UNFINISHED.match(head) else "after"
@@ -103,7 +103,7 @@ def _begins_command(
 
 
 def _spelled(text: str) -> str | None:
-    """The text with a misspelled first verb put right, if it is one slip away from a command."""
+    """The text with a typo in its first verb corrected, if the verb is one edit away from a command."""
     first, space, rest = text.partition(" ")
     word = first.lower()
     if len(word) < 4 or word in TASK_VERBS or not space:

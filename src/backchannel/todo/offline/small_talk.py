@@ -74,13 +74,13 @@ _TRAIL = re.compile(
 
 
 def small_talk(text: str) -> Kind | None:
-    """The kind of small talk that the whole text is, or `None`."""
+    """The kind of small talk if the whole text is small talk, else `None`."""
     bare = text.strip(" .,!?:;)(-").lower()
     return next((kind for kind, pattern in _TALK if pattern.fullmatch(bare)), None)
 
 
 def without_courtesy(text: str) -> str:
-    """The text without greetings and words such as `please` around it; an empty text if nothing else is there."""
+    """The text without greetings and words such as `please` around it; may be empty."""
     text = text.strip()
     while (match := _LEAD.match(text)) and not _KEEP_LEAD.match(text):
         text = text[match.end() :]

@@ -65,9 +65,9 @@ _TAIL = re.compile(
 
 
 def read_target(phrase: str, quoted: tuple[str, ...], now: datetime) -> Target:
-    """What the phrase points at. `quoted` holds the parts that were set aside from it.
+    """The target that a phrase refers to. `quoted` has the quoted parts removed from it.
 
-    A phrase of no words gives the kind `none`; one of no special form is taken as words of a title.
+    An empty phrase has the kind `none`; any phrase without a special form is treated as words of a title.
     """
     phrase = trim(_TAIL.sub("", trim(phrase)) if not is_quoted(phrase) else phrase)
     said = put_back(phrase, quoted)

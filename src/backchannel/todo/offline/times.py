@@ -41,9 +41,9 @@ def _clock(match: re.Match[str], *, late: bool = False) -> time | None:
 
 
 def clock_after(text: str, end: int, *, late: bool = False) -> tuple[int, time] | None:
-    """The time of day that follows `text[:end]` directly: where it ends and what it is.
+    """The time of day directly after `text[:end]`: its end position and its value.
 
-    `late` says that the evening is meant, so that `at 8` is 20:00.
+    `late` means the evening, so that `at 8` is 20:00.
     """
     position = end
     while position < len(text) and text[position] in " ,T":
@@ -60,7 +60,7 @@ def clock_after(text: str, end: int, *, late: bool = False) -> tuple[int, time] 
 
 
 def clock_before(text: str, start: int, *, late: bool = False) -> tuple[int, time] | None:
-    """The time of day that stands directly before `text[start:]`: where it starts and what it is."""
+    """The time of day directly before `text[start:]`: its start position and its value."""
     for pattern in (_CLOCK, _AT):
         for match in pattern.finditer(text, 0, start):
             clock = _clock(match, late=late)
@@ -70,7 +70,7 @@ def clock_before(text: str, start: int, *, late: bool = False) -> tuple[int, tim
 
 
 def bare_clocks(text: str) -> Iterator[tuple[int, int, time]]:
-    """The times of day that stand for themselves: start, end and time of each, surest kind first.
+    """The times of day without a date: start, end and value of each, the least ambiguous kind first.
 
     `5pm` and `17:00` count anywhere; `at 5`, `noon` and `in the morning` only at the end of the text.
     """

@@ -64,13 +64,13 @@ class _Piece:
 def read_items(
     text: str, quoted: tuple[str, ...], now: datetime, *, single: bool = False
 ) -> tuple[NewTodo, ...]:
-    """The todos that `text` names, in order; none if it names nothing.
+    """The todos that `text` names, in order.
 
     Args:
-        text: What follows `add`, with quoted parts set aside.
-        quoted: Those parts.
-        now: The person's present wall time.
-        single: Take the text as one todo unless it clearly lists several.
+        text: The text after `add`, without quoted parts.
+        quoted: The quoted parts.
+        now: The user's current wall time.
+        single: Whether the text is one todo unless it clearly lists several.
     """
     text, description = _description(text)
     pieces = _split(text, single=single)
@@ -138,7 +138,7 @@ def _with_verb(pieces: list[str]) -> list[str]:
 def _verbed(verb: str, piece: str) -> str:
     found = find_priority(piece)
     rest = cut(piece, found.start, found.end) if found else piece
-    date_found = find_date(rest, datetime(2000, 1, 3, 12))  # noqa: DTZ001 - only the place matters, not the value
+    date_found = find_date(rest, datetime(2000, 1, 3, 12))  # noqa: DTZ001 - only the position matters, not the value
     rest = cut(rest, date_found.start, date_found.end) if date_found else rest
     return f"{verb} {piece}" if trim(rest) else piece
 

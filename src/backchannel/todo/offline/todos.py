@@ -37,7 +37,7 @@ _CLOSE_TITLE = 88
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Todo:
-    """A todo as a tool reported it. `due` is a day, a wall-clock time, or `None`."""
+    """A todo in a tool's output. `due` is a day, a wall-clock time, or `None`."""
 
     id: str
     title: str
@@ -49,23 +49,23 @@ class Todo:
 
     @property
     def completed(self) -> bool:
-        """Whether it is done."""
+        """Whether the todo is completed."""
         return self.status == "completed"
 
     @property
     def due_day(self) -> date | None:
-        """The day on which it is due, if any."""
+        """The day on which the todo is due, if any."""
         return self.due.date() if isinstance(self.due, datetime) else self.due
 
     def overdue(self, now: datetime) -> bool:
-        """Whether it is still open though its time, or its whole day, has passed."""
+        """Whether the todo is open and its due time, or its whole due day, has passed."""
         if self.due is None or self.completed:
             return False
         return self.due < now if isinstance(self.due, datetime) else self.due < now.date()
 
 
 def read_todo(value: object) -> Todo | None:
-    """The todo that a JSON value describes, or `None` if it describes none."""
+    """The todo in a JSON value, or `None` if it is not one."""
     if not isinstance(value, Mapping):
         return None
     fields = cast(Mapping[str, Any], value)
@@ -84,7 +84,7 @@ def read_todo(value: object) -> Todo | None:
 
 
 def read_todos(value: object) -> list[Todo]:
-    """The todos of a JSON list, in order; what is no todo is left out."""
+    """The todos of a JSON list, in order; other values are ignored."""
     if not isinstance(value, list):
         return []
     return [todo for item in cast(list[object], value) if (todo := read_todo(item)) is not None]
@@ -102,7 +102,7 @@ def _moment(value: object) -> date | datetime | None:
 
 
 def _instant(value: object) -> datetime | None:
-    """An instant as the local wall clock shows it."""
+    """A time with a time zone, converted to local wall time."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -111,7 +111,7 @@ def _instant(value: object) -> datetime | None:
 
 
 def fits(todo: Todo, filters: Filters, now: datetime) -> bool:
-    """Whether every filter that is set holds for the todo."""
+    """Whether the todo matches every filter that is set."""
     if filters.status == "open" and todo.completed:
         return False
     if filters.status not in {None, "open", todo.status}:
@@ -142,14 +142,14 @@ def _stem(word: str) -> str:
 
 
 def _near(word: str, other: str) -> bool:
-    """Whether the words may be the same but for a typing slip. `tent` is no slip of `rent`."""
+    """Whether the words differ only by a typo. `tent` is not a typo of `rent`."""
     if len(word) < 4 or word[0] != other[0]:
         return False
     return OSA.distance(word, other) <= 1 or fuzz.ratio(word, other) >= _CLOSE_WORD
 
 
 def _score(words: list[str], title: str) -> int:
-    """How well the words fit the title: 0 not at all, 1 nearly, 2 all words there in some form, 3 the same."""
+    """How well the words match the title: 0 no match, 1 with typos, 2 all words in some form, 3 equal."""
     own = _words(title)
     if own == words:
         return 3
@@ -162,10 +162,10 @@ def _score(words: list[str], title: str) -> int:
 
 
 def matching(text: str, todos: Iterable[Todo], *, exact: bool = False) -> list[Todo]:
-    """The todos whose title fits the text best, in the given order; all of those that fit equally well.
+    """The todos whose title matches the text best, in their order; several if they match equally well.
 
-    An exact match beats words in the title, which beat a near miss such as a typing slip. With `exact` only
-    the very title counts, if one has it.
+    An equal title is better than words in the title, which are better than words with typos. With `exact`,
+    only equal titles match, if there are any.
     """
     todos = list(todos)
     same = [todo for todo in todos if todo.title.strip().lower() == text.strip().lower()]

@@ -82,7 +82,7 @@ def _step(match: re.Match[str], quoted: tuple[str, ...], now: datetime) -> Inten
 
 
 def _to(match: re.Match[str], quoted: tuple[str, ...], now: datetime) -> Intent | None:
-    """`change X to V`: the first `to` after which all words are values, so that a title may hold one."""
+    """`change X to V`: split at the first `to` after which all words are values, as a title may contain `to`."""
     rest = match.group("rest")
     for joint in _VALUE_JOINT.finditer(rest):
         x, value = rest[: joint.start()], rest[joint.start() :]
@@ -95,7 +95,7 @@ def _to(match: re.Match[str], quoted: tuple[str, ...], now: datetime) -> Intent 
 
 
 def _tail(match: re.Match[str], quoted: tuple[str, ...], now: datetime) -> Intent | None:
-    """`make it friday`, `make milk high priority`: the values stand after the todo with no `to`."""
+    """`make it friday`, `make milk high priority`: the values follow the todo without `to`."""
     verb, rest = match.group("verb").lower(), match.group("rest")
     words = rest.split()
     for count in range(1, len(words)):
@@ -217,7 +217,7 @@ def read_update(text: str, quoted: tuple[str, ...], now: datetime) -> Intent | N
 def read_statement(text: str, quoted: tuple[str, ...], now: datetime, *, terse: bool = True) -> Intent | None:
     """The change that a sentence beginning with the todo states (`milk is done`), or `None`.
 
-    `terse` also lets `milk done` through, which in the middle of a sentence may be the end of something else.
+    `terse` also accepts `milk done`, which is ambiguous within a sentence.
     """
     if _QUESTION.search(text):
         return None
