@@ -37,7 +37,7 @@ class Backoff:
         return average * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
 
 
-CONFLICT = Backoff(initial=0.02, maximum=1.2)
+CONFLICT = Backoff(initial=0.035, maximum=1.2)
 """Between tries of a transaction that met another writer: short, because the other one is gone soon."""
 
 OUTAGE = Backoff(initial=0.1, maximum=2.0)

@@ -13,7 +13,7 @@ from backchannel.errors import UnavailableError
 from backchannel.retry import CONFLICT, retry, retry_budget
 from backchannel.stores.sql.engine import Database, TransactionAbortedError
 
-MAX_TRIES = 8
+MAX_TRIES = 7
 """How often an aborted transaction is tried without a retry budget: about two seconds in all, enough for a short
 restart of the database."""
 
