@@ -34,8 +34,8 @@ class ClosingModels(ModelProvider):
 
 
 def an_agent(model: Model | None = None) -> Agent[Any]:
-    """An agent; with the offline model if none is given."""
-    return Agent(name="A", model=model)
+    """An agent; with the offline model, as fast as it can, if none is given."""
+    return Agent(name="A", model=model or OfflineModel(words_per_second=0))
 
 
 @asynccontextmanager
