@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from agents import Agent, Model, ModelProvider
 from chatkit.agents import ThreadItemConverter
@@ -99,6 +99,9 @@ class Application:
                     "SyncCustomActionResponse or None; one that yields events belongs to actions."
                 )
         self._check_lifespan()
+        for listener in self.hooks:
+            if not isinstance(cast("object", listener), Hooks):
+                raise ConfigurationError(f"hooks: {listener!r} is not an instance of a subclass of Hooks.")
         for name in self.context_headers:
             if name.lower() in _FORBIDDEN_HEADERS:
                 raise ConfigurationError(f"context_headers must not name {name!r}: it carries credentials.")

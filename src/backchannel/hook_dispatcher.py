@@ -56,7 +56,8 @@ class HookDispatcher:
 
     def __init__(self, listeners: Sequence[Hooks] = ()) -> None:
         self._handlers: dict[type[Any], tuple[Callable[[Any], Handled], ...]] = {}
-        self._queues: dict[Hooks, _ListenerQueue] = {each: _ListenerQueue(each) for each in listeners}
+        # By identity: listeners may be equal or not hashable, as instances of dataclasses are.
+        self._queues = {id(each): _ListenerQueue(each) for each in listeners}
         for kind, name in _METHODS.items():
             interested = [each for each in listeners if getattr(type(each), name) is not getattr(Hooks, name)]
             if interested:
@@ -84,7 +85,7 @@ class HookDispatcher:
             return
         if inspect.iscoroutine(handled):
             listener: Hooks = handler.__self__  # pyright: ignore[reportFunctionMemberAccess]
-            self._queues[listener].add(handled, _name_of(handler))
+            self._queues[id(listener)].add(handled, _name_of(handler))
         elif (took := perf_counter() - began) > SLOW_SECONDS:
             log.warning("hook_slow", hook=_name_of(handler), seconds=round(took, 3))
 
@@ -126,14 +127,23 @@ class _ListenerQueue:
     async def _run(self) -> None:
         while True:
             call, context, name = await self._calls.get()
-            task = asyncio.create_task(call, context=context)
+            task = asyncio.create_task(_guarded(call, name), context=context)
             try:
                 await asyncio.wait([task])
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    log.error("hook_failed", hook=name, exc_info=error)
+                if task.cancelled():
+                    log.error("hook_failed", hook=name, error="CancelledError")
             finally:
                 task.cancel()
                 self._calls.task_done()
+
+
+async def _guarded(call: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        await call
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # SystemExit and KeyboardInterrupt in a task end the event loop
+        log.exception("hook_failed", hook=name)
 
 
 def _name_of(handler: Callable[[Any], Handled]) -> str:

@@ -1,5 +1,6 @@
 """Widget actions and routers beside a server, as people meet them in other systems."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -144,3 +145,49 @@ def test_a_router_that_would_be_shadowed_is_refused_at_the_start() -> None:
     backchannel = build(Settings.load(database_url="sqlite://"), application(routers=[router]))
     with pytest.raises(ConfigurationError, match="POST /api/chatkit"):
         create_app(backchannel)
+
+
+def test_a_router_with_other_names_of_parameters_is_shadowed_all_the_same() -> None:
+    """fastapi/fastapi PR#14318: the same path with a parameter of another name never answered."""
+    router = APIRouter()
+
+    @router.get("/chatkit/threads/{id}")
+    async def mine(id: str) -> None: ...
+
+    backchannel = build(Settings.load(database_url="sqlite://"), application(routers=[router]))
+    with pytest.raises(ConfigurationError, match="GET /api/chatkit/threads/"):
+        create_app(backchannel)
+
+
+async def test_a_router_of_an_async_factory_that_would_be_shadowed_ends_the_start() -> None:
+    """Chainlit/chainlit#1166"""
+    router = APIRouter()
+
+    @router.post("/chatkit")
+    async def mine() -> None: ...
+
+    async def make() -> Application:
+        return application(routers=[router])
+
+    backchannel = build(Settings.load(database_url="sqlite://"), make)
+    create_app(backchannel)
+    with pytest.raises(ConfigurationError, match="POST /api/chatkit"):
+        async with backchannel.running():
+            pytest.fail("it started")
+
+
+async def test_a_sync_action_does_not_wait_for_the_answer_in_progress(serve: Any, eventually: Any) -> None:
+    """openai/chatkit-python PR#112: a click was blocked while the thread streamed."""
+    gate = asyncio.Event()
+    model = ScriptedModel(Call("show"), Say("Here."), Say(["half ", "whole"], until=gate))
+    agent = Agent(name="A", model=model, tools=[show])
+    served = await serve(Application(agent=agent, sync_actions={"at_once": at_once}))
+    thread_id, widget = await widget_of(served)
+    stream = await served.person.say("more", thread_id)
+    await eventually(lambda: model.streaming == 1, "the answer has begun")
+    params = {"thread_id": thread_id, "item_id": widget["id"], "action": {"type": "at_once", "payload": {}}}
+    await served.person.request("threads.sync_custom_action", params)
+    gate.set()
+    assert (await stream.events())[-1]["item"]["content"][0]["text"] == "half whole"
+    (after,) = [item for item in await served.items(thread_id) if item["type"] == "widget"]
+    assert text_of(after) == "at once"

@@ -55,7 +55,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def served(
-    folder: Path, target: str, *options: str
+    folder: Path, target: str, *options: str, **settings: str
 ) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str, Path]]:
     """`backchannel serve` as a process; its address, and the file with everything that it prints."""
     (folder / "module_of_test.py").write_text(MODULE)
@@ -68,7 +68,7 @@ async def served(
             *(sys.executable, "-m", "backchannel", "serve", f"module_of_test:{target}", "--port", str(port)),
             *options,
             cwd=folder,
-            env=clean,
+            env=clean | {f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -112,6 +112,27 @@ async def test_a_second_signal_ends_the_process_at_once_and_quietly(tmp_path: Pa
             await stream.aclose()
         assert time.monotonic() - began < 2
         assert process.returncode == 128 + signal.SIGTERM
+        assert b"Traceback" not in log.read_bytes()
+
+
+@pytest.mark.row("R4")
+async def test_open_streams_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    """fastapi/fastapi#4427, Kludex/uvicorn PR#2367: readers were waited for until their next heartbeat, and each was a
+    traceback."""
+    settings = {"shutdown_seconds": "0", "heartbeat_seconds": "120"}
+    async with served(tmp_path, "agent", **settings) as (process, url, log):
+        await ready(url)
+        async with ChatKitClient(url) as person:
+            stream = await person.say("call forever {}")
+            readers = [await person.open_events(stream.run_id, "") for _ in range(5)]
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 10)
+            assert time.monotonic() - began < 4
+            for reader in readers:
+                assert (await reader.aread()).endswith(b": reconnect\n")
+            await stream.aclose()
+        assert process.returncode == 0
         assert b"Traceback" not in log.read_bytes()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from chatkit.server import ChatKitServer
 from chatkit.types import AssistantMessageContent, AssistantMessageItem, ThreadItemDoneEvent
+from sqlalchemy import text
 
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.store import SqlStore
@@ -26,13 +27,13 @@ class Echo(ChatKitServer[Any]):
     async def respond(self, thread: Any, input_user_message: Any, context: Any) -> AsyncIterator[Any]:
         if self.gate is not None:
             await self.gate.wait()
-        text = input_user_message.content[0].text
+        words = input_user_message.content[0].text
         yield ThreadItemDoneEvent(
             item=AssistantMessageItem(
                 id=self.store.generate_item_id("message", thread, context),
                 thread_id=thread.id,
                 created_at=to_sdk(utc_now()),
-                content=[AssistantMessageContent(text=f"You said {text}")],
+                content=[AssistantMessageContent(text=f"You said {words}")],
             )
         )
 
@@ -117,3 +118,97 @@ async def test_a_second_message_waits_its_turn_in_a_store_elsewhere(serve: Any) 
     await (await served.person.say("four", thread_id)).events()
     said = [item["content"][0]["text"] for item in await served.items(thread_id)]
     assert said == ["one", "You said one", "two", "You said two", "four", "You said four"]
+
+
+class Breaking(MemoryStore):
+    """A store that fails in a way of its own when told to."""
+
+    broken = False
+
+    async def add_thread_item(self, thread_id: str, item: Any, context: object) -> None:
+        if self.broken:
+            raise KeyError(item.id)
+        await super().add_thread_item(thread_id, item, context)
+
+
+async def test_a_store_elsewhere_that_fails_leaves_the_thread_usable(serve: Any) -> None:
+    """Bogdanp/dramatiq PR#545: what failed half-way was neither done nor could it be repeated."""
+    store = Breaking()
+    served = await serve(Echo(store))
+    thread_id, _ = await served.create("one")
+    store.broken = True
+    body = {
+        "type": "threads.add_user_message",
+        "params": {"thread_id": thread_id, "input": user_message("two")},
+    }
+    headers = {"Idempotency-Key": "once"}
+    failed = await served.person.http.post("/api/chatkit", json=body, headers=headers)
+    assert failed.status_code == 500
+    store.broken = False
+    async with asyncio.timeout(10):
+        again = await served.person.http.post("/api/chatkit", json=body, headers=headers)
+    assert "You said two" in again.text
+    runs = await served.person.http.get(f"/api/chatkit/threads/{thread_id}/runs")
+    assert [run["status"] for run in runs.json()["data"]] == ["completed", "completed"]
+
+
+async def test_a_repeated_key_after_a_refusal_is_tried_again(serve: Any) -> None:
+    """Bogdanp/dramatiq PR#545"""
+    served = await serve(Echo(MemoryStore()))
+    thread_id, _ = await served.create("one")
+    headers = {"Idempotency-Key": "once"}
+    body: dict[str, Any] = {"type": "threads.add_user_message", "params": {"thread_id": thread_id}}
+    body["params"]["input"] = {**user_message("two"), "attachments": ["atc_nowhere"]}
+    assert (await served.person.http.post("/api/chatkit", json=body, headers=headers)).status_code == 404
+    body["params"]["input"] = user_message("two")
+    assert "You said two" in (await served.person.http.post("/api/chatkit", json=body, headers=headers)).text
+
+
+class RowAndItem(Echo):
+    """Stores a row of its own and an item in one transaction, which fails at its end when told to."""
+
+    fails = False
+
+    async def respond(self, thread: Any, input_user_message: Any, context: Any) -> AsyncIterator[Any]:
+        store: Any = self.store
+        extra = AssistantMessageItem(
+            id=store.generate_item_id("message", thread, context),
+            thread_id=thread.id,
+            created_at=to_sdk(utc_now()),
+            content=[AssistantMessageContent(text="extra")],
+        )
+        async with store.database.transaction():
+            await store.add_thread_item(thread.id, extra, context)
+            async with store.database.write() as connection:
+                await connection.execute(text("INSERT INTO own_rows VALUES ('row')"))
+            if self.fails:
+                raise RuntimeError("after both")
+        async for event in super().respond(thread, input_user_message, context):
+            yield event
+
+
+async def test_own_rows_and_items_are_stored_together_or_not_at_all(serve: Any, database_url: str) -> None:
+    """pyeventsourcing/eventsourcing-sqlalchemy#14: rows of the application and of the library need one transaction."""
+
+    def target(settings: Any) -> ChatKitServer[Any]:
+        return RowAndItem(SqlStore(Database(settings.database_url)))
+
+    served = await serve(target, database_url=database_url)
+    database, server = served.backchannel.database, served.backchannel.server
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE own_rows (name VARCHAR(10))"))
+
+    async def stored() -> tuple[int, int]:
+        async with database.read() as connection:
+            rows = len((await connection.execute(text("SELECT * FROM own_rows"))).all())
+        threads = (await served.person.request("threads.list", {}))["data"]
+        items = [item for thread in threads for item in await served.items(thread["id"])]
+        return rows, sum(item.get("content", [{}])[0].get("text") == "extra" for item in items)
+
+    server.fails = True
+    events = await (await served.person.say("one")).events()
+    assert events[-1]["type"] == "error"
+    assert await stored() == (0, 0)
+    server.fails = False
+    await served.create("two")
+    assert await stored() == (1, 1)

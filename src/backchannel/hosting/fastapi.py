@@ -1,5 +1,6 @@
 """A server as a FastAPI application: what `backchannel serve` runs and ASGI hosts can mount."""
 
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -63,7 +64,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
         thread_runs_router(backchannel),
     ):
         # Noted here: an included router shows its endpoints only when it is used.
-        endpoints.update(_endpoints(router))
+        endpoints.update((method, _shape(path)) for method, path in _endpoints(router))
         app.include_router(router, prefix="/api")
     app.include_router(health_router(backchannel))
     app.router.routes.extend(page_routes(backchannel))
@@ -75,7 +76,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
 def _include_own_routers(app: FastAPI, backchannel: Backchannel, taken: set[tuple[str, str]]) -> None:
     for router in backchannel.parts.routers:
         for method, path in _endpoints(router):
-            if (method, path) in taken:
+            if (method, _shape(path)) in taken:
                 raise ConfigurationError(
                     f"A router of the application has {method} /api{path}, which Backchannel serves itself: "
                     "give it another path."
@@ -90,6 +91,11 @@ def _endpoints(router: APIRouter) -> Iterator[tuple[str, str]]:
         methods: Any = getattr(route, "methods", None) or ()
         for method in methods:
             yield method, path
+
+
+def _shape(path: str) -> str:
+    """A path without the names of its parameters, which decide nothing about what it matches."""
+    return re.sub(r"\{[^{}:]*", "{", path)
 
 
 def _add_middleware(app: FastAPI, backchannel: Backchannel) -> None:

@@ -8,7 +8,7 @@ from chatkit.types import ProgressUpdateEvent
 
 from backchannel.chat.protocol.commands import accept, open_thread
 from backchannel.chat.turn import Server, Turn
-from backchannel.errors import BackchannelError, ConflictError
+from backchannel.errors import ConflictError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import RunQueued, run_fields
@@ -20,7 +20,13 @@ from backchannel.runs.stored_request import load_context
 from backchannel.runs.stores import RunStores
 from backchannel.runs.worker import Worker
 from backchannel.stores.run_states import ACTIVE
-from backchannel.stores.run_store import IdempotencyRecord, QueueFullError, RunRecord, ThreadBusyError
+from backchannel.stores.run_store import (
+    IdempotencyKeyInUseError,
+    IdempotencyRecord,
+    QueueFullError,
+    RunRecord,
+    ThreadBusyError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -102,13 +108,17 @@ class Admission:
 
         try:
             return await self._output.accept(claim, accept_request, mark, retry_seconds=0)
-        except BackchannelError:
-            if not self._output.shares_transactions:
-                await self._undo_claim(run, key)
-            raise
         except ThreadBusyError:
             if not self._output.shares_transactions and key is not None:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
+            raise
+        except IdempotencyKeyInUseError:
+            # It is another request's, and nothing was claimed.
+            raise
+        except Exception:
+            # Whatever the server's store raises: a claim that stays would block the thread.
+            if not self._output.shares_transactions:
+                await self._undo_claim(run, key)
             raise
 
     async def _undo_claim(self, run: Run, key: IdempotencyRecord | None) -> None:
