@@ -212,3 +212,31 @@ async def test_own_rows_and_items_are_stored_together_or_not_at_all(serve: Any, 
     server.fails = False
     await served.create("two")
     assert await stored() == (1, 1)
+
+
+class TakenOver(MemoryStore):
+    """While it stores a message, another process takes the run over."""
+
+    database: Database | None = None
+
+    async def add_thread_item(self, thread_id: str, item: Any, context: Any) -> None:
+        await super().add_thread_item(thread_id, item, context)
+        if self.database is not None:
+            database, self.database = self.database, None
+            async with database.write() as connection:
+                await connection.execute(
+                    text("UPDATE runs SET fence = fence + 1, replica = 'rep_other' WHERE status = 'running'")
+                )
+
+
+async def test_a_run_that_another_process_took_over_meanwhile_is_not_deleted(serve: Any) -> None:
+    """Bogdanp/dramatiq PR#545: undoing a step that failed must not take away what another worker goes on with."""
+    store = TakenOver()
+    served = await serve(Echo(store))
+    thread_id, _ = await served.create("one")
+    store.database = served.backchannel.database
+    with pytest.raises(ServerError):
+        await served.person.say("two", thread_id)
+    async with served.backchannel.database.read() as connection:
+        rows = (await connection.execute(text("SELECT fence FROM runs ORDER BY created_at"))).all()
+    assert [fence for (fence,) in rows][1] >= 2

@@ -9,6 +9,7 @@ from chatkit.types import ProgressUpdateEvent
 from backchannel.chat.protocol.commands import accept, open_thread
 from backchannel.chat.turn import Server, Turn
 from backchannel.errors import ConflictError
+from backchannel.event_logs.base import FencedError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import RunQueued, run_fields
@@ -24,6 +25,7 @@ from backchannel.stores.run_store import (
     IdempotencyKeyInUseError,
     IdempotencyRecord,
     QueueFullError,
+    RunFencedError,
     RunRecord,
     ThreadBusyError,
 )
@@ -112,8 +114,8 @@ class Admission:
             if not self._output.shares_transactions and key is not None:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
             raise
-        except IdempotencyKeyInUseError:
-            # It is another request's, and nothing was claimed.
+        except (IdempotencyKeyInUseError, RunFencedError, FencedError):
+            # The key is another request's, or the run is another process's by now: neither is ours to delete.
             raise
         except Exception:
             # Whatever the server's store raises: a claim that stays would block the thread.
