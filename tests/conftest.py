@@ -9,13 +9,20 @@ from agents import set_trace_processors
 from hypothesis import HealthCheck, settings
 
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import upgrade
-from databases import KINDS, empty_database
+from databases import KINDS, database_with_tables, drop_spare_databases, empty_database
+from turns import turn
 
 # How long an example takes says nothing on a shared machine, and in a fresh clone the first one also pays for
 # Hypothesis's tables of characters.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is marked `alone` waits until no process of the test run is in a test, and others wait for it."""
+    with turn(item.config, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +50,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def spare_databases() -> Generator[None]:
+    """Databases that tests take over from each other are dropped at the end."""
+    yield
+    drop_spare_databases()
+
+
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
     """The address of an empty database, of each kind in turn."""
@@ -50,10 +64,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[st
         yield url
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
+@pytest.fixture(params=KINDS)
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Database]:
     """A database with Backchannel's tables, of each kind in turn."""
-    database = Database(database_url)
-    await upgrade(database)
-    yield database
-    await database.close()
+    with database_with_tables(request.param, tmp_path) as url:
+        database = Database(url)
+        yield database
+        await database.close()

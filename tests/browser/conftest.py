@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -12,11 +11,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
-# The import mode of the suite does not find modules beside the tests by itself.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from chat_page import ANSWER_MS, ChatPage, OpenPage
-from own_server import Server
+from browser.chat_page import ANSWER_MS, ChatPage, OpenPage
+from browser.own_server import Server
 
 # A shared machine can stand still for seconds; what never comes is still told apart from what comes late.
 expect.set_options(timeout=ANSWER_MS)

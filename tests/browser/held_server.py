@@ -1,4 +1,4 @@
-"""The server of the browser tests: `backchannel`, whose offline model pauses where a test tells it to.
+"""The server of the browser tests: `backchannel`, whose offline model writes fast and pauses where a test tells it to.
 
 Whatever shows only while an answer is being written can so be looked at for as long as a slow machine needs. It also
 notes how many calls of the model are open.
@@ -20,9 +20,16 @@ from backchannel.models.offline import OfflineModel
 PAUSE_FILE = "BROWSER_TESTS_PAUSE_FILE"
 CALLS_FILE = "BROWSER_TESTS_CALLS_FILE"
 LONGEST_PAUSE_SECONDS = 60
+WORDS_PER_SECOND = 400
 
+_create = OfflineModel.__init__
 _stream = OfflineModel.stream_response
 _open_calls = 0
+
+
+@wraps(_create)
+def _fast(self: OfflineModel, **options: Any) -> None:
+    _create(self, **options | {"words_per_second": WORDS_PER_SECOND})
 
 
 @wraps(_stream)
@@ -65,5 +72,6 @@ def _first_held_back() -> int | None:
 
 
 if __name__ == "__main__":
+    OfflineModel.__init__ = _fast
     OfflineModel.stream_response = _paused
     main()

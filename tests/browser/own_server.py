@@ -2,9 +2,6 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Self
@@ -12,10 +9,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from held_server import CALLS_FILE, PAUSE_FILE
+
+from browser.held_server import CALLS_FILE, PAUSE_FILE
+from processes import Process, free_port
 
 START_SECONDS = 90
 STOP_SECONDS = 15
+TESTS = Path(__file__).parents[1]
 
 
 class Server:
@@ -27,8 +27,7 @@ class Server:
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self._folder = folder
-        self._log = folder / "server.log"
+        self._process = Process(folder / "server.log")
         self._pause = folder / "first-word-to-hold-back"
         self._calls = folder / "model-calls"
         self._environment = _environment() | {
@@ -36,7 +35,6 @@ class Server:
             CALLS_FILE: str(self._calls),
             **{f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
         }
-        self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -50,38 +48,30 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = [sys.executable, str(Path(__file__).with_name("held_server.py"))]
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*command, "serve", "--port", str(self.port)],
-                cwd=self._folder,
-                env=self._environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self._process.fork(
+            ["serve", "--port", str(self.port)], self._environment, module="browser.held_server"
+        )
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self._process.alive:
             try:
                 with urlopen(f"{self.url}/health/ready", timeout=2) as response:
                     if response.status == 200:
                         return
             except (URLError, OSError):
-                time.sleep(0.1)
+                time.sleep(0.05)
         self.stop()
-        said = self._log.read_text(errors="replace")[-4000:]
-        pytest.fail(f"The server did not become ready. Its output:\n{said}")
+        pytest.fail(f"The server did not become ready. Its output:\n{self._process.told()[-4000:]}")
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         """End it with a signal, and wait for its end."""
-        if self._process is None:
+        if not self._process.alive:
             return
-        self._process.send_signal(by)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        self._process.signal(by)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._process.alive:
+            time.sleep(0.02)
+            if time.monotonic() > deadline:
+                self._process.signal(signal.SIGKILL)
 
     def hold_before_word(self, number: int) -> None:
         """Hold answers back from their word `number` on, counted from 0, until `go_on`."""
@@ -99,15 +89,8 @@ class Server:
         return int(self._calls.read_text()) if self._calls.exists() else 0
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def _environment() -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
     }
-    return kept | {"BACKCHANNEL_MODEL": "offline"}
+    return kept | {"BACKCHANNEL_MODEL": "offline", "PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1"}

@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
 import pytest
 from anyio import to_thread
-from chat_page import ChatPage, fulfill_frames, real_frames
-from embedding import Embedded, embedding_site
-from line import Line
-from own_server import Server
 from playwright.async_api import Browser, Route, expect
+
+from browser.chat_page import ChatPage, fulfill_frames, real_frames
+from browser.embedding import Embedded, embedding_site
+from browser.line import Line
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C4", "C5")]
 

@@ -4,8 +4,9 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from chat_page import ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
 from playwright.async_api import Locator, Route, expect
+
+from browser.chat_page import ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

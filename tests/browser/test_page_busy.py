@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from chat_page import ChatPage, OpenPage
-from own_server import Server
 from playwright.async_api import Locator, expect
 from test_page_access import CONTRAST_SCRIPT
+
+from browser.chat_page import ChatPage, OpenPage
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C6")]
 

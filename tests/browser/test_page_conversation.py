@@ -5,9 +5,10 @@ import re
 from typing import Any
 
 import pytest
-from chat_page import ChatPage, OpenPage
-from own_server import Server
 from playwright.async_api import Route, expect
+
+from browser.chat_page import ChatPage, OpenPage
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

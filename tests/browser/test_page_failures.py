@@ -5,9 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from chat_page import END, ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
-from own_server import Server
 from playwright.async_api import Route, expect
+
+from browser.chat_page import END, ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

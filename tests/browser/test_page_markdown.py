@@ -1,8 +1,9 @@
 """Markdown in the page: what becomes which element, and that half an answer looks like an answer."""
 
 import pytest
-from chat_page import OpenPage
 from playwright.async_api import Page
+
+from browser.chat_page import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

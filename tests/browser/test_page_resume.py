@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from anyio import to_thread
-from chat_page import ChatPage, OpenPage, event_type, fulfill_frames, real_frames
-from line import Line
-from own_server import Server
 from playwright.async_api import Route, expect
+
+from browser.chat_page import ChatPage, OpenPage, event_type, fulfill_frames, real_frames
+from browser.line import Line
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C4")]
 

@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from chat_page import ChatPage, OpenPage
-from own_server import Server
 from playwright.async_api import Request, Route, expect
 from test_page_access import CONTRAST_SCRIPT
 from test_page_threads import page_of, thread
+
+from browser.chat_page import ChatPage, OpenPage
+from browser.own_server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H8", "D4", "H3")]
 

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from chat_page import ChatPage, OpenPage, is_answer
 from playwright.async_api import Route, expect
+
+from browser.chat_page import ChatPage, OpenPage, is_answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

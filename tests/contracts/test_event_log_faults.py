@@ -38,8 +38,7 @@ from backchannel.testing.contracts.event_log_base import (
     start_readers,
     whole_event,
 )
-from database_with_tables import database_with_tables
-from databases import KINDS
+from databases import KINDS, database_with_tables
 from faults.network import Network
 from faults.redis_server import RedisServer
 

@@ -9,8 +9,7 @@ from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database
 from backchannel.testing.contracts.event_log import EventLogContract, Window
 from contracts.event_log_windows import PageWindow
-from database_with_tables import database_with_tables
-from databases import KINDS
+from databases import KINDS, database_with_tables
 
 pytestmark = pytest.mark.row("C3", "C4", "H2")
 

@@ -17,8 +17,8 @@ from joserfc.jwk import OctKey
 
 from databases import empty_database
 from faults.model_server import MODEL, ModelServer
-from faults.processes import Process, free_port, until
 from faults.redis_server import RedisServer
+from processes import Process, free_port, until
 
 TARGET = "faults.app:agent"
 SECRET = "0123456789abcdef0123456789abcdef"

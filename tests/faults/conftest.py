@@ -6,20 +6,11 @@ from pathlib import Path
 import pytest
 
 from faults.model_server import ModelServer, model_server
-from faults.processes import LOGS, warm_up
+from processes import LOGS
 
 SHOWN_BYTES = 12_000
 
 _sizes: dict[Path, int] = {}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    """The process that replicas are forked from."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPYCACHEPREFIX", "")
-        warm_up(tmp_path_factory.mktemp("bytecode"))
-        yield
 
 
 @pytest.fixture(scope="module")

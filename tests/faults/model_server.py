@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from faults.processes import until
+from processes import until
 
 MODEL = "fake"
 TOGETHER = 50

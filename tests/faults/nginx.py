@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from faults.processes import Process, find_program, free_port, until
+from processes import Process, find_program, free_port, until
 
 START_SECONDS = 20
 

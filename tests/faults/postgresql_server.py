@@ -10,7 +10,7 @@ from typing import Self
 
 import asyncpg
 
-from faults.processes import Process, find_program, free_port, unavailable, until
+from processes import Process, find_program, free_port, unavailable, until
 
 START_SECONDS = 40
 USER = "postgres"

@@ -6,7 +6,7 @@ from typing import Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from faults.processes import Process, find_program, free_port, until
+from processes import Process, find_program, free_port, until
 
 START_SECONDS = 20
 

@@ -24,7 +24,6 @@ from typing import Any
 from backchannel.testing import ServerError
 from faults.cluster import Cluster, Replica, running
 from faults.model_server import ModelServer, model_server, whole
-from faults.processes import warm_up
 from faults.talker import Answer, OutOfOrderError, Person
 
 TURN_SECONDS = 90
@@ -323,7 +322,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="for logs; a temporary one by default")
     options = vars(parser.parse_args())
     folder = options.pop("folder") or Path(tempfile.mkdtemp(prefix="soak-"))
-    warm_up(folder / "bytecode")
     print(f"logs are in {folder}", file=sys.stderr)
     report = asyncio.run(soak(folder / "replicas", **options))
     print(json.dumps({**vars(report), "good": report.good}, indent=2))

@@ -22,7 +22,7 @@ import httpx2
 from backchannel.client import Remarks
 from backchannel.testing import ServerError, parse_events, user_message
 from faults.cluster import token_of
-from faults.processes import until
+from processes import until
 
 TRY_AGAIN = {502, 503, 504}
 PAUSE_SECONDS = 0.1

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from faults.cluster import running
 from faults.model_server import ModelServer, whole
-from faults.processes import within
 from faults.talker import OutOfOrderError, Person, View, texts
+from processes import within
 
 
 @within(60)

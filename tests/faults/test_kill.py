@@ -5,11 +5,11 @@ no thread is empty, no run is without its message; every answer that counts as c
 found is exactly what was said.
 """
 
-import asyncio
 import json
+import os
 import random
+import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
+from processes import Process, until
 
 pytestmark = pytest.mark.row("H1", "D2")
 
@@ -29,40 +30,44 @@ TURNS = 120
 KILLS = 4
 CHILD_SECONDS = 120
 SEED = 20261122
+TESTS = str(Path(__file__).parents[1])
+THREAD_ID = re.compile(r"thr_[0-9a-f]{32}")
 
 
 class Writer:
-    """The process that is killed."""
+    """The process that is killed.
 
-    def __init__(self, url: str, turns: int) -> None:
-        self._arguments = [sys.executable, str(Path(__file__).with_name("writer.py")), url, str(turns)]
+    Args:
+        folder: For its logs.
+        turns: How many messages it accepts before it ends.
+    """
+
+    def __init__(self, url: str, folder: Path, turns: int) -> None:
+        self._url = url
+        self._folder = folder
+        self._turns = turns
+        self._starts = 0
         self.accepted: list[str] = []
 
     async def run(self, *, kill_after: int | None) -> bool:
         """Let it work until it has accepted so many messages or is through; whether it is through."""
-        process = await asyncio.create_subprocess_exec(
-            *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        # Read all the while: a full pipe would stop the process.
-        errors = asyncio.create_task(process.stderr.read())
-        accepted: list[str] = []
-        try:
-            async with asyncio.timeout(CHILD_SECONDS):
-                async for line in process.stdout:
-                    if line.startswith(b"thr_"):
-                        accepted.append(line.decode().strip())
-                    if kill_after is not None and len(accepted) >= kill_after:
-                        process.send_signal(signal.SIGKILL)
-                        kill_after = None
-                code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-        self.accepted += accepted
-        told = (await errors).decode()
-        assert code in {0, -signal.SIGKILL}, told[-3000:]
+        self._starts += 1
+        process = Process(self._folder / f"writer-{self._turns}-{self._starts}.log")
+        environment = {**os.environ, "PYTHONPATH": TESTS, "PYTHONUNBUFFERED": "1"}
+        process.fork([self._url, str(self._turns)], environment, module="faults.writer")
+
+        def accepted() -> list[str]:
+            return [line for line in process.told().splitlines() if THREAD_ID.fullmatch(line)]
+
+        if kill_after is not None:
+            await until(
+                lambda: len(accepted()) >= kill_after or not process.alive, "it accepts", CHILD_SECONDS
+            )
+            if process.alive:
+                process.signal(signal.SIGKILL)
+        code = await process.ended(CHILD_SECONDS)
+        assert code in {0, -signal.SIGKILL}, process.told()[-3000:]
+        self.accepted += accepted()
         return code == 0
 
 
@@ -98,11 +103,13 @@ async def check(database: Database, accepted: list[str]) -> int:
     return len(threads)
 
 
-async def test_kill_9_during_hundreds_of_writes_leaves_no_half_written_turn(database_url: str):
+async def test_kill_9_during_hundreds_of_writes_leaves_no_half_written_turn(
+    database_url: str, tmp_path: Path
+):
     database = Database(database_url)
     await upgrade(database)
     chance = random.Random(SEED)
-    writer = Writer(database_url, TURNS // KILLS)
+    writer = Writer(database_url, tmp_path, TURNS // KILLS)
     kept = 0
     for _ in range(KILLS):
         await writer.run(kill_after=chance.randint(TURNS // KILLS // 4, TURNS // KILLS - 1))
@@ -112,7 +119,7 @@ async def test_kill_9_during_hundreds_of_writes_leaves_no_half_written_turn(data
     assert await writer.run(kill_after=None)
     await check(database, writer.accepted)
     # Whoever comes last ends what the killed ones, and one that was in a hurry, left behind.
-    assert await Writer(database_url, 0).run(kill_after=None)
+    assert await Writer(database_url, tmp_path, 0).run(kill_after=None)
     await check(database, writer.accepted)
     assert {status for _, status in await rows(database, "id, status", "runs")} == {"completed"}
     # And the store goes on as if nothing had been.

@@ -10,8 +10,8 @@ import pytest
 
 from faults.cluster import running
 from faults.model_server import ModelServer, whole
-from faults.processes import within
 from faults.talker import Person, texts
+from processes import within
 
 LEASE_SECONDS = 2
 

@@ -17,8 +17,8 @@ import pytest
 from backchannel.testing import user_message
 from faults.cluster import running
 from faults.model_server import ModelServer, whole
-from faults.processes import unavailable, until, within
 from faults.talker import Person, texts
+from processes import unavailable, until, within
 
 LEASE_SECONDS = 2
 DISK_BYTES = 6 * 1024 * 1024

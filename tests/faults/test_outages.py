@@ -16,8 +16,8 @@ from faults.cluster import Cluster, running
 from faults.model_server import ModelServer, whole
 from faults.network import Network
 from faults.postgresql_server import PostgresqlServer
-from faults.processes import until, within
 from faults.talker import Answer, Person, texts
+from processes import until, within
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from backchannel.testing import user_message
 from faults.cluster import Cluster, Replica, running
 from faults.model_server import ModelServer, whole
-from faults.processes import until, within
 from faults.talker import UNKNOWN, Answer, Person, texts
+from processes import until, within
 
 STOP_SECONDS = 1
 READERS = 12
@@ -126,6 +126,7 @@ async def test_after_a_refresh_another_replica_knows_how_far_the_answer_is(pair:
         assert len(texts(await refreshed.sees_what_is_kept(again))) == 2
 
 
+@pytest.mark.alone
 @pytest.mark.row("C5", "H2")
 @within(30)
 async def test_stop_from_another_replica_reaches_the_model_within_a_second(pair: Pair):

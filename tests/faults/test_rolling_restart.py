@@ -17,13 +17,14 @@ import pytest
 from faults.cluster import running
 from faults.model_server import ModelServer, whole
 from faults.nginx import Nginx
-from faults.processes import until, within
 from faults.talker import Answer, Person, texts
+from processes import until, within
 
 PEOPLE = 12
 GRACE_SECONDS = 1
 
 
+@pytest.mark.alone
 @pytest.mark.row("G2", "H2", "P8")
 @within(90)
 async def test_a_rolling_restart_is_seen_by_nobody(model: ModelServer, tmp_path: Path):

@@ -15,8 +15,8 @@ import pytest
 from backchannel.testing import ServerError
 from faults.cluster import Cluster, running
 from faults.model_server import ModelServer, whole
-from faults.processes import until, within
 from faults.talker import Answer, Person, texts
+from processes import until, within
 
 pytestmark = pytest.mark.row("C6", "H2")
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from faults.processes import within
 from faults.soak import soak
+from processes import within
 
 
+@pytest.mark.alone
 @pytest.mark.row("H1", "H2", "C4", "C6")
 @within(120)
 async def test_nothing_is_lost_twice_or_stuck(tmp_path: Path):

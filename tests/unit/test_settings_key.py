@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,6 @@ from backchannel.errors import ConfigurationError
 from backchannel.settings import DATA_FOLDER, Settings
 
 pytestmark = pytest.mark.row("F3", "F7")
-
-PROCESSES = 8
 
 
 @pytest.fixture(autouse=True)
@@ -46,38 +42,6 @@ def test_each_installation_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.chdir(tmp_path / name)
         keys.add(Settings.load().signing_key())
     assert len(keys) == 2
-
-
-# Forked after the imports, which would take most of the time, and let loose together.
-STARTING_TOGETHER = """
-import os, sys
-from backchannel.settings import Settings
-
-settings = Settings.load()
-waiting, go = os.pipe()
-for _ in range(int(sys.argv[1])):
-    if os.fork() == 0:
-        os.close(go)
-        os.read(waiting, 1)
-        os.write(1, settings.signing_key() + b"\\n")
-        os._exit(0)
-os.close(go)
-while True:
-    try:
-        os.wait()
-    except ChildProcessError:
-        break
-"""
-
-
-def test_of_several_processes_starting_together_one_makes_it(empty_folder: Path, tmp_path: Path):
-    command = [sys.executable, "-c", STARTING_TOGETHER, str(PROCESSES)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    keys = done.stdout.split()
-    assert len(keys) == PROCESSES
-    assert len(set(keys)) == 1
-    assert len(keys[0]) >= 32
-    assert [each.name for each in empty_folder.iterdir()] == ["secret_key"]
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path):

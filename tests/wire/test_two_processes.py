@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-import socket
-import sys
+import signal
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from backchannel.testing import ChatKitClient, ServerError
+from processes import Process, free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
 START_SECONDS = 60
@@ -24,8 +24,7 @@ ROUNDS = 8
 @asynccontextmanager
 async def process(url: str, folder: Path) -> AsyncGenerator[str]:
     """`backchannel serve` on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
     }
@@ -35,14 +34,8 @@ async def process(url: str, folder: Path) -> AsyncGenerator[str]:
         "BACKCHANNEL_JWT_SECRET": SECRET,
         "BACKCHANNEL_MODEL": "offline",
     }
-    with (folder / f"{port}.log").open("wb") as log:
-        server = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backchannel", "serve", "--port", str(port)),
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+    server = Process(folder / f"{port}.log")
+    server.fork(["serve", "--port", str(port)], environment)
     try:
         async with asyncio.timeout(START_SECONDS), httpx2.AsyncClient() as client:
             while True:
@@ -50,13 +43,13 @@ async def process(url: str, folder: Path) -> AsyncGenerator[str]:
                     if (await client.get(f"http://127.0.0.1:{port}/health/ready")).status_code == 200:
                         break
                 except httpx2.TransportError:
-                    assert server.returncode is None, (folder / f"{port}.log").read_text()[-2000:]
+                    assert server.alive, server.told()[-2000:]
                 await asyncio.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
-        if server.returncode is None:
-            server.terminate()
-        await asyncio.wait_for(server.wait(), 30)
+        if server.alive:
+            server.signal(signal.SIGTERM)
+        await server.ended()
 
 
 @pytest.mark.row("D6", "H2")

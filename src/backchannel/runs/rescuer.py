@@ -217,7 +217,10 @@ class Rescuer:
         commit took place that had looked like a failure, or the execution failed."""
         replica, before = self._worker.replica, self._untracked
         assigned = await self._stores.maintenance.list_by_replica(replica)
-        self._untracked = {run_id for run_id in assigned if run_id not in self._worker}
+        ended = set(self._worker.ended)
+        self._untracked = {
+            run_id for run_id in assigned if run_id not in self._worker and run_id not in ended
+        }
         # Seen twice, because a run that is being claimed at this moment looks the same.
         await self._worker.take_over(sorted(self._untracked & before), replica)
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,33 +17,10 @@ from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
-from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.testing import ScriptedModel
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with every migration applied, to be copied."""
-    path = tmp_path_factory.mktemp("runs") / "runs.db"
-
-    async def migrate() -> None:
-        database = Database(f"sqlite:///{path}")
-        await upgrade(database)
-        await database.close()
-
-    asyncio.run(migrate())
-    return path
-
-
-@pytest.fixture
-async def database(migrated: Path, tmp_path: Path) -> AsyncGenerator[Database]:
-    shutil.copyfile(migrated, tmp_path / "runs.db")
-    database = Database(f"sqlite:///{tmp_path / 'runs.db'}")
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -115,9 +114,7 @@ async def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(
     hear: Hear,
     ann: RequestContext,
 ):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "import sys; sys.stdin.read()", stdin=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE)
     await stores.replicas.join(ReplicaRecord(runs.worker.replica, host_id(), process.pid, 0))
     model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
     run_id = await runs.start(say("count"), ann)

@@ -1,10 +1,8 @@
 """A migrated database, the service on it, and two people who have nothing to do with each other."""
 
-import asyncio
 import importlib
-import shutil
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +15,9 @@ with warnings.catch_warnings():
 
 from backchannel.context import Identity
 from backchannel.sql import Database
-from backchannel.stores.sql.migrate import upgrade
 from backchannel.todo.service import TodoService
 from backchannel.todo.tables import MIGRATIONS
+from databases import database_with_tables
 
 
 class Clock:
@@ -33,32 +31,11 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with every migration applied, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "todo.db"
-
-    async def migrate() -> None:
-        database = Database(f"sqlite:///{path}")
-        await upgrade(database, MIGRATIONS)
-        await database.close()
-
-    asyncio.run(migrate())
-    return path
-
-
 @pytest.fixture
-def database_url(migrated: Path, tmp_path: Path) -> str:
-    copy = tmp_path / "todo.db"
-    shutil.copyfile(migrated, copy)
-    return f"sqlite:///{copy}"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.close()
+def database_url(tmp_path: Path) -> Generator[str]:
+    """The address of a database file with the tables of the todo assistant too."""
+    with database_with_tables("sqlite", tmp_path, MIGRATIONS) as url:
+        yield url
 
 
 @pytest.fixture

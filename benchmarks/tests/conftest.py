@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))

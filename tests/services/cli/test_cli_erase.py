@@ -1,11 +1,7 @@
 """`backchannel erase`: says what there is, asks, deletes all of it, and gives a receipt."""
 
 import json
-import os
-import pty
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +12,7 @@ from backchannel.cli import erasing
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.personal import PersonalData
-from backchannel.todo.tables import MIGRATIONS as TODO
 from people import ADA, Rows, but_of, everything, live, of, sizes
 
 pytestmark = pytest.mark.row("H6", "H4", "D3")
@@ -28,24 +22,22 @@ ELSEWHERE = Identity("ada", tenant="elsewhere")
 
 
 async def fill(database: Database) -> None:
-    await upgrade(database, TODO)
     for person in (ADA, BOB, ELSEWHERE):
         await live(database, person, threads=2)
 
 
 @pytest.fixture
-def url(database_url: str, use_database: Callable[..., Any]) -> str:
+def url(todo_url: str, use_database: Callable[..., Any]) -> str:
     """The address of a database, of each kind in turn, that keeps things of three people."""
-    use_database(database_url, fill)
-    return database_url
+    use_database(todo_url, fill)
+    return todo_url
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path, use_database: Callable[..., Any]) -> str:
+def sqlite(todo_file: str, use_database: Callable[..., Any]) -> str:
     """The address of a database file that keeps things of three people."""
-    address = f"sqlite:///{tmp_path / 'chat.db'}"
-    use_database(address, fill)
-    return address
+    use_database(todo_file, fill)
+    return todo_file
 
 
 @pytest.fixture
@@ -158,33 +150,3 @@ def test_ctrl_c_says_that_it_has_to_be_run_again(sqlite: str, command: Any, monk
 def test_what_is_odd_in_a_name_is_escaped(sqlite: str, command: Any):
     ended = command("erase", "\x1b[2Jada\n", "--yes", database_url=sqlite)
     assert ended.out == "Nothing is kept of '\\x1b[2Jada\\n' (tenant 'default').\n"
-
-
-def test_as_a_process_of_its_own_at_a_terminal(
-    child_environment: dict[str, str], sqlite: str, kept: Callable[[str], Rows], tmp_path: Path
-):
-    before = kept(sqlite)
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    for typed, code, left in (("n\n", 1, before), ("y\n", 0, but_of(before, ADA))):
-        ours, theirs = pty.openpty()
-        try:
-            os.write(ours, typed.encode())
-            done = subprocess.run(
-                [sys.executable, "-m", "backchannel", "erase", "ada", "--receipt", "receipt.json"],
-                cwd=folder,
-                env={**child_environment, "BACKCHANNEL_DATABASE_URL": sqlite},
-                stdin=theirs,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-        finally:
-            os.close(ours)
-            os.close(theirs)
-        assert done.returncode == code, done
-        assert "It cannot be undone. [y/N]" in done.stdout
-        assert done.stderr == ""
-        assert kept(sqlite) == left
-    assert [path.name for path in folder.iterdir()] == ["receipt.json"]

@@ -15,7 +15,7 @@ from backchannel.testing.contracts.store_search import SearchSuite
 
 pytestmark = pytest.mark.row("D1", "H5")
 
-PAGE = Path(__file__).parents[3] / "docs" / "howto" / "write-your-own-store.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "write-your-own-store.md"
 FILE = re.compile(
     r"^```(?:python|toml)\n# (?P<name>\w+\.(?:py|toml))\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

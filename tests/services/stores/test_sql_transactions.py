@@ -21,7 +21,6 @@ pytestmark = pytest.mark.row("D1", "H1")
 
 async def test_one_that_is_cancelled_at_any_moment_leaves_nothing_locked(database: Database) -> None:
     """What a driver leaves behind that was interrupted in a statement keeps its locks."""
-    await upgrade(database)
     store, ann = SqlStore(database), RequestContext(Identity("ann"))
     thread = ThreadMetadata(id="thr_1", created_at=to_sdk(utc_now()))
     await store.save_thread(thread, ann)

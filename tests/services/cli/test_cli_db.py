@@ -1,8 +1,6 @@
 """`backchannel db`: shows and changes the version of the tables, and asks before anything is lost."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,29 +170,3 @@ def test_a_target_without_tables_of_its_own(command: Any, upgraded: str):
     Path("plain_target_of_test.py").write_text("from agents import Agent\nagent = Agent(name='A')\n")
     ended = command("db", "current", "--target", "plain_target_of_test:agent", database_url=upgraded)
     assert lines(ended.out)[1:] == [["backchannel", NEWEST, NEWEST]]
-
-
-def test_as_a_process_of_its_own(child_environment: dict[str, str], tmp_path: Path, stands: Any):
-    address = f"sqlite:///{tmp_path / 'new.db'}"
-
-    def db(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "backchannel", "db", *arguments],
-            cwd=tmp_path,
-            env={**child_environment, "BACKCHANNEL_DATABASE_URL": address},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    done = db("upgrade")
-    assert (done.returncode, done.stderr) == (0, ""), done
-    refused = db("downgrade", "base")
-    assert refused.returncode == 2
-    (line,) = refused.stderr.splitlines()
-    assert line.startswith("backchannel: Nothing was changed")
-    assert stands(address) == [NEWEST, "0001"]
-    assert db("downgrade", "base", "--yes").returncode == 0
-    assert stands(address) == [None, "0001"]

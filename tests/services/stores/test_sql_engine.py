@@ -18,17 +18,15 @@ from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.transactions import MAX_TRIES, retry_transaction, retryable
 from backchannel.testing.contracts.store import ADA, a_thread, assistant_message, texts
-from databases import empty_database
+from databases import SERVERS, database_with_tables, empty_database
 
 pytestmark = pytest.mark.row("D2")
-
-SERVERS = ("postgresql", "mariadb")
 
 
 @pytest.fixture(params=SERVERS)
 def server_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    """An empty database on each server in turn."""
-    with empty_database(request.param, tmp_path) as url:
+    """A database with Backchannel's tables, on each server in turn."""
+    with database_with_tables(request.param, tmp_path) as url:
         yield url
 
 
@@ -36,7 +34,6 @@ def server_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]
 async def server(server_url: str) -> AsyncGenerator[Database]:
     """A database on a server, with Backchannel's tables and two connections at most."""
     database = Database(server_url, PoolOptions(size=2, overflow=0, timeout=0.2))
-    await upgrade(database)
     yield database
     await database.close()
 

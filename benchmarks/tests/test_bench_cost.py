@@ -19,7 +19,7 @@ from benchmarks.model_wire import text_of, tokens_in
 from benchmarks.processes import DidNotStartError, Measured
 from openai import AsyncOpenAI
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 TINY = Sizes(rounds=1, repeats=1, flood=200, streams=4, window=0.5, turns=2, idle=4)
 

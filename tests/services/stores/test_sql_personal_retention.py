@@ -12,7 +12,6 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, event, sele
 from backchannel.context import Identity
 from backchannel.sql import Exact, Migrations, owner_columns
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import upgrade
 from backchannel.stores.sql.personal import delete_older, owned_tables
 from backchannel.stores.sql.personal import retention as module
 from backchannel.stores.sql.store import SqlStore
@@ -29,10 +28,9 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def database(database: Database) -> Database:
+def database(todo_database: Database) -> Database:
     """A database, of each kind in turn, with the tables of the todo assistant too."""
-    await upgrade(database, TODO)
-    return database
+    return todo_database
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import errno
 import json
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -30,29 +28,26 @@ ELSEWHERE = Identity("ada", tenant="elsewhere")
 
 
 @pytest.fixture
-def url(database_url: str, use_database: Callable[..., Any]) -> str:
+def url(todo_url: str, use_database: Callable[..., Any]) -> str:
     """The address of a database, of each kind in turn, that keeps things of Ada and of her namesake."""
 
     async def fill(database: Database) -> None:
-        await upgrade(database, TODO)
         await live(database, ADA, threads=2, messages=3)
         await live(database, ELSEWHERE, todos=0)
 
-    use_database(database_url, fill)
-    return database_url
+    use_database(todo_url, fill)
+    return todo_url
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path, use_database: Callable[..., Any]) -> str:
+def sqlite(todo_file: str, use_database: Callable[..., Any]) -> str:
     """The address of a database file that keeps things of Ada."""
-    address = f"sqlite:///{tmp_path / 'chat.db'}"
 
     async def fill(database: Database) -> None:
-        await upgrade(database, TODO)
         await live(database, ADA)
 
-    use_database(address, fill)
-    return address
+    use_database(todo_file, fill)
+    return todo_file
 
 
 def here() -> list[str]:
@@ -112,44 +107,6 @@ def test_of_the_tenant_that_is_meant(url: str, command: Any, use_database: Any):
     assert rows == kept(use_database, url, ELSEWHERE)
     # A table of which the person has nothing is there, and empty.
     assert rows["todos"] == []
-
-
-def test_as_a_process_of_its_own(child_environment: dict[str, str], sqlite: str, tmp_path: Path):
-    arguments = [sys.executable, "-m", "backchannel", "export", "ada"]
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    for code in (0, 2):
-        done = subprocess.run(
-            arguments,
-            cwd=folder,
-            env={**child_environment, "BACKCHANNEL_DATABASE_URL": sqlite},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, done
-        (file,) = folder.iterdir()
-        assert file.name.startswith("backchannel-export-ada-20")
-        assert sizes(contents(file)[1])["items"] == 4
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"backchannel: {file.name} is there already")
-
-
-def test_help_is_quick(child_environment: dict[str, str]):
-    """Neither the SDKs nor the database are loaded to explain a command, or to say that a name is wrong."""
-    script = (
-        "import sys\nfrom backchannel.cli import main\n"
-        "for sys.argv[1:] in (['--help'], ['export', '--help'], ['erase', '--help'], ['db', '--help'],"
-        " ['export', ''], ['erase', 'x' * 256]):\n"
-        "    try:\n        main()\n    except SystemExit:\n        pass\n"
-        "print(sorted({'agents', 'chatkit', 'sqlalchemy', 'fastapi'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=child_environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_nothing_is_kept(sqlite: str, command: Any):

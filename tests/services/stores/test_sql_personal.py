@@ -28,7 +28,7 @@ from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.sql import Exact, Migrations, UtcDateTime, owner_columns
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import CORE, upgrade
+from backchannel.stores.sql.migrate import CORE
 from backchannel.stores.sql.personal import BATCH, PersonalData, owned_tables
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.tables import threads
@@ -42,10 +42,9 @@ MOMENT = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-async def database(database: Database) -> Database:
+def database(todo_database: Database) -> Database:
     """A database, of each kind in turn, with the tables of the todo assistant too."""
-    await upgrade(database, TODO)
-    return database
+    return todo_database
 
 
 def data_of(database: Database, identity: Identity = ADA, *, batch: int = BATCH) -> PersonalData:

@@ -33,9 +33,8 @@ from backchannel.testing.contracts.event_log_base import (
     text_delta,
     whole_event,
 )
-from database_with_tables import database_with_tables
-from databases import KINDS
-from faults.processes import until
+from databases import KINDS, database_with_tables
+from processes import until
 
 pytestmark = pytest.mark.row("C4", "H2")
 
