@@ -12,6 +12,9 @@ from backchannel.stores.sql.engine import Database
 from databases import KINDS, database_with_tables, drop_spare_databases, empty_database
 from turns import turn
 
+# Before anything imports them: their assertions are explained as those of tests are.
+pytest.register_assert_rewrite("backchannel.testing.contracts")
+
 # How long an example takes says nothing on a shared machine, and in a fresh clone the first one also pays for
 # Hypothesis's tables of characters.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -67,9 +67,9 @@ def database_with_tables(kind: str, folder: Path, *sets: Migrations) -> Generato
     On a server another test may have used it before: automatic numbers go on from there.
     """
     if kind == "sqlite":
-        copy = folder / f"test-{next(_numbers)}.db"
-        shutil.copyfile(_file_with_tables(sets), copy)
-        yield f"sqlite:///{copy}"
+        file = folder / f"test-{next(_numbers)}.db"
+        copy_tables(file, *sets)
+        yield f"sqlite:///{file}"
         return
     spare = _spare[kind, sets]
     url = spare.pop() if spare else _run(_create(kind, sets))
@@ -82,6 +82,12 @@ def database_with_tables(kind: str, folder: Path, *sets: Migrations) -> Generato
             spare.append(url)
         else:
             _run(_drop(kind, url))
+
+
+def copy_tables(file: Path, *sets: Migrations) -> None:
+    """Make a database file with Backchannel's tables and those of `sets`, and its folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_file_with_tables(sets), file)
 
 
 def drop_spare_databases() -> None:

@@ -125,6 +125,12 @@ class Process:
         return self._running is not None and self._running.exitcode is None
 
     @property
+    def exit_code(self) -> int | None:
+        """Of its last start; `None` while it runs. Negative: it was ended by that signal."""
+        assert self._running is not None
+        return self._running.exitcode
+
+    @property
     def rss(self) -> int:
         """Bytes of memory that it uses."""
         status = Path(f"/proc/{self.pid}/status").read_text()

@@ -99,13 +99,17 @@ class _ListenerQueue:
             MAX_PENDING
         )
         self._task: asyncio.Task[None] | None = None
+        self._dropped = 0
 
     def add(self, call: Coroutine[Any, Any, None], name: str) -> None:
         try:
             self._calls.put_nowait((call, copy_context(), name))
         except asyncio.QueueFull:
             call.close()
-            log.warning("hook_overloaded", hook=name, pending=MAX_PENDING)
+            self._dropped += 1
+            # Ever more rarely: a listener that hangs would otherwise add a line for each token of each run.
+            if self._dropped.bit_count() == 1:
+                log.warning("hook_overloaded", hook=name, pending=MAX_PENDING, dropped=self._dropped)
             return
         if self._task is None:
             # Without the request's variables: this task outlives every request.

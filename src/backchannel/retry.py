@@ -5,6 +5,7 @@ processes that lost a service together do not all come back in the same moment.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -71,12 +72,15 @@ async def retry[R](
     work: Callable[[], Awaitable[R]],
     backoff: Backoff,
     should_retry: Callable[[UnavailableError, int], bool],
+    *,
+    deadline: float = math.inf,
 ) -> R:
     """Call `work` until it succeeds or `should_retry` says no; then its last error is raised.
 
     Args:
         work: Must leave the same result when it is called twice.
         should_retry: Gets the error and the number of failures so far.
+        deadline: The event loop's time after which no pause lasts.
 
     Raises:
         UnavailableError: The last failure. Any other exception is raised at once.
@@ -89,7 +93,8 @@ async def retry[R](
             failures += 1
             if not should_retry(error, failures):
                 raise
-        await asyncio.sleep(backoff.delay(failures))
+        left = max(deadline - asyncio.get_running_loop().time(), 0)
+        await asyncio.sleep(min(backoff.delay(failures), left))
 
 
 async def retry_until_available[R](work: Callable[[], Awaitable[R]], *, seconds: float = RUN_SECONDS) -> R:
@@ -109,4 +114,4 @@ async def retry_until_available[R](work: Callable[[], Awaitable[R]], *, seconds:
         with with_retry_budget(max(deadline - loop.time(), 0)):
             return await work()
 
-    return await retry(work_within_deadline, OUTAGE, should_retry)
+    return await retry(work_within_deadline, OUTAGE, should_retry, deadline=deadline)

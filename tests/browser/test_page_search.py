@@ -7,11 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.async_api import Request, Route, expect
-from test_page_access import CONTRAST_SCRIPT
-from test_page_threads import page_of, thread
 
-from browser.chat_page import ChatPage, OpenPage
+from browser.chat_page import CONTRAST_SCRIPT, ChatPage, OpenPage
 from browser.own_server import Server
+from browser.records import page_of, thread
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H8", "D4", "H3")]
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from browser.chat_page import ChatPage, OpenPage, is_answer
+from browser.records import page_of, thread
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 
@@ -146,24 +147,6 @@ async def test_two_people_do_not_see_each_other(chat: ChatPage, open_page: OpenP
     await other.page.goto(chat.page.url)
     await other.page.reload()
     await expect(other.page.get_by_role("heading", name="This chat is not here")).to_be_visible()
-
-
-def thread(number: int) -> dict[str, Any]:
-    return {
-        "id": f"thr_{number:03}",
-        "title": f"Chat {number:03}",
-        "created_at": "2026-11-22T12:00:00Z",
-        "status": {"type": "active"},
-        "items": {"data": [], "has_more": False},
-    }
-
-
-def page_of(records: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:
-    ids = [record["id"] for record in records]
-    start = ids.index(params["after"]) + 1 if params.get("after") else 0
-    part = records[start : start + params["limit"]]
-    has_more = start + params["limit"] < len(records)
-    return {"data": part, "has_more": has_more, "after": part[-1]["id"]}
 
 
 async def test_a_long_list_loads_as_it_is_scrolled(chat: ChatPage) -> None:

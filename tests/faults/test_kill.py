@@ -25,9 +25,9 @@ from processes import Process, until
 
 pytestmark = pytest.mark.row("H1", "D2")
 
-TURNS = 120
+TURNS = 90
 """Each is four transactions: the message with its run, the title, the answer, the end of the run."""
-KILLS = 4
+KILLS = 3
 CHILD_SECONDS = 120
 SEED = 20261122
 TESTS = str(Path(__file__).parents[1])

@@ -1,5 +1,5 @@
-"""A real server in the test's own event loop, as in the wire tests."""
+"""A real server in the test's own event loop, and databases with tables, as in the wire tests."""
 
-from wire.conftest import eventually_fixture, serve
+from wire.conftest import database_url, eventually_fixture, serve
 
-__all__ = ["eventually_fixture", "serve"]
+__all__ = ["database_url", "eventually_fixture", "serve"]

@@ -68,8 +68,11 @@ async def test_a_listener_that_raises_changes_nothing(serve: Any, error: BaseExc
     assert {"run_started", "first_token", "item_committed", "model_call", "run_ended"} <= {*recorder.names}
 
 
-async def test_a_listener_that_never_returns_holds_nothing_up(serve: Any) -> None:
+async def test_a_listener_that_never_returns_holds_nothing_up(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """strands-agents/harness-sdk#1017: I/O in a listener has to be possible, and must not be waited for."""
+    monkeypatch.setattr("backchannel.app.CLOSE_SECONDS", 1)
 
     class Slow(Hooks):
         async def run_started(self, event: Any) -> None:
@@ -304,7 +307,7 @@ async def test_nothing_grows_with_the_number_of_runs(serve: Any) -> None:
     async def handle(self: Hooks, event: Any) -> None:
         await asyncio.sleep(0)
 
-    runs = 60
+    runs = 25
     listener = type("Asynchronous", (Hooks,), dict.fromkeys(METHODS, handle))()
     agent = Agent(name="A", model=ScriptedModel(*[Say("x")] * (runs + 5)))
     served = await serve(Application(agent=agent, hooks=[listener]), database_url="sqlite://")

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from backchannel.testing import ChatKitClient
+from processes import Process, free_port, until
 
 START_SECONDS = 60
 
@@ -48,44 +49,27 @@ hangs = Application(agent=agent, lifespan=hanging)
 '''
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 @asynccontextmanager
 async def served(
     folder: Path, target: str, *options: str, **settings: str
-) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str, Path]]:
-    """`backchannel serve` as a process; its address, and the file with everything that it prints."""
+) -> AsyncGenerator[tuple[Process, str]]:
+    """`backchannel serve` as a process, and its address."""
     (folder / "module_of_test.py").write_text(MODULE)
-    port, log = free_port(), folder / "log"
+    port, process = free_port(), Process(folder / "log")
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BACKCHANNEL_"))
     }
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backchannel", "serve", f"module_of_test:{target}", "--port", str(port)),
-            *options,
-            cwd=folder,
-            env=clean | {f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    environment = clean | {f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()}
+    arguments = ["serve", f"module_of_test:{target}", "--port", str(port), *options]
+    if "--workers" in options:
+        # A forked process is one of multiprocessing's, which must not have processes of its own.
+        process.execute([sys.executable, "-m", "backchannel", *arguments], environment)
+    else:
+        process.fork(arguments, environment)
     try:
-        yield process, f"http://127.0.0.1:{port}", log
+        yield process, f"http://127.0.0.1:{port}"
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-async def until(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
+        await process.kill()
 
 
 async def ready(url: str) -> None:
@@ -100,19 +84,19 @@ async def ready(url: str) -> None:
 @pytest.mark.row("R4")
 async def test_a_second_signal_ends_the_process_at_once_and_quietly(tmp_path: Path) -> None:
     """Kludex/uvicorn#158: what a second Ctrl+C does was undefined; it waited, and printed a traceback a reader."""
-    async with served(tmp_path, "agent") as (process, url, log):
+    async with served(tmp_path, "agent") as (process, url):
         await ready(url)
         async with ChatKitClient(url) as person:
             stream = await person.say("call forever {}")
-            process.send_signal(signal.SIGTERM)
-            await until(lambda: b"draining" in log.read_bytes(), "it drains")
+            process.signal(signal.SIGTERM)
+            await until(lambda: "draining" in process.told(), "it drains")
             began = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 10)
+            process.signal(signal.SIGTERM)
+            await process.ended(10)
             await stream.aclose()
         assert time.monotonic() - began < 2
-        assert process.returncode == 128 + signal.SIGTERM
-        assert b"Traceback" not in log.read_bytes()
+        assert process.exit_code == 128 + signal.SIGTERM
+        assert "Traceback" not in process.told()
 
 
 @pytest.mark.row("R4")
@@ -120,30 +104,29 @@ async def test_open_streams_do_not_hold_up_the_end(tmp_path: Path) -> None:
     """fastapi/fastapi#4427, Kludex/uvicorn PR#2367: readers were waited for until their next heartbeat, and each was a
     traceback."""
     settings = {"shutdown_seconds": "0", "heartbeat_seconds": "120"}
-    async with served(tmp_path, "agent", **settings) as (process, url, log):
+    async with served(tmp_path, "agent", **settings) as (process, url):
         await ready(url)
         async with ChatKitClient(url) as person:
             stream = await person.say("call forever {}")
             readers = [await person.open_events(stream.run_id, "") for _ in range(5)]
             began = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 10)
+            process.signal(signal.SIGTERM)
+            await process.ended(10)
             assert time.monotonic() - began < 4
             for reader in readers:
                 assert (await reader.aread()).endswith(b": reconnect\n")
             await stream.aclose()
-        assert process.returncode == 0
-        assert b"Traceback" not in log.read_bytes()
+        assert process.exit_code == 0
+        assert "Traceback" not in process.told()
 
 
 @pytest.mark.row("R11")
 async def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     """HKUDS/LightRAG PR#3494: after `kill -9` of the parent its workers kept the port."""
-    async with served(tmp_path, "agent", "--workers", "2") as (process, url, log):
+    async with served(tmp_path, "agent", "--workers", "2") as (process, url):
         await ready(url)
-        await until(lambda: log.read_bytes().count(b" started ") >= 2, "both workers have started")
-        process.kill()
-        await process.wait()
+        await until(lambda: process.told().count(" started ") >= 2, "both workers have started")
+        await process.kill()
         port = int(url.rpartition(":")[2])
 
         def port_is_free() -> bool:
@@ -157,11 +140,11 @@ async def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 @pytest.mark.row("H14")
 async def test_a_start_that_hangs_can_be_interrupted(tmp_path: Path) -> None:
     """Kludex/uvicorn PR#2752: a lifespan that hangs before its `yield` could be ended by `kill -9` only."""
-    async with served(tmp_path, "hangs") as (process, _url, log):
+    async with served(tmp_path, "hangs") as (process, _url):
         await until((tmp_path / "entered").exists, "the lifespan was entered")
         began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 10)
+        process.signal(signal.SIGINT)
+        await process.ended(10)
         assert time.monotonic() - began < 3
         assert (tmp_path / "left").exists()
-        assert b"Traceback" not in log.read_bytes()
+        assert "Traceback" not in process.told()

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,11 @@ from backchannel.hosting.fastapi import create_app
 from backchannel.settings import Settings
 from backchannel.testing import ChatKitClient
 from backchannel.wiring import Target, build
+from databases import KINDS, copy_tables, database_with_tables
 
 WAIT_SECONDS = 10
+DEFAULT_DATABASE = ".backchannel/backchannel.db"
+"""Of the settings, in the working directory. Making the tables anew would take as long as most tests."""
 
 
 @dataclass
@@ -50,6 +53,13 @@ class Served:
         return (await self.person.request("items.list", params))["data"]
 
 
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
+    """The address of a database with Backchannel's tables, of each kind in turn."""
+    with database_with_tables(request.param, tmp_path) as url:
+        yield url
+
+
 type Serve = Callable[..., Awaitable[Served]]
 
 
@@ -59,6 +69,7 @@ async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+    copy_tables(tmp_path / DEFAULT_DATABASE)
     async with AsyncExitStack() as stack:
 
         async def start(target: Target, **settings: Any) -> Served:

@@ -53,6 +53,16 @@ class DurableEventLog(EventLog):
         self._disconnecting = False
         self._closed = False
 
+    @property
+    def cached_runs(self) -> frozenset[str]:
+        """The runs of which events are in this process's memory, written or read here."""
+        return frozenset(self._cached.keys() | self._writable.keys())
+
+    @property
+    def tailed_runs(self) -> frozenset[str]:
+        """The runs of other processes for whose events the storage is polled."""
+        return self._tailer.run_ids
+
     @override
     async def begin(self, run_id: str, identity: Identity, *, fence: int, after_crash: bool = False) -> int:
         self._ensure_open()

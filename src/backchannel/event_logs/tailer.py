@@ -28,6 +28,11 @@ class LogTailer:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """The runs whose logs are tailed."""
+        return frozenset(self._tailed)
+
     def add(self, run_log: RunLog) -> None:
         """Tail a log. Its buffer must end where one of the storage's segments ends."""
         if self._tailed.get(run_log.run_id) is run_log:

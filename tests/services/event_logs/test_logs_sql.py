@@ -209,7 +209,7 @@ async def test_very_many_runs_can_be_followed(log: SqlEventLog, another: SqlEven
     # More than one statement names, with more rows than one statement gives.
     runs = [await begin_run(log) for _ in range(module.MAX_LOGS + 50)]
     following = [asyncio.create_task(read_to_end(another, run_id)) for run_id in runs]
-    await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
+    await until(lambda: len(another.tailed_runs) == len(runs), "all are followed", 30)
     for number in range(1, 11):
         for run_id in runs:
             log.append(run_id, whole_event(number))
@@ -223,7 +223,7 @@ async def test_one_query_asks_for_news_of_all_runs(events_url: str, log: SqlEven
     another = SqlEventLog(database, retention=60, poll_seconds=0.01)
     runs = [await begin_run(log) for _ in range(20)]
     readers = [reader for run_id in runs for reader in await start_readers(another, run_id, 1)]
-    await until(lambda: len(another._tailer._tailed) == len(runs), "all are followed", 30)
+    await until(lambda: len(another.tailed_runs) == len(runs), "all are followed", 30)
     asked: list[str] = []
     polls = 0
     poll = another._storage.poll

@@ -451,9 +451,9 @@ async def test_a_run_leaves_memory_soon_after_its_end(server: Server) -> None:
     run_id = await begin_run(log)
     await append_events(log, run_id, [1, 2])
     await asyncio.sleep(0.06)
-    assert run_id in log._cached
+    assert run_id in log.cached_runs
     await log.end(run_id)
-    await until(lambda: not log._cached and not log._writable)
+    await until(lambda: not log.cached_runs)
     assert checked_numbers(await read_to_end(log, run_id)) == [1, 2]
     await log.aclose()
 
@@ -462,9 +462,9 @@ async def test_a_run_that_is_read_all_the_time_leaves_memory_too(server: Server)
     log = shared_log(server, cache_seconds=0.05)
     run_id = await begin_run(log)
     await log.end(run_id)
-    run_log = log._cached[run_id]
     async with asyncio.timeout(BOUND):
-        while log._cached.get(run_id) is run_log:
+        # From then on it is read from the storage.
+        while run_id in log.cached_runs:
             assert (await log.read(run_id, 0, wait=0)).ended
             await asyncio.sleep(0.005)
     await log.aclose()
@@ -494,7 +494,7 @@ async def test_nobody_asks_for_news_that_nobody_reads(server: Server, another: E
         another.append(run_id, text_delta(1))
     for reader in readers:
         assert checked_numbers((await batch_of(reader)).frames) == [1]
-    await until(lambda: not log._tailer._tailed)
+    await until(lambda: not log.tailed_runs)
     # The last call that is still under way.
     await asyncio.sleep(0.05)
     asked = len(storage.asked)
