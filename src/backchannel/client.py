@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, override
 
@@ -161,7 +163,11 @@ class ChatKitClient:
         self._max_silence_seconds = timeout
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.http = httpx2.AsyncClient(
-            base_url=base_url, headers=headers, transport=transport, timeout=self._request_seconds
+            base_url=base_url,
+            headers=headers,
+            transport=transport,
+            timeout=self._request_seconds,
+            verify=_tls_context(),
         )
 
     async def __aenter__(self) -> Self:
@@ -276,6 +282,12 @@ class _LimitedSilence(httpx2.AsyncByteStream):
     @override
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """The trusted certificates, loaded once for all clients: that takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def user_message(text: str) -> dict[str, Any]:

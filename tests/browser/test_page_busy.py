@@ -207,6 +207,24 @@ async def test_a_second_tab_waits_for_the_first_and_both_are_whole_in_the_end(
     assert second.problems == []
 
 
+async def test_what_another_tab_asked_is_shown_even_if_it_was_never_noticed(
+    chat: ChatPage, paused: Server
+) -> None:
+    await begin(chat, paused)
+    second = await another_tab(chat)
+    await expect(second.answers).to_contain_text("stand-in")
+    await queue(second, "find milk")
+    # As when it is answered between two looks at the queue.
+    await chat.page.route("**/runs?status=active*", lambda route: route.fulfill(json={"data": []}))
+
+    await queue(chat, "find bread")
+    paused.go_on()
+
+    await expect(chat.questions).to_have_text([LONG, "find milk", "find bread"])
+    await chat.wait_until_idle()
+    assert await said(chat) == [LONG, "Answer", "find milk", "Answer", "find bread", "Answer"]
+
+
 async def test_a_tab_that_knew_nothing_of_the_answer_shows_it_and_waits(
     chat: ChatPage, paused: Server
 ) -> None:

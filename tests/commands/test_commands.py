@@ -70,11 +70,6 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(run: Callable[..., Complete
     assert line.startswith("backchannel: BACKCHANNEL_MAX_TURNS: ")
 
 
-def test_the_tables_of_a_new_database(run: Callable[..., Completed], tmp_path: Path):
-    done = run("db", "upgrade", database_url=f"sqlite:///{tmp_path / 'new.db'}")
-    assert (done.returncode, done.stderr) == (0, ""), done
-
-
 def test_an_export_is_a_file_in_the_working_directory(
     run: Callable[..., Completed], database_url: str, tmp_path: Path
 ):

@@ -5,6 +5,7 @@ Tests ask for `database_url` first, so that the server has stopped when its data
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import text
 
+from backchannel.retry import with_retry_budget
 from backchannel.testing import Call, Say, ScriptedModel, user_message
 from backchannel.todo import assistant
 
@@ -236,7 +238,10 @@ async def test_an_exhausted_pool_is_503_with_retry_after(database_url: str, serv
         database_max_overflow=0,
         database_pool_timeout_seconds=0.1,
     )
-    async with served.backchannel.database.read():
+    # The server's background tasks use the one connection now and then: it is waited for.
+    async with AsyncExitStack() as stack:
+        with with_retry_budget(10):
+            await stack.enter_async_context(served.backchannel.database.read())
         for response in (
             await served.person.http.post("/api/chatkit", json={"type": "threads.list", "params": {}}),
             await served.person.http.post(

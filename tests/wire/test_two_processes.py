@@ -18,7 +18,7 @@ from processes import Process, free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
 START_SECONDS = 60
-ROUNDS = 8
+ROUNDS = 4
 
 
 @asynccontextmanager

@@ -332,8 +332,16 @@ export class Conversation extends EventTarget {
     else this.#queue.next();
     if (how === "lost" && this.id) this.load();
     else if (!this.running) this.#offerLastToolCall();
+    if (run.waited && !this.running) this.#addMissed();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
+  }
+
+  // Messages of other tabs may have been answered before this page noticed that they were ahead of its own.
+  async #addMissed() {
+    const params = { thread_id: this.id, limit: PAGE, order: "desc" };
+    const page = await this.#api.call("items.list", params).catch(() => null);
+    if (page && !this.running && this.items.insert(page.data ?? [])) this.#changed();
   }
 
   // The run ended before its message was in the thread: it was stopped, or `failure` has the reason.

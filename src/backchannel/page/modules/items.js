@@ -58,6 +58,21 @@ export class ItemList {
     this.#order.unshift(...fresh.map((item) => item.id));
   }
 
+  /** Adds unknown items after those that they follow on the server's page, newest first; whether there were any. */
+  insert(itemsNewestFirst) {
+    const before = this.size;
+    let place = -1;
+    for (const item of [...itemsNewestFirst].reverse()) {
+      const known = this.#order.indexOf(item.id);
+      if (known >= 0) place = known;
+      else if (place >= 0) {
+        this.#entries.set(item.id, new Entry(item, false));
+        this.#order.splice((place += 1), 0, item.id);
+      }
+    }
+    return this.size > before;
+  }
+
   remove(id) {
     if (!this.#entries.delete(id)) return;
     this.#order.splice(this.#order.indexOf(id), 1);

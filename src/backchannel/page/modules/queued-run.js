@@ -25,6 +25,8 @@ export class QueuedRun {
     /** Whether the message is in the thread, or there is none. */
     this.committed = text === null;
     this.withdrawing = false;
+    /** Whether it was not the first in the queue when it was started here. */
+    this.waited = false;
     /** The error message if the message will never be in the thread, or null. */
     this.rejection = null;
   }

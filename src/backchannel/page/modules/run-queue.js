@@ -30,7 +30,7 @@ export class RunQueue {
   async start(type, params, key, { text, accepted }) {
     const run = this.#create({ text });
     if (this.current === null) this.#setCurrent(run);
-    else this.#setQueued([...this.queued, run]);
+    else this.#enqueue(run);
     try {
       await run.start(type, params, key, () => accepted(run));
     } catch (error) {
@@ -80,6 +80,7 @@ export class RunQueue {
     if (position < 0 || position === active.length - 1) return;
     run.unsubscribe();
     this.current = null;
+    run.waited = true;
     this.queued = [run, ...this.queued];
     this.sync(active);
   }
@@ -110,6 +111,11 @@ export class RunQueue {
   #create(options) {
     const onEndedInQueue = (run) => this.#endedInQueue(run);
     return new QueuedRun(this.#api, this.#connectivity, { ...options, onEndedInQueue });
+  }
+
+  #enqueue(run) {
+    run.waited = true;
+    this.#setQueued([...this.queued, run]);
   }
 
   #setCurrent(run) {
