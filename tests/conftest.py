@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
@@ -20,11 +19,6 @@ pytest.register_assert_rewrite("backchannel.testing.contracts")
 # Hypothesis's tables of characters.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, because tests wait for a fifth of their time."""
-    return min(len(os.sched_getaffinity(0)) + 1, 4)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from browser.chat_page import ANSWER_MS, ChatPage, OpenPage
 from browser.own_server import Server
@@ -93,17 +93,9 @@ async def tab(browser: Browser, server_url: str) -> AsyncGenerator[Page]:
     await page.close()
 
 
-@pytest.fixture(scope="module")
-async def warm_context(browser: Browser, server_url: str) -> AsyncGenerator[BrowserContext]:
-    """The context of pages on a desk. It is used again because its cache has the page's files."""
-    context = await browser.new_context(base_url=server_url, viewport=DESK)
-    yield context
-    await context.close()
-
-
 @pytest.fixture
 async def open_page(
-    browser: Browser, warm_context: BrowserContext, server_url: str, request: pytest.FixtureRequest
+    browser: Browser, server_url: str, request: pytest.FixtureRequest
 ) -> AsyncGenerator[OpenPage]:
     """Opens the page for a new person; takes `dark`, `phone`, another server's address as `at`, and what
     `Browser.new_context` takes.
@@ -113,10 +105,9 @@ async def open_page(
     pages: list[ChatPage] = []
     async with AsyncExitStack() as stack:
 
-        async def context_for(dark: bool, phone: bool, at: str, options: dict[str, Any]) -> BrowserContext:
-            if not (dark or phone or options or pages) and at == server_url:
-                stack.push_async_callback(forget_person, warm_context)
-                return warm_context
+        async def open_one(
+            *, dark: bool = False, phone: bool = False, at: str = server_url, **options: Any
+        ) -> ChatPage:
             context = await browser.new_context(
                 base_url=at,
                 viewport=PHONE if phone else DESK,
@@ -126,12 +117,6 @@ async def open_page(
                 **options,
             )
             stack.push_async_callback(context.close)
-            return context
-
-        async def open_one(
-            *, dark: bool = False, phone: bool = False, at: str = server_url, **options: Any
-        ) -> ChatPage:
-            context = await context_for(dark, phone, at, options)
             page = ChatPage(await context.new_page(), at)
             pages.append(page)
             return page
@@ -142,19 +127,6 @@ async def open_page(
             await page.screenshot(f"{name}-{number}" if number else name)
         problems = [problem for page in pages for problem in page.problems]
     assert problems == []
-
-
-async def forget_person(context: BrowserContext) -> None:
-    """Close all pages and delete everything of the person but the cache."""
-    await context.set_offline(False)
-    await context.unroute_all()
-    for page in context.pages[1:]:
-        await page.close()
-    for page in context.pages:
-        if page.url.startswith("http"):
-            await page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
-        await page.close()
-    await context.clear_cookies()
 
 
 @pytest.fixture
