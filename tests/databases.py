@@ -97,6 +97,8 @@ def drop_spare_databases() -> None:
             _run(_drop(kind, url))
     _spare.clear()
     _file_with_tables.cache_clear()
+    _folder().cleanup()
+    _folder.cache_clear()
 
 
 _spare: defaultdict[tuple[str, Sequence[Migrations]], list[URL]] = defaultdict(list)
@@ -104,9 +106,14 @@ _spare: defaultdict[tuple[str, Sequence[Migrations]], list[URL]] = defaultdict(l
 
 @cache
 def _file_with_tables(sets: Sequence[Migrations]) -> Path:
-    path = Path(tempfile.mkdtemp(prefix="backchannel-test-")) / "with-tables.db"
+    path = Path(_folder().name) / f"with-tables-{next(_numbers)}.db"
     _run(_make_tables(f"sqlite:///{path}", sets))
     return path
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="backchannel-tests-")
 
 
 async def _create(kind: str, sets: Sequence[Migrations] | None = None) -> URL:

@@ -13,15 +13,12 @@ import pytest
 @contextmanager
 def turn(config: pytest.Config, *, alone: bool) -> Generator[None]:
     """Wait for one's turn. A test that runs alone waits for the tests that run, and those to come wait for it."""
-    run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run_id is None or not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput"):
         yield
         return
-    folder = Path(tempfile.gettempdir())
-    with (
-        _open(folder / f"pytest-{run_id}-gate") as gate,
-        _open(folder / f"pytest-{run_id}-running") as running,
-    ):
+    # The same for all runs of one user: two of them at once take turns too.
+    name = Path(tempfile.gettempdir(), f"backchannel-tests-{os.getuid()}")
+    with _open(name.with_suffix(".gate")) as gate, _open(name.with_suffix(".running")) as running:
         # Without the gate, tests that follow each other in the other processes would never let this one in.
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)

@@ -37,6 +37,14 @@ async def another_tab(chat: ChatPage) -> ChatPage:
     return tab
 
 
+async def begin_in_two_tabs(chat: ChatPage, paused: Server) -> ChatPage:
+    """Let a long answer begin; a second tab that shows it too."""
+    await begin(chat, paused)
+    second = await another_tab(chat)
+    await expect(second.answers).to_contain_text("stand-in")
+    return second
+
+
 def withdraw_button(chat: ChatPage, text: str) -> Locator:
     return chat.button(f"Withdraw: {text}")
 
@@ -186,9 +194,7 @@ async def test_writing_and_stopping_are_both_at_hand_while_an_answer_comes(
 async def test_a_second_tab_waits_for_the_first_and_both_are_whole_in_the_end(
     chat: ChatPage, paused: Server
 ) -> None:
-    await begin(chat, paused)
-    second = await another_tab(chat)
-    await expect(second.answers).to_contain_text("stand-in")
+    second = await begin_in_two_tabs(chat, paused)
 
     await queue(second, "find milk")
     await queue(chat, "find bread")
@@ -210,9 +216,7 @@ async def test_a_second_tab_waits_for_the_first_and_both_are_whole_in_the_end(
 async def test_what_another_tab_asked_is_shown_even_if_it_was_never_noticed(
     chat: ChatPage, paused: Server
 ) -> None:
-    await begin(chat, paused)
-    second = await another_tab(chat)
-    await expect(second.answers).to_contain_text("stand-in")
+    second = await begin_in_two_tabs(chat, paused)
     await queue(second, "find milk")
     # As when it is answered between two looks at the queue.
     await chat.page.route("**/runs?status=active*", lambda route: route.fulfill(json={"data": []}))
