@@ -1,5 +1,17 @@
-"""A real server in the test's own event loop, and databases with tables, as in the wire tests."""
+"""A real server in the test's own event loop, databases with tables, and the page in Chromium."""
 
+from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url
 from wire.conftest import database_url, eventually_fixture, serve
 
-__all__ = ["database_url", "eventually_fixture", "serve"]
+__all__ = [
+    "browser",
+    "chat",
+    "chromium",
+    "database_url",
+    "eventually_fixture",
+    "open_page",
+    "paused",
+    "serve",
+    "server",
+    "server_url",
+]

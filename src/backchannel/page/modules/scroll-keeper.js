@@ -10,7 +10,6 @@ export class ScrollKeeper {
   #jump;
   #following = true;
   #lastTop = 0;
-  #lastHeight = 0;
   #loadOlder;
 
   /** `jump` is the button that leads back to the end; `loadOlder` is called near the start. */
@@ -32,6 +31,7 @@ export class ScrollKeeper {
 
   toBottom(smooth) {
     this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? "smooth" : "instant" });
+    this.#lastTop = this.#scroller.scrollTop;
   }
 
   /** Puts an element in the middle, or the beginning of one that is too tall, and stays there. */
@@ -39,6 +39,7 @@ export class ScrollKeeper {
     const room = this.#scroller.getBoundingClientRect();
     const { top, height } = element.getBoundingClientRect();
     this.#scroller.scrollTop += top - room.top - Math.max(MARGIN, (room.height - height) / 2);
+    this.#lastTop = this.#scroller.scrollTop;
     this.#following = this.#distance <= AT_END;
   }
 
@@ -50,8 +51,8 @@ export class ScrollKeeper {
     if (this.#following) this.toBottom(false);
     else if (anchor?.isConnected && list.firstElementChild !== anchor) {
       this.#scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+      this.#lastTop = this.#scroller.scrollTop;
     }
-    this.#lastHeight = this.#scroller.scrollHeight;
   }
 
   /** Loads older items when there are some but nothing to scroll yet. */
@@ -64,13 +65,14 @@ export class ScrollKeeper {
   }
 
   #scrolled() {
-    const { scrollTop, scrollHeight } = this.#scroller;
-    // Shrinking content also moves the position up, without the reader scrolling.
-    const movedUp = scrollTop < this.#lastTop - 1 && scrollHeight >= this.#lastHeight;
-    if (this.#distance <= AT_END) this.#following = true;
-    else if (movedUp) this.#following = false;
+    const { scrollTop } = this.#scroller;
+    // Content that shrinks moves the position up as well, but only to its end.
+    const movedUp = scrollTop < this.#lastTop && this.#distance > 1;
+    // Only the direction counts on the way up: a slow finger or a trackpad moves a few pixels a frame, and an end
+    // that is near would pull the reader back with every word of an answer.
+    if (movedUp) this.#following = false;
+    else if (scrollTop >= this.#lastTop && this.#distance <= AT_END) this.#following = true;
     this.#lastTop = scrollTop;
-    this.#lastHeight = scrollHeight;
     this.#jump.hidden = this.#following || this.#distance < FAR_FROM_END;
     if (movedUp && scrollTop < NEAR_START) this.#loadOlder();
   }
