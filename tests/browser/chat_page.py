@@ -58,7 +58,7 @@ class OpenPage(Protocol):
     """Opens the page for a new person."""
 
     async def __call__(
-        self, *, dark: bool = False, phone: bool = False, at: str = ..., **options: Any
+        self, *, dark: bool = False, phone: bool = False, at: str = ..., clock: bool = False, **options: Any
     ) -> "ChatPage": ...
 
 
@@ -90,7 +90,7 @@ class ChatPage:
         await expect(self.message_box).to_be_visible()
 
     async def stop_the_clock(self) -> None:
-        """From now on timers and frames run only as `page.clock` says; it must be installed."""
+        """From now on timers and frames run only as `page.clock` says; the page was opened with `clock`."""
         now: float = await self.page.evaluate("Date.now()")
         await self.page.clock.pause_at(now / 1000 + 5)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 from browser.chat_page import ANSWER_MS, ChatPage, OpenPage
 from browser.own_server import Server
@@ -17,7 +17,8 @@ from browser.own_server import Server
 # A shared machine can stand still for seconds; what never comes is still told apart from what comes late.
 expect.set_options(timeout=ANSWER_MS)
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = ("chromium-headless-shell", "chromium", "google-chrome")
+"""Looked for in this order: the shell draws no window and needs half of the processor time."""
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -33,13 +34,13 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """Chromium's program. Without it these tests are skipped, but not in continuous integration."""
-    found = CHROMIUM if CHROMIUM.exists() else shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        reason = "Chromium is not installed; the browser tests need it at /usr/bin/chromium."
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return Path(found)
+    for name in CHROMIUM:
+        if found := shutil.which(name):
+            return Path(found)
+    reason = f"Chromium is not installed; the browser tests need one of {', '.join(CHROMIUM)}."
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -93,31 +94,52 @@ async def tab(browser: Browser, server_url: str) -> AsyncGenerator[Page]:
     await page.close()
 
 
+@pytest.fixture(scope="module")
+async def warm_context(browser: Browser, server_url: str) -> AsyncGenerator[BrowserContext]:
+    """The context of pages on a desk. It is used again because a new one costs as much as most tests."""
+    context = await browser.new_context(base_url=server_url, viewport=DESK)
+    yield context
+    await context.close()
+
+
 @pytest.fixture
 async def open_page(
-    browser: Browser, server_url: str, request: pytest.FixtureRequest
+    browser: Browser, warm_context: BrowserContext, server_url: str, request: pytest.FixtureRequest
 ) -> AsyncGenerator[OpenPage]:
-    """Opens the page for a new person; takes `dark`, `phone`, another server's address as `at`, and what
+    """Opens the page for a new person; takes `dark`, `phone`, another server's address as `at`, `clock`, and what
     `Browser.new_context` takes.
 
+    With `clock` the page's clock is installed, to be moved on by the test.
     At the end every page must have been free of script errors, and a screenshot of each is kept.
     """
     pages: list[ChatPage] = []
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            *, dark: bool = False, phone: bool = False, at: str = server_url, **options: Any
+            *,
+            dark: bool = False,
+            phone: bool = False,
+            at: str = server_url,
+            clock: bool = False,
+            **options: Any,
         ) -> ChatPage:
-            context = await browser.new_context(
-                base_url=at,
-                viewport=PHONE if phone else DESK,
-                has_touch=phone,
-                is_mobile=phone,
-                color_scheme="dark" if dark else "light",
-                **options,
-            )
-            stack.push_async_callback(context.close)
+            # A clock is its whole context's.
+            if dark or phone or clock or options or pages or at != server_url:
+                context = await browser.new_context(
+                    base_url=at,
+                    viewport=PHONE if phone else DESK,
+                    has_touch=phone,
+                    is_mobile=phone,
+                    color_scheme="dark" if dark else "light",
+                    **options,
+                )
+                stack.push_async_callback(context.close)
+            else:
+                context = warm_context
+                stack.push_async_callback(forget_person, context)
             page = ChatPage(await context.new_page(), at)
+            if clock:
+                await page.page.clock.install()
             pages.append(page)
             return page
 
@@ -127,6 +149,19 @@ async def open_page(
             await page.screenshot(f"{name}-{number}" if number else name)
         problems = [problem for page in pages for problem in page.problems]
     assert problems == []
+
+
+async def forget_person(context: BrowserContext) -> None:
+    """Close all pages and delete everything of the person but the cached files."""
+    await context.set_offline(False)
+    for page in context.pages[1:]:
+        await page.close()
+    for page in context.pages:
+        assert not await page.evaluate("() => '__pwClock' in window"), "open the page with `clock=True`"
+        if page.url.startswith("http"):
+            await page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        await page.close()
+    await context.clear_cookies()
 
 
 @pytest.fixture

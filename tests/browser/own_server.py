@@ -10,11 +10,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from backchannel.todo.tables import MIGRATIONS
 from browser.held_server import CALLS_FILE, PAUSE_FILE
+from databases import copy_tables
 from processes import Process, free_port
 
 START_SECONDS = 90
 STOP_SECONDS = 15
+DEFAULT_DATABASE = ".backchannel/backchannel.db"
 TESTS = Path(__file__).parents[1]
 
 
@@ -35,6 +38,7 @@ class Server:
             CALLS_FILE: str(self._calls),
             **{f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
         }
+        copy_tables(folder / DEFAULT_DATABASE, MIGRATIONS)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 

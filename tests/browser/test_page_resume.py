@@ -131,8 +131,7 @@ async def test_a_connection_that_falls_silent_is_given_up_by_the_servers_heartbe
     """after three heartbeats and five seconds, not after a number of the page's own."""
     server = serve(heartbeat_seconds="0.2")
     async with Line(server.port) as line:
-        chat = await open_page(at=line.url)
-        await chat.page.clock.install()
+        chat = await open_page(at=line.url, clock=True)
         await chat.load()
         await begin(chat, server)
         line.change_network()

@@ -169,8 +169,7 @@ async def test_somebody_elses_chats_are_not_found(open_page: OpenPage) -> None:
 
 
 async def test_typing_is_waited_for(open_page: OpenPage) -> None:
-    chat = await open_page()
-    await chat.page.clock.install()
+    chat = await open_page(clock=True)
     await chat.load()
     await chat.stop_the_clock()
     for text in ["m", "mi", "mi&l=", "mi&l=%41#k"]:
@@ -270,8 +269,7 @@ async def test_a_server_that_cannot_search(chat: ChatPage) -> None:
 
 
 async def test_the_message_is_shown_and_stands_out_for_a_moment(open_page: OpenPage) -> None:
-    chat = await open_page()
-    await chat.page.clock.install()
+    chat = await open_page(clock=True)
     await chat.load()
     await chat.ask("find milk")
     for _ in range(2):

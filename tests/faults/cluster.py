@@ -15,7 +15,7 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from databases import empty_database
+from databases import database_with_tables
 from faults.model_server import MODEL, ModelServer
 from faults.redis_server import RedisServer
 from processes import Process, free_port, until
@@ -165,13 +165,13 @@ class Cluster:
 async def running(
     kind: str, folder: Path, model: ModelServer, replicas: int = 0, **settings: Any
 ) -> AsyncGenerator[Cluster]:
-    """Replicas on an empty database of a kind: `sqlite`, `postgresql`, `mariadb`, or one of them with `+redis`; or on
+    """Replicas on a database of a kind without rows: `sqlite`, `postgresql`, `mariadb`, or one of them with `+redis`; or on
     the one at an address."""
     _make(folder / "gates")
     database, _, with_redis = kind.partition("+")
     async with AsyncExitStack() as stack:
         is_address = "://" in kind
-        url = kind if is_address else stack.enter_context(empty_database(database, folder))
+        url = kind if is_address else stack.enter_context(database_with_tables(database, folder))
         redis = await stack.enter_async_context(RedisServer(folder)) if with_redis else None
         cluster = Cluster(model, folder, url, redis, settings)
         stack.push_async_callback(stop_all, cluster)

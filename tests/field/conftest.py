@@ -1,6 +1,6 @@
 """A real server in the test's own event loop, databases with tables, and the page in Chromium."""
 
-from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url
+from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url, warm_context
 from wire.conftest import database_url, eventually_fixture, serve
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "serve",
     "server",
     "server_url",
+    "warm_context",
 ]
