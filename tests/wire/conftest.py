@@ -81,6 +81,19 @@ async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield start
 
 
+class _Server(uvicorn.Server):
+    """Ends at once: the original looks every 0.1 s whether it should."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        # Sets the headers of responses.
+        await self.on_tick(0)
+        await self.end.wait()
+
+
 class listening:  # noqa: N801 - used like a function
     """Serve on a free port while the context is open."""
 
@@ -88,7 +101,7 @@ class listening:  # noqa: N801 - used like a function
         config = uvicorn.Config(
             create_app(backchannel), log_config=None, access_log=False, timeout_graceful_shutdown=WAIT_SECONDS
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._backchannel = backchannel
 
     async def __aenter__(self) -> str:
@@ -103,7 +116,10 @@ class listening:  # noqa: N801 - used like a function
     async def __aexit__(self, *_: object) -> None:
         # As the signal handler of `backchannel serve` does: answers end first, then connections.
         await self._backchannel.runs.drain(0)
-        self._server.should_exit = True
+        # Clients that have closed their connections: Uvicorn waits 0.1 s for each that it has not noticed.
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self._server.end.set()
         await asyncio.wait_for(self._task, WAIT_SECONDS * 2)
         self._socket.close()
 
