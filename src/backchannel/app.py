@@ -175,7 +175,6 @@ class Backchannel:
                 _close_later(stack, "maintenance_database", parts.maintenance_database.close)
             if parts.models is not None:
                 _close_later(stack, "models", parts.models.aclose)
-            _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
             _close_later(stack, "event_log", self.events.aclose)
             if parts.run_stores.handovers is not None:
                 _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
@@ -185,6 +184,8 @@ class Backchannel:
             await bring_up_to_date(parts.database, *parts.migrations)
             if parts.lifespan is not None:
                 await self._enter_lifespan(stack, parts.lifespan)
+            # Closed before the lifespan is left: listeners may use what it opened.
+            _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
             rescuer = Rescuer(parts.runs.worker, lease=self.settings.lease_seconds)
             await stack.enter_async_context(rescuer.running())
             stack.push_async_callback(self.drain)
