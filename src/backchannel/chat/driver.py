@@ -3,6 +3,7 @@
 Only the public methods of `ChatKitServer` and `Store` are used, so any server written against the SDK can be driven.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from time import perf_counter
@@ -108,7 +109,8 @@ class TurnDriver:
         Raises:
             TurnFailedError: The answer failed; the `error` event is emitted and what had been shown is stored.
             RunFencedError: Another process executes the run now.
-            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`.
+            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`. One that the
+                server raises by itself is a failure like any other error.
         """
         context = self._context
         for event in self._turn.opening:
@@ -122,9 +124,11 @@ class TurnDriver:
             with agents_sdk_user_agent_override():
                 await self._consume(self._turn.respond(context.for_server))
             await self._save_thread_changes()
-        except RunFencedError:
+        except (RunFencedError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # extensions in Rust, and SystemExit, which would end the event loop
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             cause = explain(error)
             if isinstance(error, BaseStreamError) or cause.code != "internal_error":
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__)
@@ -152,9 +156,9 @@ class TurnDriver:
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
                     self._emit(ThreadItemRemovedEvent(item_id=item.id))
-        except RunFencedError:
+        except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception:
+        except BaseException:
             log.exception("partial_answer_lost", items=len(unfinished))
 
     async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
@@ -249,6 +253,12 @@ class TurnDriver:
             current = thread
         self._known = thread.model_copy(deep=True)
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _is_worth_storing(item: ThreadItem) -> bool:

@@ -80,6 +80,7 @@ def app_of_worker() -> FastAPI:
 
 
 _WORKER = "backchannel.hosting.uvicorn:app_of_worker"
+_EVENT_LOOP = "backchannel.hosting.event_loop:ServerEventLoop"
 
 
 def _app(backchannel: Backchannel) -> FastAPI:
@@ -216,6 +217,7 @@ def _config(
         port=port,
         workers=None if reload else workers,
         reload=reload,
+        loop=_EVENT_LOOP,
         timeout_graceful_shutdown=_GRACE,
         log_config=None,
         log_level="warning",

@@ -56,7 +56,7 @@ def error_response(
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 
-def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONResponse:
+def unexpected_error(error: BaseException, request_id: str, *, debug: bool) -> JSONResponse:
     """The response for any exception. One that maps to a 5xx status is logged."""
     explained = explain(error)
     if explained.status >= 500:

@@ -78,7 +78,9 @@ class Gateway:
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
             await exchange.respond(error_response(error, request_id), error.code, receive)
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
             if exchange.started:
                 # Part of an answer is on its way: only a broken connection tells that it is not all.
                 log.exception("response_broken")

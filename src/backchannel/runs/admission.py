@@ -1,5 +1,6 @@
 """Admission: a request becomes a run that starts at once, a queued run, or a refusal, which has changed nothing."""
 
+import asyncio
 from dataclasses import replace
 from typing import Literal
 
@@ -114,10 +115,10 @@ class Admission:
             if not self._output.shares_transactions and key is not None:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
             raise
-        except (IdempotencyKeyInUseError, RunFencedError, FencedError):
+        except (IdempotencyKeyInUseError, RunFencedError, FencedError, asyncio.CancelledError, GeneratorExit):
             # The key is another request's, or the run is another process's by now: neither is ours to delete.
             raise
-        except Exception:
+        except BaseException:
             # Whatever the server's store raises: a claim that stays would block the thread.
             if not self._output.shares_transactions:
                 await self._undo_claim(run, key)
