@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backchannel.authenticators.base import authenticate
 from backchannel.context import Identity, RequestContext, set_current_identity
-from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError, not_running_error
+from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError
 from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
 from backchannel.http.services import Services
@@ -70,10 +70,7 @@ class Gateway:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            if not self._services.is_running:
-                error = not_running_error()
-                log.error("not_running", hint=error.message)
-                raise error
+            self._services.check_running()
             body = await self._read_body(scope, receive)
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
