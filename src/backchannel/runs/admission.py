@@ -151,12 +151,13 @@ class Admission:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
             raise ConflictError("Too many messages wait in this conversation. Wait for an answer.") from None
         run.record = queued
+        # Before anything is awaited: the run may be claimed, and started or withdrawn, from now on.
+        fields = run_fields(run.context, record.thread_id)
+        self._hooks.emit(RunQueued(**fields, operation=record.operation))
         waits = ProgressUpdateEvent(icon="clock", text="Waiting for the answer before")
         self._output.publish(run.id, waits)
         await self._stores.events.release(run.id)
         reached("queue.stored")
-        fields = run_fields(run.context, record.thread_id)
-        self._hooks.emit(RunQueued(**fields, operation=record.operation))
         run.resolve_admission()
         # The run that was in progress may have ended before this one was queued, and have found an empty queue.
         await self._worker.start_next(record.queue)
