@@ -106,7 +106,7 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstToken(RunEvent):
-    """The first text of the assistant's answer.
+    """The first text of the assistant's answer that a reader can see. Empty text and white space do not count.
 
     Attributes:
         seconds: Since this process began with the answer.

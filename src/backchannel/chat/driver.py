@@ -13,6 +13,8 @@ import structlog
 from chatkit.errors import BaseStreamError
 from chatkit.server import agents_sdk_user_agent_override
 from chatkit.types import (
+    AssistantMessageContentPartAdded,
+    AssistantMessageContentPartDone,
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     ClientToolCallItem,
@@ -176,15 +178,17 @@ class TurnDriver:
         match event:
             case ThreadItemUpdatedEvent():
                 self._partial.update(event)
+                if self._await_first_token and self._shows_text(event):
+                    self._report_first_token()
                 if isinstance(event.update, AssistantMessageContentPartTextDelta):
-                    if self._await_first_token:
-                        self._report_first_token()
                     self._emit(event)
                     return
                 if isinstance(event.update, WidgetRootUpdated) and event.item_id not in self._partial:
                     await self._save_widget(event.item_id, event.update.widget)
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
+                if self._await_first_token and _has_text(event.item):
+                    self._report_first_token()
             case ThreadItemDoneEvent():
                 await self._commit_item(event.item)
                 self._partial.end(event.item.id)
@@ -209,7 +213,7 @@ class TurnDriver:
         reached("tool.journaled" if call is not None and not call.finished else "item.stored")
         if isinstance(item, ClientToolCallItem | StructuredInputItem):
             self.awaits_input = item.status == "pending"
-        if self._await_first_token and isinstance(item, AssistantMessageItem):
+        if self._await_first_token and _has_text(item):
             self._report_first_token()
         if self._hooks.listens(ItemCommitted):
             self._hooks.emit(ItemCommitted(**run_fields(self._context, thread_id), item=item))
@@ -225,6 +229,21 @@ class TurnDriver:
                 await store.save_item(thread_id, changed, context)
 
         await self._commit(save)
+
+    def _shows_text(self, event: ThreadItemUpdatedEvent) -> bool:
+        """Whether an update adds text that a reader can see. Models begin with empty deltas, and clients ignore those
+        of unknown items."""
+        match event.update:
+            case AssistantMessageContentPartTextDelta(delta=text):
+                pass
+            case (
+                AssistantMessageContentPartAdded(content=content)
+                | AssistantMessageContentPartDone(content=content)
+            ):
+                text = content.text
+            case _:
+                return False
+        return bool(text.strip()) and event.item_id in self._partial
 
     def _report_first_token(self) -> None:
         self._await_first_token = False
@@ -262,6 +281,8 @@ def _is_cancelled() -> bool:
 
 
 def _is_worth_storing(item: ThreadItem) -> bool:
-    if isinstance(item, AssistantMessageItem):
-        return any(part.text.strip() for part in item.content)
-    return item.type == "workflow"
+    return _has_text(item) or item.type == "workflow"
+
+
+def _has_text(item: ThreadItem) -> bool:
+    return isinstance(item, AssistantMessageItem) and any(part.text.strip() for part in item.content)
