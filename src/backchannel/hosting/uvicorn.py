@@ -28,7 +28,8 @@ from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
 from backchannel.settings import Settings, unknown_settings
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
-from backchannel.wiring import build, load_target, open_database
+from backchannel.targets import load_target
+from backchannel.wiring import build, open_database
 
 _GRACE = STOP_SECONDS + 5
 """Seconds for connections to close after the drain."""
