@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from agents import ModelProvider
@@ -15,10 +15,11 @@ from fastapi import APIRouter
 
 from backchannel.application import ContextFactory, Lifespan
 from backchannel.authenticators.base import Authenticator
-from backchannel.errors import ConfigurationError, not_running_error
+from backchannel.errors import ConfigurationError, lifespan_failed_error, not_running_error
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
+from backchannel.lifespan_task import LifespanTask
 from backchannel.retention import retention
 from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
@@ -92,6 +93,8 @@ class Backchannel:
     Attributes:
         settings: See above.
         is_running: Whether every part is open.
+        failed: Set when the application's lifespan has ended while the server ran. The runs are drained then, and no
+            further requests are answered; the process that has it should end.
     """
 
     def __init__(self, settings: Settings, parts: Parts | Callable[[], Awaitable[Parts]]) -> None:
@@ -101,7 +104,9 @@ class Backchannel:
         self._make_parts = None if isinstance(parts, Parts) else parts
         self._opened = False
         self._on_assembled: list[Callable[[], None]] = []
+        self.failed = asyncio.Event()
         self._draining: asyncio.Task[None] | None = None
+        self._failure_drain: asyncio.Task[None] | None = None
 
     @property
     def parts(self) -> Parts:
@@ -157,7 +162,7 @@ class Backchannel:
         `CLOSE_SECONDS`. A part that fails to close is logged, and the next one is closed.
 
         The application's lifespan is entered after the database is ready and left when no run is in progress any more,
-        in the task that runs this context manager. Under Uvicorn the drain begins when the server is asked to exit.
+        both in one task of its own. Under Uvicorn the drain begins when the server is asked to exit.
 
         Raises:
             ConfigurationError: The application or the database cannot be used, or this object has run before.
@@ -175,7 +180,6 @@ class Backchannel:
                 _close_later(stack, "maintenance_database", parts.maintenance_database.close)
             if parts.models is not None:
                 _close_later(stack, "models", parts.models.aclose)
-            _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
             _close_later(stack, "event_log", self.events.aclose)
             if parts.run_stores.handovers is not None:
                 _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
@@ -185,6 +189,8 @@ class Backchannel:
             await bring_up_to_date(parts.database, *parts.migrations)
             if parts.lifespan is not None:
                 await self._enter_lifespan(stack, parts.lifespan)
+            # Closed before the lifespan is left: listeners may use what it opened.
+            _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
             rescuer = Rescuer(parts.runs.worker, lease=self.settings.lease_seconds)
             await stack.enter_async_context(rescuer.running())
             stack.push_async_callback(self.drain)
@@ -200,6 +206,20 @@ class Backchannel:
             finally:
                 self.is_running = False
                 log.info("stopping")
+
+    def check_running(self) -> None:
+        """Check that requests can be answered.
+
+        Raises:
+            NotRunningError: The server was not started, or has been closed.
+            UnavailableError: The application's lifespan has failed.
+        """
+        if self.failed.is_set():
+            raise lifespan_failed_error()
+        if not self.is_running:
+            error = not_running_error()
+            log.error("not_running", hint=error.message)
+            raise error
 
     async def drain(self) -> None:
         """Take no more runs, let those in progress finish for `SHUTDOWN_SECONDS`, hand the others over, and ask readers
@@ -234,41 +254,26 @@ class Backchannel:
         }
 
     async def _enter_lifespan(self, stack: AsyncExitStack, lifespan: Lifespan) -> None:
-        try:
-            context = lifespan()
-            if not isinstance(cast("object", context), AbstractAsyncContextManager):
-                raise TypeError(
-                    f"it returned a {type(context).__name__}; decorate it with `@contextlib.asynccontextmanager`"
-                )
-            await context.__aenter__()
-        except (Exception, BaseExceptionGroup) as error:
-            reason = _reason_of(error)
-            raise ConfigurationError(f"The application's lifespan failed to start ({reason}).") from error
+        task = LifespanTask(lifespan, self._lifespan_failed)
+        await task.enter()
+        _close_later(stack, "lifespan", task.leave)
 
-        async def leave() -> None:
-            # Always as after a success: an error elsewhere is not the application's.
-            await context.__aexit__(None, None, None)
-
-        _close_later(stack, "lifespan", leave)
+    def _lifespan_failed(self) -> None:
+        self.failed.set()
+        self._failure_drain = asyncio.create_task(self.drain(), name="drain")
 
 
 def _close_later(stack: AsyncExitStack, name: str, close: Callable[[], Awaitable[None]]) -> None:
     async def guarded() -> None:
-        # In this task, not in one of its own: what a lifespan opened must be closed by the task that opened it.
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await close()
-        except (Exception, BaseExceptionGroup):
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
             log.exception("close_failed", part=name)
 
     stack.push_async_callback(guarded)
-
-
-def _reason_of(error: BaseException) -> str:
-    """The error in one line; of a group, its first leaf."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 async def _check(asking: Any) -> dict[str, Any]:

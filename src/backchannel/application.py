@@ -18,6 +18,7 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.chat.agent.server import ActionHandler, SyncActionHandler
 from backchannel.context import RequestContext
 from backchannel.errors import ConfigurationError
+from backchannel.hook_dispatcher import check_listener
 from backchannel.hooks import Hooks
 from backchannel.stores.sql.migrate import Migrations
 
@@ -48,7 +49,7 @@ class Application:
         sync_actions: Handlers of widget actions that answer at once, by the action's type. Only with `agent`.
         authenticators: The chain that identifies callers, in place of the one that the settings describe.
         attachment_store: Takes uploads.
-        hooks: Listeners, called in this order.
+        hooks: Listeners, called in this order; one that is named twice is called once.
         model_provider: Finds the models of agents, in place of the one that the settings describe. Only with `agent`.
         offline_model: Answers in place of the built-in offline model when no model is configured. Only with `agent`.
         converter: Turns thread items into model input. Only with `agent`.
@@ -57,8 +58,8 @@ class Application:
             whose rows are touched.
         context_headers: Names of the request headers that are stored with a run, so that `context` finds them when the
             run was queued or is resumed by another process. None by default: headers may carry credentials.
-        lifespan: Entered when the server starts, after the database is ready, and left when its runs have ended, both
-            in the same task. Once per process.
+        lifespan: Entered when the server starts, after the database is ready, and left when its runs have ended and the
+            async calls of its hooks are done, both in the same task. Once per process.
 
     Raises:
         ConfigurationError: The parts do not fit together; the message says which.
@@ -102,6 +103,7 @@ class Application:
         for listener in self.hooks:
             if not isinstance(cast("object", listener), Hooks):
                 raise ConfigurationError(f"hooks: {listener!r} is not an instance of a subclass of Hooks.")
+            check_listener(listener)
         for name in self.context_headers:
             if name.lower() in _FORBIDDEN_HEADERS:
                 raise ConfigurationError(f"context_headers must not name {name!r}: it carries credentials.")

@@ -1,6 +1,7 @@
 """The caller's identity and the request's context. Both are frozen: neither can change while a run uses it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -127,6 +128,16 @@ _current: ContextVar[Identity | None] = ContextVar("current_identity", default=N
 def set_current_identity(identity: Identity) -> None:
     """Remember the authenticated caller for the rest of this task and the tasks that it starts."""
     _current.set(identity)
+
+
+@contextmanager
+def current_identity_restored() -> Generator[None]:
+    """Forget at the end of the block which caller was authenticated in it."""
+    before = _current.get()
+    try:
+        yield
+    finally:
+        _current.set(before)
 
 
 def identity_of(context: object) -> Identity:

@@ -191,3 +191,11 @@ def not_running_error() -> NotRunningError:
         "Backchannel is not running. A host application that mounts it must run it in its own lifespan: "
         "`async with backchannel.running(): yield`."
     )
+
+
+def lifespan_failed_error() -> UnavailableError:
+    """The error of every use of a server whose application's lifespan has ended."""
+    return UnavailableError(
+        "The application's lifespan has failed, and the server must be restarted. Its log says why.",
+        retry_after=5,
+    )

@@ -17,7 +17,9 @@ Contract:
 - A method is called on the event loop of the run, right after what it reports. It must return quickly; one that takes
   longer than `SLOW_SECONDS` is logged as `hook_slow`. A method may be `async def`: then it runs outside of the run, in
   order, one call of the same listener at a time; at most `MAX_PENDING` calls wait, further ones are dropped and logged
-  as `hook_overloaded`.
+  as `hook_overloaded`. The same holds for any other method that returns an awaitable.
+- A method that could not be called with its event is refused when the `Application` is made. An instance that is given
+  twice is called once.
 - An exception in a method is logged as `hook_failed` and changes nothing for the run or the request.
 - Events of one run come in the order in which things happened. After a crash, the process that takes the run over
   reports `run_taken_over`; what the dead process had reported is not reported again, and what it had not reported in
@@ -104,7 +106,7 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstToken(RunEvent):
-    """The first text of the assistant's answer.
+    """The first text of the assistant's answer that a reader can see. Empty text and white space do not count.
 
     Attributes:
         seconds: Since this process began with the answer.
@@ -276,7 +278,7 @@ type HookEvent = (
 """Any event."""
 
 type Handled = Awaitable[None] | None
-"""What a listener's method returns: nothing, or a coroutine if it is `async def`."""
+"""What a listener's method returns: nothing, or an awaitable, such as the coroutine of an `async def`."""
 
 
 class Hooks:

@@ -1,11 +1,9 @@
 """Settings and a target become a server. The only module that names implementations."""
 
-import importlib
+import asyncio
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from agents import Agent
@@ -100,32 +98,6 @@ async def migrations_of(settings: Settings, target: Target, database: Database) 
     return _application(resolved).migrations
 
 
-def load_target(spec: str) -> Target:
-    """The object that `package.module:attribute` names, looked up in the working directory too.
-
-    Raises:
-        ConfigurationError: There is no such module or attribute, or the module fails to load.
-    """
-    module_name, separator, path = spec.partition(":")
-    if not separator or not module_name or not path:
-        raise ConfigurationError(
-            f"{spec!r} does not name a target: write module:attribute, such as app:agent."
-        )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigurationError(f"{spec!r}: the module cannot be imported ({reason}).") from error
-    for name in path.split("."):
-        if not hasattr(found, name):
-            raise ConfigurationError(f"{spec!r}: {module_name} has no {path}.")
-        found = getattr(found, name)
-    return found
-
-
 def _call(target: Any, provided: dict[str, Any]) -> Any:
     """The target itself or, of a function, what it returns; of an async one, its coroutine."""
     if isinstance(target, Agent | Application | ChatKitServer) or not callable(target):
@@ -135,14 +107,18 @@ def _call(target: Any, provided: dict[str, Any]) -> Any:
     arguments = _arguments(target, provided)
     try:
         return target(**arguments)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failed(target, error) from error
 
 
 async def _awaited(target: Any, resolved: Awaitable[Any]) -> Any:
     try:
         return await resolved
-    except Exception as error:
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
         raise _failed(target, error) from error
 
 
@@ -166,7 +142,7 @@ def _arguments(function: Any, provided: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _failed(target: Any, error: Exception) -> ConfigurationError:
+def _failed(target: Any, error: BaseException) -> ConfigurationError:
     if isinstance(error, ConfigurationError):
         return error
     reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from backchannel.settings import Settings
+from backchannel.targets import load_target
 from backchannel.testing import ChatKitClient
-from backchannel.wiring import build, load_target
+from backchannel.wiring import build
 from wire.conftest import WAIT_SECONDS, Serve, Served, eventually, listening
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -8,8 +8,9 @@ import pytest
 
 from backchannel.errors import ConfigurationError
 from backchannel.settings import Settings
+from backchannel.targets import load_target
 from backchannel.testing import ChatKitClient
-from backchannel.wiring import build, load_target
+from backchannel.wiring import build
 from docs.conftest import listening
 
 pytestmark = pytest.mark.row("H14")

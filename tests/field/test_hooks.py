@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import structlog
-from agents import Agent
+from agents import Agent, function_tool
 from structlog.testing import capture_logs
 
 from backchannel import Application, Hooks
 from backchannel.context import Identity, Usage
 from backchannel.errors import ConfigurationError
 from backchannel.hook_dispatcher import HookDispatcher
-from backchannel.hooks import MAX_PENDING, ModelCall, RunEnded, StreamClosed
+from backchannel.hooks import MAX_PENDING, ModelCall, RunEnded, StreamClosed, ToolCall
+from backchannel.models.response_events import Call
 from backchannel.runs.run import Run
 from backchannel.testing import Fail, Say, ScriptedModel, ServerError
 
@@ -299,6 +300,30 @@ async def test_a_listener_runs_in_the_context_of_its_run(serve: Any, asynchronou
     await served.stack.aclose()
     assert wrong == []
     assert seen >= {"run_started", "model_call", "run_ended", "stream_closed", "request_refused"}
+
+
+async def test_what_an_agent_that_is_a_tool_does_is_one_tool_call_and_its_usage_counts(serve: Any) -> None:
+    """HexamindOrganisation/hexgate#216, openai/openai-agents-python#2036: nested runs were missing from the audit. The
+    SDK gives its run hooks to the outer run only, which the reference of the hooks says."""
+
+    @function_tool
+    def look_up() -> str:
+        """Look something up."""
+        return "found"
+
+    recorder = Recorder()
+    inner = Agent(name="Inner", model=ScriptedModel(Call("look_up"), Say("it is found")), tools=[look_up])
+    tool = inner.as_tool(tool_name="ask_inner", tool_description="Ask.")
+    outer = Agent(
+        name="Outer", model=ScriptedModel(Call("ask_inner", {"input": "?"}), Say("Hello")), tools=[tool]
+    )
+    served = await serve(Application(agent=outer, hooks=[recorder]))
+    await served.create()
+    model_calls = [event for event in recorder.events if isinstance(event, ModelCall)]
+    assert [call.agent for call in model_calls] == ["Outer", "Outer"]
+    assert [event.tool for event in recorder.events if isinstance(event, ToolCall)] == ["ask_inner"]
+    (ended,) = [event for event in recorder.events if isinstance(event, RunEnded)]
+    assert (ended.usage.requests, sum(call.usage.requests for call in model_calls)) == (4, 2)
 
 
 async def test_nothing_grows_with_the_number_of_runs(serve: Any) -> None:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
@@ -18,6 +19,7 @@ import pytest
 import structlog
 import uvicorn
 from agents import Agent
+from chatkit.server import ChatKitServer
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import event, text
 from structlog.testing import capture_logs
@@ -263,6 +265,76 @@ async def test_runs_end_before_the_lifespan_and_the_database_after_it(eventually
     await finishing
     assert (await saying)[-1]["type"] == "thread.item.done"
     assert notes == ["run completed", "lifespan left", "database closed"]
+
+
+class Auditing:
+    """A lifespan that opens a client, and a listener that needs it some time after each run."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.database: Database | None = None
+        self.backchannel: Backchannel | None = None
+        self.open = False
+        self.application = Application(agent=AGENT, hooks=[self.listener()], lifespan=self.lifespan)
+
+    def __call__(self, database: Database) -> Application:
+        self.database = database
+        return self.application
+
+    def listener(self) -> Hooks:
+        auditing = self
+
+        class Listener(Hooks):
+            async def run_ended(self, event: RunEnded) -> None:
+                assert auditing.backchannel is not None
+                assert auditing.database is not None
+                while auditing.backchannel.is_running:  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(0.01)
+                # Time enough to close everything, if this is not waited for.
+                await asyncio.sleep(0.1)
+                async with auditing.database.read() as connection:
+                    await connection.execute(text("SELECT 1"))
+                auditing.notes.append(f"audited {event.status}" if auditing.open else "client is closed")
+
+        return Listener()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        self.open = True
+        yield
+        self.open = False
+        self.notes.append("lifespan left")
+
+
+async def test_what_a_run_triggered_ends_before_the_lifespan(serve):
+    """vstorm-co/agenticos#1095, eclipse-vertx/vert.x#3689: an audit line met closed clients at each restart."""
+    auditing = Auditing()
+    served = await serve(auditing)
+    auditing.backchannel = served.backchannel
+    await served.create()
+    await served.stack.aclose()
+    assert auditing.notes == ["audited completed", "lifespan left"]
+
+
+async def test_the_end_of_an_interrupted_run_is_handled_before_the_lifespan(serve, eventually):
+    """vstorm-co/agenticos#1095, langchain-ai/langsmith-sdk#2799: the last events are the ones that matter most."""
+    auditing = Auditing()
+
+    class Own(ChatKitServer[Any]):
+        """Its answers cannot be resumed, so a restart interrupts them."""
+
+        async def respond(self, thread: Any, input_user_message: Any, context: Any) -> Any:
+            await asyncio.Event().wait()
+            yield
+
+    auditing.application = replace(auditing.application, agent=None, server=Own)
+    served = await serve(auditing)
+    auditing.backchannel = served.backchannel
+    stream = await served.person.say("go")
+    await eventually(lambda: served.backchannel.runs.active == 1, "the run is in progress")
+    await served.stack.aclose()
+    await stream.aclose()
+    assert auditing.notes == ["audited interrupted", "lifespan left"]
 
 
 # One task, once

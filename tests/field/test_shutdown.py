@@ -20,6 +20,7 @@ START_SECONDS = 60
 
 MODULE = '''
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,7 +45,26 @@ async def hanging():
         Path("left").touch()
 
 
-agent = Agent(name="A", tools=[forever])
+@function_tool
+async def leave() -> str:
+    """Call sys.exit."""
+    await asyncio.sleep(0)
+    sys.exit(3)
+
+
+@function_tool
+def leave_from_a_thread() -> str:
+    """Call sys.exit."""
+    sys.exit(3)
+
+
+@function_tool
+async def interrupt() -> str:
+    """Raise what Ctrl+C raises."""
+    raise KeyboardInterrupt
+
+
+agent = Agent(name="A", tools=[forever, leave, leave_from_a_thread, interrupt])
 hangs = Application(agent=agent, lifespan=hanging)
 '''
 
@@ -148,3 +168,21 @@ async def test_a_start_that_hangs_can_be_interrupted(tmp_path: Path) -> None:
         assert time.monotonic() - began < 3
         assert (tmp_path / "left").exists()
         assert "Traceback" not in process.told()
+
+
+@pytest.mark.row("R6")
+async def test_a_tool_that_exits_ends_its_own_run_only(tmp_path: Path) -> None:
+    """stoatchat/python-client-sdk#40, PyO3/pyo3#3918: `exit()` in a handler ended the program."""
+    async with served(tmp_path, "agent") as (process, url):
+        await ready(url)
+        async with ChatKitClient(url) as person:
+            other = await person.say("call forever {}")
+            for tool in ("leave", "leave_from_a_thread", "interrupt"):
+                async with asyncio.timeout(5):
+                    events = await (await person.say(f"call {tool} {{}}")).events()
+                assert [event["type"] for event in events].count("error") == 1, tool
+                assert (events[-1]["type"], events[-1]["reason"]) == ("error", "internal_error"), tool
+            runs = await person.http.get(f"/api/chatkit/runs/{other.run_id}")
+            assert runs.json()["status"] == "running"
+            await other.aclose()
+        assert process.alive

@@ -12,9 +12,10 @@ from backchannel.authenticators.anonymous import AnonymousAuthenticator
 from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import ConfigurationError, NotRunningError
 from backchannel.settings import Settings, unknown_settings
+from backchannel.targets import load_target
 from backchannel.testing import ScriptedModel
 from backchannel.todo.offline import TodoOfflineModel
-from backchannel.wiring import build, load_target
+from backchannel.wiring import build
 
 pytestmark = pytest.mark.row("A5", "F7")
 

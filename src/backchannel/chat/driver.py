@@ -3,6 +3,7 @@
 Only the public methods of `ChatKitServer` and `Store` are used, so any server written against the SDK can be driven.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from time import perf_counter
@@ -12,6 +13,8 @@ import structlog
 from chatkit.errors import BaseStreamError
 from chatkit.server import agents_sdk_user_agent_override
 from chatkit.types import (
+    AssistantMessageContentPartAdded,
+    AssistantMessageContentPartDone,
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     ClientToolCallItem,
@@ -108,7 +111,8 @@ class TurnDriver:
         Raises:
             TurnFailedError: The answer failed; the `error` event is emitted and what had been shown is stored.
             RunFencedError: Another process executes the run now.
-            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`.
+            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`. One that the
+                server raises by itself is a failure like any other error.
         """
         context = self._context
         for event in self._turn.opening:
@@ -122,9 +126,11 @@ class TurnDriver:
             with agents_sdk_user_agent_override():
                 await self._consume(self._turn.respond(context.for_server))
             await self._save_thread_changes()
-        except RunFencedError:
+        except (RunFencedError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # extensions in Rust, and SystemExit, which would end the event loop
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             cause = explain(error)
             if isinstance(error, BaseStreamError) or cause.code != "internal_error":
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__)
@@ -152,9 +158,9 @@ class TurnDriver:
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
                     self._emit(ThreadItemRemovedEvent(item_id=item.id))
-        except RunFencedError:
+        except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception:
+        except BaseException:
             log.exception("partial_answer_lost", items=len(unfinished))
 
     async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
@@ -172,15 +178,17 @@ class TurnDriver:
         match event:
             case ThreadItemUpdatedEvent():
                 self._partial.update(event)
+                if self._await_first_token and self._shows_text(event):
+                    self._report_first_token()
                 if isinstance(event.update, AssistantMessageContentPartTextDelta):
-                    if self._await_first_token:
-                        self._report_first_token()
                     self._emit(event)
                     return
                 if isinstance(event.update, WidgetRootUpdated) and event.item_id not in self._partial:
                     await self._save_widget(event.item_id, event.update.widget)
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
+                if self._await_first_token and _has_text(event.item):
+                    self._report_first_token()
             case ThreadItemDoneEvent():
                 await self._commit_item(event.item)
                 self._partial.end(event.item.id)
@@ -205,7 +213,7 @@ class TurnDriver:
         reached("tool.journaled" if call is not None and not call.finished else "item.stored")
         if isinstance(item, ClientToolCallItem | StructuredInputItem):
             self.awaits_input = item.status == "pending"
-        if self._await_first_token and isinstance(item, AssistantMessageItem):
+        if self._await_first_token and _has_text(item):
             self._report_first_token()
         if self._hooks.listens(ItemCommitted):
             self._hooks.emit(ItemCommitted(**run_fields(self._context, thread_id), item=item))
@@ -221,6 +229,21 @@ class TurnDriver:
                 await store.save_item(thread_id, changed, context)
 
         await self._commit(save)
+
+    def _shows_text(self, event: ThreadItemUpdatedEvent) -> bool:
+        """Whether an update adds text that a reader can see. Models begin with empty deltas, and clients ignore those
+        of unknown items."""
+        match event.update:
+            case AssistantMessageContentPartTextDelta(delta=text):
+                pass
+            case (
+                AssistantMessageContentPartAdded(content=content)
+                | AssistantMessageContentPartDone(content=content)
+            ):
+                text = content.text
+            case _:
+                return False
+        return bool(text.strip()) and event.item_id in self._partial
 
     def _report_first_token(self) -> None:
         self._await_first_token = False
@@ -251,7 +274,15 @@ class TurnDriver:
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
 
 
+def _is_cancelled() -> bool:
+    """Whether the current task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _is_worth_storing(item: ThreadItem) -> bool:
-    if isinstance(item, AssistantMessageItem):
-        return any(part.text.strip() for part in item.content)
-    return item.type == "workflow"
+    return _has_text(item) or item.type == "workflow"
+
+
+def _has_text(item: ThreadItem) -> bool:
+    return isinstance(item, AssistantMessageItem) and any(part.text.strip() for part in item.content)

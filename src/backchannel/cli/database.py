@@ -14,7 +14,8 @@ from backchannel.observability.logging import configure_logging
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import CORE, Migrations, check_newest, versions
-from backchannel.wiring import Target, load_target, migrations_of, open_database
+from backchannel.targets import load_target
+from backchannel.wiring import Target, migrations_of, open_database
 
 type Work[R] = Callable[[Database, Sequence[Migrations]], Awaitable[R]]
 """Work on a database. Gets the target's own sets of migrations."""

@@ -28,7 +28,8 @@ from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
 from backchannel.settings import Settings, unknown_settings
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
-from backchannel.wiring import build, load_target, open_database
+from backchannel.targets import load_target
+from backchannel.wiring import build, open_database
 
 _GRACE = STOP_SECONDS + 5
 """Seconds for connections to close after the drain."""
@@ -44,6 +45,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
 
     Raises:
         ConfigurationError: The target, the database or the address cannot be used.
+        SystemExit: The application's lifespan failed while the server ran. It has been drained and closed.
     """
     _prepare_process(settings)
     if unknown := unknown_settings(os.environ):
@@ -59,6 +61,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
             server.run(sockets=[listener])
         if not server.started and not server.interrupted:
             raise ConfigurationError("The server could not start; the log above says why.")
+        if backchannel.failed.is_set():
+            sys.exit(1)
         return
     # Workers read the settings anew.
     os.environ["BACKCHANNEL_APP"] = settings.app
@@ -80,6 +84,7 @@ def app_of_worker() -> FastAPI:
 
 
 _WORKER = "backchannel.hosting.uvicorn:app_of_worker"
+_EVENT_LOOP = "backchannel.hosting.event_loop:ServerEventLoop"
 
 
 def _app(backchannel: Backchannel) -> FastAPI:
@@ -105,7 +110,8 @@ def _app(backchannel: Backchannel) -> FastAPI:
 @contextmanager
 def _drained_first(backchannel: Backchannel) -> Generator[None]:
     """Drain on the first signal to exit, and hand the signal to Uvicorn only then. (By itself Uvicorn would stop
-    listening at once, wait for the longest stream, and only then tell the application.)"""
+    listening at once, wait for the longest stream, and only then tell the application.) The same when the application's
+    lifespan fails: nothing can be answered without it, and a process that ends is restarted."""
     loop = asyncio.get_running_loop()
     usual = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     draining: list[asyncio.Task[None]] = []
@@ -123,11 +129,17 @@ def _drained_first(backchannel: Backchannel) -> Generator[None]:
             _end_now(128 + sig)
         loop.call_soon_threadsafe(lambda: draining.append(loop.create_task(drain(sig))))
 
+    async def end_after_failure() -> None:
+        await backchannel.failed.wait()
+        await drain(signal.SIGTERM)
+
+    ending = loop.create_task(end_after_failure(), name="end_after_failure")
     for each in usual:
         signal.signal(each, on_signal)
     try:
         yield
     finally:
+        ending.cancel()
         for each, handler in usual.items():
             signal.signal(each, handler)
 
@@ -216,6 +228,7 @@ def _config(
         port=port,
         workers=None if reload else workers,
         reload=reload,
+        loop=_EVENT_LOOP,
         timeout_graceful_shutdown=_GRACE,
         log_config=None,
         log_level="warning",

@@ -45,7 +45,7 @@ def chatkit_router(services: Services) -> APIRouter:
     @router.post("/chatkit", openapi_extra=_DOCUMENTATION, response_class=Response)
     async def chatkit(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Any operation of the ChatKit protocol. With a `Last-Event-ID` of the caller's own run, resumes its stream."""
-        context: RequestContext = await request.state.authenticate(request)
+        context: RequestContext = await request.state.backchannel.authenticate(request)
         await check_content_type(request)
         limit = services.settings.max_message_chars
         parsed = parse_request(await request.body(), max_message_chars=limit)

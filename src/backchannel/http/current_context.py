@@ -8,7 +8,7 @@ from backchannel.context import RequestContext
 
 
 async def _current_context(request: Request) -> RequestContext:
-    return await request.state.authenticate(request)
+    return await request.state.backchannel.authenticate(request)
 
 
 CurrentContext = Annotated[RequestContext, Depends(_current_context)]

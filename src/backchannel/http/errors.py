@@ -56,7 +56,7 @@ def error_response(
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 
-def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONResponse:
+def unexpected_error(error: BaseException, request_id: str, *, debug: bool) -> JSONResponse:
     """The response for any exception. One that maps to a 5xx status is logged."""
     explained = explain(error)
     if explained.status >= 500:
@@ -67,8 +67,9 @@ def unexpected_error(error: Exception, request_id: str, *, debug: bool) -> JSONR
 async def on_backchannel_error(request: Request, error: Exception) -> JSONResponse:
     """Exception handler for `BackchannelError`."""
     assert isinstance(error, BackchannelError)
-    request.state.error_code = error.code
-    return error_response(error, request.state.request_id)
+    exchange = request.state.backchannel
+    exchange.error_code = error.code
+    return error_response(error, exchange.request_id)
 
 
 async def on_validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -86,11 +87,12 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     """Exception handler for the router's own errors, such as unknown paths and methods."""
     assert isinstance(error, HTTPException)
     message = error.detail if error.status_code != 404 else f"There is nothing at {request.url.path}."
-    code = request.state.error_code = _CODES.get(error.status_code, "http_error")
+    exchange = request.state.backchannel
+    code = exchange.error_code = _CODES.get(error.status_code, "http_error")
     body = {
         "code": code,
         "message": message,
-        "request_id": request.state.request_id,
+        "request_id": exchange.request_id,
     }
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 

@@ -6,7 +6,8 @@ Plain ASGI, so it is the same in every framework that mounts Backchannel, and it
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
@@ -18,8 +19,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backchannel.authenticators.base import authenticate
-from backchannel.context import Identity, RequestContext, set_current_identity
-from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError, not_running_error
+from backchannel.context import Identity, RequestContext, current_identity_restored, set_current_identity
+from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError
 from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
 from backchannel.http.services import Services
@@ -37,6 +38,10 @@ SECURITY_HEADERS = {
 }
 
 
+_LOG_VARIABLES = ("request_id", "run_id", "thread_id", "user_id")
+"""What Backchannel binds for its log lines."""
+
+
 class BodyTimeoutError(BackchannelError):
     """The client did not send its request in time."""
 
@@ -47,8 +52,8 @@ class BodyTimeoutError(BackchannelError):
 class Gateway:
     """ASGI middleware around all endpoints.
 
-    Endpoints find `request.state.request_id` and `request.state.authenticate(request)`, which gives the
-    `RequestContext` of the caller.
+    Endpoints find `request.state.backchannel`, with `request_id` and `authenticate(request)`, which gives the
+    `RequestContext` of the caller. Everything else of the state, and the variables of log lines, are those of the host.
     """
 
     def __init__(self, app: ASGIApp, *, services: Services) -> None:
@@ -64,21 +69,22 @@ class Gateway:
             return
         request_id = new_id("request")
         exchange = _Exchange(scope, send, request_id)
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
-        state["authenticate"] = partial(self._authenticate, exchange)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        exchange.authenticate = partial(self._authenticate, exchange)
+        scope.setdefault("state", {})["backchannel"] = exchange
+        with _own_log_variables(request_id), current_identity_restored():
+            await self._answer(exchange, scope, receive)
+
+    async def _answer(self, exchange: "_Exchange", scope: Scope, receive: Receive) -> None:
+        request_id = exchange.request_id
         try:
-            if not self._services.is_running:
-                error = not_running_error()
-                log.error("not_running", hint=error.message)
-                raise error
+            self._services.check_running()
             body = await self._read_body(scope, receive)
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
             await exchange.respond(error_response(error, request_id), error.code, receive)
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
             if exchange.started:
                 # Part of an answer is on its way: only a broken connection tells that it is not all.
                 log.exception("response_broken")
@@ -149,13 +155,25 @@ class Gateway:
 
 
 class _Exchange:
-    """One request and its response, as the gateway sees them."""
+    """One request and its response.
+
+    Attributes:
+        request_id: `req_…`.
+        authenticate: Gives the `RequestContext` of the caller of a request.
+        error_code: The stable code of the error that is the response.
+        set_cookie: A cookie to send with the response.
+        identity: The caller, once authenticated.
+        status: Of the response, once it has started.
+    """
+
+    authenticate: Callable[[Request], Awaitable[RequestContext]]
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self._scope = scope
         self._send = send
         self._began = time.perf_counter()
         self.request_id = request_id
+        self.error_code = "http_error"
         self.set_cookie: str | None = None
         self.identity: Identity | None = None
         self.status = 0
@@ -176,7 +194,7 @@ class _Exchange:
         await self._send(message)
 
     async def respond(self, response: Response, code: str, receive: Receive) -> None:
-        self._scope["state"]["error_code"] = code
+        self.error_code = code
         await response(self._scope, receive, self.send)
 
     def refusal(self) -> RequestRefused:
@@ -185,7 +203,7 @@ class _Exchange:
             method=self._scope["method"],
             path=self._scope["path"],
             status=self.status,
-            code=self._scope["state"].get("error_code", "http_error"),
+            code=self.error_code,
             identity=self.identity,
         )
 
@@ -198,6 +216,22 @@ class _Exchange:
             path=path[:200],
             status=self.status,
             ms=round((time.perf_counter() - self._began) * 1000, 1),
+        )
+
+
+@contextmanager
+def _own_log_variables(request_id: str) -> Generator[None]:
+    """Bind the request's id for log lines. At the end, the variables that Backchannel binds are as before: those of a
+    host are its own."""
+    before = structlog.contextvars.get_contextvars()
+    structlog.contextvars.unbind_contextvars(*_LOG_VARIABLES)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    try:
+        yield
+    finally:
+        structlog.contextvars.unbind_contextvars(*_LOG_VARIABLES)
+        structlog.contextvars.bind_contextvars(
+            **{name: before[name] for name in _LOG_VARIABLES if name in before}
         )
 
 

@@ -76,6 +76,14 @@ class Services(Protocol):
         """The runs' event logs."""
         ...
 
+    def check_running(self) -> None:
+        """Check that requests can be answered.
+
+        Raises:
+            BackchannelError: They cannot; the message says why.
+        """
+        ...
+
     async def health(self) -> dict[str, Any]:
         """The state of each component; `status` is `ok` only if every component is available."""
         ...

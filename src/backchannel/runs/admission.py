@@ -1,5 +1,6 @@
 """Admission: a request becomes a run that starts at once, a queued run, or a refusal, which has changed nothing."""
 
+import asyncio
 from dataclasses import replace
 from typing import Literal
 
@@ -114,10 +115,10 @@ class Admission:
             if not self._output.shares_transactions and key is not None:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
             raise
-        except (IdempotencyKeyInUseError, RunFencedError, FencedError):
+        except (IdempotencyKeyInUseError, RunFencedError, FencedError, asyncio.CancelledError, GeneratorExit):
             # The key is another request's, or the run is another process's by now: neither is ours to delete.
             raise
-        except Exception:
+        except BaseException:
             # Whatever the server's store raises: a claim that stays would block the thread.
             if not self._output.shares_transactions:
                 await self._undo_claim(run, key)
@@ -150,12 +151,13 @@ class Admission:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
             raise ConflictError("Too many messages wait in this conversation. Wait for an answer.") from None
         run.record = queued
+        # Before anything is awaited: the run may be claimed, and started or withdrawn, from now on.
+        fields = run_fields(run.context, record.thread_id)
+        self._hooks.emit(RunQueued(**fields, operation=record.operation))
         waits = ProgressUpdateEvent(icon="clock", text="Waiting for the answer before")
         self._output.publish(run.id, waits)
         await self._stores.events.release(run.id)
         reached("queue.stored")
-        fields = run_fields(run.context, record.thread_id)
-        self._hooks.emit(RunQueued(**fields, operation=record.operation))
         run.resolve_admission()
         # The run that was in progress may have ended before this one was queued, and have found an empty queue.
         await self._worker.start_next(record.queue)

@@ -80,9 +80,9 @@ class Executor:
 
         try:
             turn = await self._output.accept(claim, accept_request, record, retry_seconds=RUN_SECONDS)
-        except RunFencedError:
+        except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:
             await self.refuse(run, error)
             return
         reached("request.accepted")
@@ -112,19 +112,21 @@ class Executor:
                         self._server, run.request, thread_id, began_after, state, run.context
                     )
                 )
-            except Exception as error:
+            except (asyncio.CancelledError, GeneratorExit):
+                raise
+            except BaseException as error:
                 await self.refuse(run, error)
                 return
             await self._drive(run, self._driver(run, turn, state))
 
-    async def refuse(self, run: Run, error: Exception) -> None:
+    async def refuse(self, run: Run, error: BaseException) -> None:
         """End a run whose request could not be accepted, and show its readers why."""
         if not isinstance(error, BackchannelError):
             log.error("run_failed", exc_info=error)
         self._output.publish_failure(run.id, error, run.context)
         await self._output.finish(run, "failed", explain(error).code)
 
-    async def refuse_adopted(self, run: Run, error: Exception) -> None:
+    async def refuse_adopted(self, run: Run, error: BaseException) -> None:
         """End a run that this process took from the queue or from another one, and cannot execute."""
         await self._begin_log(run, after_crash=run.fence > 1)
         await self.refuse(run, error)

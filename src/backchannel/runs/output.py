@@ -113,7 +113,7 @@ class RunOutput:
         """Append a thread event to a run's log."""
         self._stores.events.append(run_id, encode_event(event))
 
-    def publish_failure(self, run_id: str, error: Exception, context: RequestContext) -> None:
+    def publish_failure(self, run_id: str, error: BaseException, context: RequestContext) -> None:
         """Append the `error` event that ends a stream."""
         self.publish(run_id, failure_event(error, context, debug=self.debug))
 

@@ -173,7 +173,9 @@ class Worker:
     async def _execute_adopted(self, run: Run, *, fresh: bool) -> None:
         try:
             run.context = await retry_until_available(lambda: self._prepare_context(run.context))
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
             # It would fail each time, and the run would hold its thread for good.
             await self._executor.refuse_adopted(run, error)
             return
@@ -194,7 +196,9 @@ class Worker:
         except (RunFencedError, FencedError):
             log.warning("run_taken_over_by_another_process")
             await self.stores.events.release(run.id)
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # SystemExit in a task ends the event loop
             if not run.admitted.done():
                 run.resolve_admission(error)
             else:
@@ -247,7 +251,9 @@ class Worker:
         except (RunFencedError, FencedError, UnavailableError) as error:
             # The rescuer finds it again, as long as it is assigned to this replica.
             log.warning("orphan_not_closed", run_id=record.id, error=type(error).__name__)
-        except Exception:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
             # It would fail each time.
             log.exception("orphan_not_closed", run_id=record.id)
             self.ended.append(record.id)

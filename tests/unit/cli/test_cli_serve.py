@@ -13,7 +13,7 @@ import structlog
 from backchannel.cli import app
 from backchannel.errors import ConfigurationError
 from backchannel.stores.sql.engine import Database
-from backchannel.wiring import load_target
+from backchannel.targets import load_target
 
 pytestmark = pytest.mark.row("F7", "H4", "A5")
 
@@ -86,7 +86,7 @@ def test_what_does_not_name_a_target(spec: str):
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
     """A module in the working directory, which is where targets are looked up."""
     (tmp_path / "target_of_test.py").write_text(
         "from types import SimpleNamespace\nagent = 'it'\nbundle = SimpleNamespace(inner='deep')\n"
@@ -96,7 +96,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "garbled_target_of_test.py").write_text("def\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return "target_of_test"
+    yield "target_of_test"
+    # The next test has a file of this name in another folder.
+    sys.modules.pop("target_of_test", None)
 
 
 def test_a_target_in_the_working_directory(module: str):

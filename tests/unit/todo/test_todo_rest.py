@@ -1,6 +1,7 @@
 """The todos over REST, in an application that knows no more than who is calling."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -32,7 +33,7 @@ def application(service: TodoService) -> FastAPI:
     async def add_authenticate(  # pyright: ignore[reportUnusedFunction]
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        request.state.authenticate = authenticate
+        request.state.backchannel = SimpleNamespace(authenticate=authenticate)
         return await call_next(request)
 
     @app.exception_handler(BackchannelError)

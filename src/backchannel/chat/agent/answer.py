@@ -4,6 +4,7 @@ Messages produce the same events in the same order as the SDK's `stream_agent_re
 Chat Completions models give every message the id `__fake_id__`, and a provider's id must not overwrite a stored item.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Literal, cast
@@ -49,7 +50,7 @@ async def stream_answer(
     """Yield the thread events of a run, in order. Closing the generator stops the run and its model call.
 
     Raises:
-        Exception: Any exception of the run, after the events of everything the model wrote. If a guardrail was
+        BaseException: Any exception of the run, after the events of everything the model wrote. If a guardrail was
             tripped, the items shown so far are removed first.
     """
     context.attach(result)
@@ -75,7 +76,9 @@ async def stream_answer(
             yield ThreadItemRemovedEvent(item_id=item_id)
         context.workflow_item = None
         raise
-    except Exception:
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException:
         outcome = "failed"
         raise
     finally:

@@ -123,7 +123,7 @@ def _explain_openai(error: OpenAIError) -> BackchannelError:
             return ModelError("The call to the model failed. Try again.")
 
 
-def failure_event(error: Exception, context: RequestContext, *, debug: bool) -> ErrorEvent:
+def failure_event(error: BaseException, context: RequestContext, *, debug: bool) -> ErrorEvent:
     """The `error` event that ends a failed stream.
 
     ChatKit clients show `message` only if `code` is `custom`, so nearly every failure has that code, and the stable
