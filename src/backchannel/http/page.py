@@ -2,16 +2,16 @@
 
 import html
 import json
-import os
+from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
+from mimetypes import guess_type
 from pathlib import Path
-from typing import override
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Route
 
 from backchannel.http.services import Services
 
@@ -22,24 +22,21 @@ CONTENT_SECURITY_POLICY = (
 _SUGGESTIONS = '<meta name="backchannel-suggestions" content="">'
 
 
-class _PageFiles(StaticFiles):
-    @override
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: Scope,
-        status_code: int = 200,
-    ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        # Browsers must revalidate each module, so that they do not mix old and new ones after an upgrade.
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+@cache
+def _response(file: Path, modified_ns: int) -> tuple[bytes, dict[str, str]]:
+    """The content of a file, and its headers. Read again only if it was modified, as while somebody works on it."""
+    del modified_ns
+    content = file.read_bytes()
+    kind, _ = guess_type(file.name)
+    # Browsers must revalidate each module, so that they do not mix old and new ones after an upgrade.
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{blake2b(content, digest_size=16).hexdigest()}"'}
+    return content, headers | {"Content-Type": f"{kind or 'application/octet-stream'}; charset=utf-8"}
 
 
 def page_routes(services: Services) -> list[BaseRoute]:
     """The routes of the page, which gets the suggested first messages, and of its files."""
     folder = Path(str(files("backchannel") / "page"))
+    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
     source = (folder / "index.html").read_text(encoding="utf-8")
 
     async def page(_request: Request) -> Response:
@@ -49,4 +46,15 @@ def page_routes(services: Services) -> list[BaseRoute]:
             headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"},
         )
 
-    return [Route("/", page, name="page"), Mount("/page", _PageFiles(directory=folder), name="page-files")]
+    async def page_file(request: Request) -> Response:
+        file = found.get(request.path_params["path"])
+        if file is None:
+            raise HTTPException(404)
+        # In this thread: a loaded page asks for some fifty files, and threads would cost more than the files.
+        content, headers = _response(file, file.stat().st_mtime_ns)
+        asked = request.headers.get("if-none-match", "")
+        if headers["ETag"] in [tag.strip().removeprefix("W/") for tag in asked.split(",")]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers)
+
+    return [Route("/", page, name="page"), Route("/page/{path:path}", page_file, name="page-files")]

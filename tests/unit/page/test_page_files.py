@@ -31,3 +31,18 @@ async def test_a_file_that_is_still_the_same_is_not_sent_again(client: httpx2.As
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["cache-control"] == "no-cache"
     assert first.headers["content-type"].startswith("text/javascript")
+
+
+async def test_only_the_pages_own_files_are_served(client: httpx2.AsyncClient) -> None:
+    async with client:
+        for path in (
+            "/page/",
+            "/page/modules",
+            "/page/nothing.js",
+            "/page/%2e%2e/app.py",
+            "/page/modules/../../app.py",
+        ):
+            assert (await client.get(path)).status_code == 404, path
+        assert (await client.post("/page/modules/sse.js")).status_code == 405
+        head = await client.head("/page/favicon.svg")
+    assert head.headers["content-type"].startswith("image/svg+xml")
