@@ -167,7 +167,7 @@ async def test_a_connection_that_breaks_again_and_again(embed: Embed, paused: Se
                 line.cut()
             before = await embedded.answers.last.inner_text()
             paused.hold_before_word(word)
-            await expect(embedded.answers.last).not_to_have_text(before)
+            await expect(embedded.answers.last).not_to_have_text(before, use_inner_text=True)
         paused.go_on()
 
         await whole_and_once(embedded)

@@ -73,7 +73,7 @@ async def test_an_answer_grows_while_it_is_written(chat: ChatPage, paused: Serve
             await chat.send("what can you do?")
             await expect(chat.answers).to_contain_text("stand-in")
         else:
-            await expect(chat.answers).not_to_have_text(seen[-1])
+            await expect(chat.answers).not_to_have_text(seen[-1], use_inner_text=True)
         await expect(chat.answers).to_have_attribute("aria-busy", "true")
         await expect(chat.stop_button).to_be_visible()
         seen.append(await chat.answers.inner_text())

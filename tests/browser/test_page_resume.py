@@ -94,7 +94,7 @@ async def test_a_connection_that_breaks_again_and_again(open_page: OpenPage, pau
                 line.cut()
             before = await chat.answers.inner_text()
             paused.hold_before_word(word)
-            await expect(chat.answers).not_to_have_text(before)
+            await expect(chat.answers).not_to_have_text(before, use_inner_text=True)
         paused.go_on()
 
         await whole_and_once(chat)
