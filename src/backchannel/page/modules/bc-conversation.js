@@ -103,7 +103,7 @@ export class BcConversation extends HTMLElement {
     });
     if (conversation.phase !== "ready") return;
     if (this.#revealItemId !== null) this.#showRevealed();
-    this.#scroll.loadIfShort(conversation.hasOlder);
+    this.#scroll.loadIfShort(conversation.items.hasOlder);
   }
 
   #showRevealed() {

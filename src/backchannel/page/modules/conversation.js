@@ -3,15 +3,16 @@ import { announce } from "./announcer.js";
 import { ApiError, NetworkError, attemptKey, userInput } from "./api.js";
 import { offerClientTool } from "./client-tools.js";
 import { EVENTS, isQueuedEvent } from "./conversation-events.js";
-import { ItemList, messageText } from "./items.js";
+import { messageText } from "./items.js";
+import { LoadedItems, readNewest } from "./loaded-items.js";
 import { spokenText } from "./markdown.js";
 import { RunQueue } from "./run-queue.js";
 
-const PAGE = 30;
 // How long the server may take to end the stream of a cancelled run.
 const CANCEL_TIMEOUT_MS = 5000;
 // A run that is about to begin does so in less.
 const QUEUE_CHECK_DELAY_MS = 300;
+const GONE_ON = "This chat has gone on in another tab or on another device, so this answer was not regenerated.";
 
 /**
  * Fires "change" when anything that is shown changed, "thread" when the thread's own data did, and
@@ -20,10 +21,10 @@ const QUEUE_CHECK_DELAY_MS = 300;
 export class Conversation extends EventTarget {
   #api;
   #queue;
-  #older = null;
   // A message that may or may not have reached the server, as {text, key}.
   #unconfirmed = null;
   #returned = [];
+  #retrying = false;
 
   constructor(api, connectivity, threadId = null) {
     super();
@@ -40,8 +41,7 @@ export class Conversation extends EventTarget {
     this.thread = null;
     /** "loading", "ready", "missing" (no such thread) or "failed" (could not be loaded). */
     this.phase = threadId ? "loading" : "ready";
-    this.items = new ItemList();
-    this.hasOlder = false;
+    this.items = new LoadedItems();
     this.loadingOlder = false;
     /** "idle", "starting", "streaming", "reconnecting" or "stopping". */
     this.status = "idle";
@@ -81,14 +81,8 @@ export class Conversation extends EventTarget {
     this.phase = "loading";
     this.#changed();
     try {
-      // The runs first: of a run that is not among them, all items are loaded.
-      const runs = await this.#api.activeRuns(this.id);
-      const [page, thread] = await Promise.all([
-        this.#api.call("items.list", { thread_id: this.id, limit: PAGE, order: "desc" }),
-        this.#api.call("threads.get_by_id", { thread_id: this.id }),
-      ]);
-      this.items.clear();
-      this.#takeOlder(page);
+      const { runs, page, thread } = await readNewest(this.#api, this.id);
+      this.items.reset(page);
       this.#setThread(thread);
       this.phase = "ready";
       this.#queue.sync(runs);
@@ -102,12 +96,11 @@ export class Conversation extends EventTarget {
 
   /** Loads the page of items before the oldest one here. */
   async loadOlder() {
-    if (!this.hasOlder || this.loadingOlder) return;
+    if (!this.items.hasOlder || this.loadingOlder) return;
     this.loadingOlder = true;
     this.#changed();
     try {
-      const params = { thread_id: this.id, limit: PAGE, order: "desc", after: this.#older };
-      this.#takeOlder(await this.#api.call("items.list", params));
+      await this.items.loadOlder(this.#api, this.id);
     } catch {
       // Tried again when the reader scrolls up again.
     }
@@ -148,15 +141,38 @@ export class Conversation extends EventTarget {
     return this.#returned.splice(0);
   }
 
-  /** Retries the last user message; the items after it are removed. */
+  /** Retries the last user message; the items after it are removed. Not if the thread has items that are not here. */
   async retry() {
     const last = this.items.findLast((item) => item.type === "user_message");
-    if (this.running || !last) return;
+    if (this.running || this.#retrying || !last) return;
+    this.#retrying = true;
+    const complete = await this.#hasNewest(last.item.id);
+    this.#retrying = false;
+    if (!complete || this.running) return;
     const params = { thread_id: this.id, item_id: last.item.id };
     const accepted = () => this.items.removeAfter(last.item.id);
     const started = await this.#start("threads.retry_after_item", params, { accepted });
     if (!started && this.failure) this.failure.canRetry = true;
     this.#changed();
+  }
+
+  // Adds what is missing after the item `id`, and shows why nothing else happens.
+  async #hasNewest(id) {
+    try {
+      const { runs, page, thread } = await readNewest(this.#api, this.id);
+      if (this.running) return false;
+      if (runs.length === 0 && !this.items.lacks(page.data, id)) return true;
+      this.items.catchUp(page);
+      this.#setThread(thread);
+      this.failure = null;
+      this.notices = [{ level: "info", title: null, message: GONE_ON }];
+      this.#queue.sync(runs);
+      this.#changed();
+    } catch (error) {
+      this.#showError("The answer was not regenerated.", error);
+      this.failure.canRetry = true;
+    }
+    return false;
   }
 
   /** Sends the answers to a form of the agent. */
@@ -251,7 +267,10 @@ export class Conversation extends EventTarget {
   }
 
   #receive(event, run) {
+    const message = event.type === "thread.item.done" && event.item.type === "user_message" ? event.item : null;
+    const isNew = message !== null && this.items.size > 0 && !this.items.get(message.id);
     this.#apply(event);
+    if (isNew) this.#addMissedBefore(message.id);
     if (!run.committed && isQueuedEvent(event)) setTimeout(() => this.#checkQueue(run), QUEUE_CHECK_DELAY_MS);
   }
 
@@ -332,16 +351,14 @@ export class Conversation extends EventTarget {
     else this.#queue.next();
     if (how === "lost" && this.id) this.load();
     else if (!this.running) this.#offerLastToolCall();
-    if (run.waited && !this.running) this.#addMissed();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
   }
 
-  // Messages of other tabs may have been answered before this page noticed that they were ahead of its own.
-  async #addMissed() {
-    const params = { thread_id: this.id, limit: PAGE, order: "desc" };
-    const page = await this.#api.call("items.list", params).catch(() => null);
-    if (page && !this.running && this.items.insert(page.data ?? [])) this.#changed();
+  // Messages of other tabs may have been answered without this page noticing; they come before its own.
+  async #addMissedBefore(id) {
+    const added = await this.items.addMissedBefore(id, this.#api, this.id).catch(() => false);
+    if (added) this.#changed();
   }
 
   // The run ended before its message was in the thread: it was stopped, or `failure` has the reason.
@@ -369,12 +386,6 @@ export class Conversation extends EventTarget {
     this.thread = { ...this.thread, ...metadata };
     this.id = thread.id;
     this.dispatchEvent(new Event("thread"));
-  }
-
-  #takeOlder(page) {
-    this.items.prepend(page.data ?? []);
-    this.hasOlder = Boolean(page.has_more);
-    this.#older = page.after ?? page.data?.at(-1)?.id ?? null;
   }
 
   #offerLastToolCall() {
