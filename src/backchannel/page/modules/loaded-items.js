@@ -1,5 +1,5 @@
 // The items of a thread as far as they are loaded from the server.
-import { ItemList } from "./items.js";
+import { ItemList, messageText } from "./items.js";
 
 const PAGE = 30;
 
@@ -51,6 +51,13 @@ export class LoadedItems extends ItemList {
     this.replace(older, id);
     this.#setCursor(page);
     return true;
+  }
+
+  /** The texts of the user's messages after the item `id`; of all, if it is not here. */
+  textsAfter(id) {
+    const items = this.all().map((entry) => entry.item);
+    const later = items.slice(items.findIndex((item) => item.id === id) + 1);
+    return later.filter((item) => item.type === "user_message").map(messageText);
   }
 
   #takeOlder(page) {
