@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from agents import Agent, function_tool
 from agents.tool_context import ToolContext
-from chatkit.types import ThreadItemReplacedEvent
+from chatkit.types import (
+    StructuredInputFreeform,
+    StructuredInputItem,
+    StructuredInputMultipleChoice,
+    StructuredInputMultipleChoiceOption,
+    ThreadItemDoneEvent,
+    ThreadItemReplacedEvent,
+)
 from chatkit.widgets import Button as WidgetButton
 from chatkit.widgets import Card, Checkbox, Input, RadioGroup, Select, Text, Textarea
 from chatkit.widgets import Form as WidgetForm
@@ -205,3 +213,59 @@ async def test_a_control_whose_change_cannot_be_sent_cannot_be_changed(
     await expect(large).to_be_checked()
     await expect(named(chat, "textbox", "City")).to_have_value("Lisbon")
     assert len(steps.actions) == 3
+
+
+@function_tool
+async def ask_person(ctx: ToolContext[Any]) -> str:
+    """Ask the person."""
+    thread, store = ctx.context.thread, ctx.context.store
+    options = [StructuredInputMultipleChoiceOption(value=value) for value in ("Oat", "Soy")]
+    item = StructuredInputItem(
+        id=store.generate_item_id("message", thread, ctx.context.request_context),
+        thread_id=thread.id,
+        created_at=datetime.now(UTC),
+        inputs=[
+            StructuredInputMultipleChoice(id="milk", question="Which milk?", options=options),
+            StructuredInputMultipleChoice(id="more", question="What else?", options=options, multiple=True),
+            StructuredInputFreeform(id="why", question="Why?"),
+        ],
+    )
+    await ctx.context.stream(ThreadItemDoneEvent(item=item))
+    return "asked"
+
+
+# CherryHQ/cherry-studio#20783, tiann/hapi#1853, Untrivial-ai/agent-orchestrator#5794, nimbalyst/nimbalyst#1418
+async def test_unsent_answers_to_questions_are_there_when_one_comes_back(
+    open_page: OpenPage, serve: Any
+) -> None:
+    model = ScriptedModel(Call("ask_person"), Say("Tell me."), Say("Thanks."))
+    served = await serve(Agent(name="A", model=model, tools=[ask_person]))
+    chat = await open_page(at=served.url)
+    await chat.load()
+    await chat.ask("help")
+    address = chat.page.url
+    soy = named(chat, "group", "Which milk?").get_by_role("radio", name="Soy")
+    other = named(chat, "textbox", "Another answer: What else?")
+    why = named(chat, "textbox", "Why?")
+    await soy.check()
+    await other.fill("Rice")
+    await why.fill("For breakfast")
+
+    async def all_there() -> None:
+        await expect(soy).to_be_checked()
+        await expect(other).to_have_value("Rice")
+        await expect(why).to_have_value("For breakfast")
+
+    await chat.button("New chat").click()
+    await expect(why).to_have_count(0)
+    await chat.page.evaluate("address => { location.href = address }", address)
+    await all_there()
+    await chat.page.reload()
+    await all_there()
+    await chat.button("Send answers").click()
+
+    answers = chat.messages.get_by_label("Your answers")
+    await expect(answers).to_contain_text("Soy")
+    await expect(answers).to_contain_text("Rice")
+    await chat.wait_until_idle()
+    assert await chat.page.evaluate("Object.keys(sessionStorage)") == []

@@ -1,5 +1,5 @@
 // Where the reader writes: a box that grows with its text, and a button that sends or stops.
-import { el } from "./dom.js";
+import { el, isComposing } from "./dom.js";
 import { icon, stopIcon } from "./icons.js";
 
 const MAX_LINES = 8;
@@ -72,8 +72,7 @@ export class BcComposer extends HTMLElement {
   }
 
   #keyDown(event) {
-    // 229 is what browsers report for keys that an input method is still handling.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     this.#send();
   }

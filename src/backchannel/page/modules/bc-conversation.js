@@ -52,7 +52,10 @@ export class BcConversation extends HTMLElement {
     this.append(scroller, jump);
     this.#parts = { older, list, scroller, tail };
     this.#scroll = new ScrollKeeper(scroller, column, jump, () => this.#conversation?.loadOlder());
-    jump.addEventListener("click", () => this.#scroll.toBottom(!prefersLessMotion()));
+    jump.addEventListener("click", () => {
+      this.#scroll.follow();
+      this.#scroll.toBottom(!prefersLessMotion());
+    });
   }
 
   /** The conversation to show. */
