@@ -1,11 +1,6 @@
 """What several tests of the page do."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from playwright.async_api import Route
-
-from browser.chat_page import END, ChatPage, frame
+from browser.chat_page import ChatPage
 
 LONG = "what can you do?"
 BEGUN = "stand-in"
@@ -26,13 +21,3 @@ async def said(chat: ChatPage) -> list[str]:
         await article.inner_text() if await article.get_attribute("aria-label") == "You" else "Answer"
         for article in await articles.all()
     ]
-
-
-def answering(*events: dict[str, Any]) -> Callable[[Route], Awaitable[None]]:
-    """Answer a streaming operation with these events."""
-
-    async def answer(route: Route) -> None:
-        body = "".join(f"{part}\n\n" for part in [*map(frame, events), END])
-        await route.fulfill(status=200, headers={"Content-Type": "text/event-stream"}, body=body)
-
-    return answer

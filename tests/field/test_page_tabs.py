@@ -104,6 +104,26 @@ async def ask_browser(ctx: ToolContext[Any]) -> str:
     return "asked"
 
 
+def paying(*steps: Any) -> Agent[Any]:
+    once = StopAtTools(stop_at_tool_names=["ask_browser"])
+    return Agent(name="A", model=ScriptedModel(*steps), tools=[ask_browser], tool_use_behavior=once)
+
+
+async def test_without_locks_a_client_tool_runs_all_the_same(open_page: OpenPage, serve: Any) -> None:
+    """Browsers have locks only on secure origins."""
+    served = await serve(paying(Call("ask_browser"), Say("Paid.")))
+    chat = await open_page(at=served.url)
+    no_locks = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })"
+    await chat.page.context.add_init_script(f"{no_locks}; ({HANDLER})()")
+    await chat.load()
+
+    await chat.send("pay")
+    await chat.page.wait_for_function("() => window.calls === 1")
+    await chat.page.evaluate("window.answer()")
+
+    await expect(chat.answers).to_contain_text("Paid.")
+
+
 # opensearch-project/OpenSearch-Dashboards#11867, ilysenko/codex-desktop-linux#1126: each open window ran the tool.
 async def test_one_of_several_tabs_runs_a_client_tool(open_page: OpenPage, serve: Any) -> None:
     gate = asyncio.Event()
