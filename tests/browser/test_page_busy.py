@@ -226,6 +226,7 @@ async def test_what_another_tab_asked_is_shown_even_if_it_was_never_noticed(
 
     await expect(chat.questions).to_have_text([LONG, "find milk", "find bread"])
     await chat.wait_until_idle()
+    await expect(chat.answers).to_have_count(3)
     assert await said(chat) == [LONG, "Answer", "find milk", "Answer", "find bread", "Answer"]
 
 

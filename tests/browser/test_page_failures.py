@@ -47,9 +47,8 @@ async def test_escape_stops(chat: ChatPage, paused: Server) -> None:
 async def test_an_error_can_be_retried(chat: ChatPage) -> None:
     async def fail(route: Route) -> None:
         frames, headers = await real_frames(route)
-        begun = [kind.startswith("thread.item.added") for kind in map(event_type, frames)].index(True)
         event = {"type": "error", "code": "custom", "message": "The model is busy.", "allow_retry": True}
-        await fulfill_frames(route, [*frames[:begun], frame(event), END], headers)
+        await fulfill_frames(route, [*frames[:-1], frame(event), END], headers)
 
     await chat.on_operation("threads.create", fail)
     await chat.send("find milk")
@@ -57,7 +56,8 @@ async def test_an_error_can_be_retried(chat: ChatPage) -> None:
     await expect(chat.alert).to_contain_text("The model is busy.")
     await expect(chat.questions).to_have_count(1)
     await chat.screenshot("error")
-    await chat.alert.get_by_role("button", name="Retry").click()
+    async with chat.page.expect_request(lambda request: "retry_after_item" in (request.post_data or "")):
+        await chat.alert.get_by_role("button", name="Retry").click()
 
     await expect(chat.alert).to_have_count(0)
     await chat.wait_until_idle()

@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 from chatkit.types import ProgressUpdateEvent
 
-from backchannel.chat.protocol.commands import accept, open_thread
+from backchannel.chat.protocol.commands import accept, check_waiting, open_thread
 from backchannel.chat.turn import Server, Turn
 from backchannel.errors import ConflictError
 from backchannel.event_logs.base import FencedError
@@ -133,6 +133,7 @@ class Admission:
         policy, record = self._while_running, run.record
         if policy == "reject":
             raise ConflictError("This conversation is being answered. Wait for the answer, or stop it.")
+        await check_waiting(self._server, run.request, run.context)
         if policy == "interrupt":
             await self._interrupt(record)
         queued = replace(record, status="queued", replica=None, fence=0, attempt=0)

@@ -12,7 +12,7 @@ import structlog
 from chatkit.types import ThreadStreamEvent
 
 from backchannel.chat.driver import TurnDriver, TurnFailedError
-from backchannel.chat.protocol.commands import accept, load_thread
+from backchannel.chat.protocol.commands import accept, check_waiting, load_thread
 from backchannel.chat.protocol.failures import explain
 from backchannel.chat.recovery.replay import ReaderState, replay
 from backchannel.chat.recovery.resume import can_resume, resumed_turn
@@ -71,6 +71,7 @@ class Executor:
             await self._stores.runs.check_fence(run.id, run.fence)
 
         async def accept_request() -> Turn:
+            await check_waiting(self._server, run.request, run.context)
             turn = await accept(self._server, run.request, run.context)
             reached("request.stored")
             return turn

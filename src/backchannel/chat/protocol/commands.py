@@ -75,6 +75,30 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
             return await _custom_action(server, request, context)
 
 
+async def check_waiting(server: Server, request: StreamingReq, context: RequestContext) -> None:
+    """Check that a request may wait behind other runs of its thread; and, at its turn, that it may still be accepted.
+
+    A retry deletes what follows its message, and a client cannot know what that will be when its turn comes. So one
+    that waits must be of the newest message.
+
+    Raises:
+        NotFoundError: The thread or the message to retry does not exist or has another owner.
+        ConflictError: The thread is locked or closed, or has a newer message than the one to retry.
+        InvalidInputError: The item to retry is not a user message.
+    """
+    if not isinstance(request, ThreadsRetryAfterItemReq):
+        return
+    thread, message = await _load_to_retry(server, request, context)
+    async for item in newest_items(server.store, thread.id, context.for_server):
+        if item.id == message.id:
+            return
+        if isinstance(item, UserMessageItem):
+            raise ConflictError(
+                "This conversation has a newer message, which regenerating this answer would delete. "
+                "Read the newer message first, then try again."
+            )
+
+
 async def load_thread(server: Server, thread_id: str, context: RequestContext) -> ThreadMetadata:
     """Load a thread of the caller.
 
@@ -250,11 +274,7 @@ def _apply_submission(
 
 
 async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: RequestContext) -> Turn:
-    params = request.params
-    thread = await open_thread(server, params.thread_id, context)
-    message = await load_item(server, thread.id, params.item_id, context)
-    if not isinstance(message, UserMessageItem):
-        raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
+    thread, message = await _load_to_retry(server, request, context)
     later: list[ThreadItem] = []
     async for item in newest_items(server.store, thread.id, context.for_server):
         if item.id == message.id:
@@ -266,6 +286,17 @@ async def _retry(server: Server, request: ThreadsRetryAfterItemReq, context: Req
         ThreadItemRemovedEvent(item_id=item.id) for item in later if not is_hidden(item)
     ]
     return Turn(thread, respond, message.id, removed)
+
+
+async def _load_to_retry(
+    server: Server, request: ThreadsRetryAfterItemReq, context: RequestContext
+) -> tuple[ThreadMetadata, UserMessageItem]:
+    params = request.params
+    thread = await open_thread(server, params.thread_id, context)
+    message = await load_item(server, thread.id, params.item_id, context)
+    if not isinstance(message, UserMessageItem):
+        raise InvalidInputError(f"Item {params.item_id} is not a user message; only those can be retried.")
+    return thread, message
 
 
 async def _delete_later_items(

@@ -4,7 +4,7 @@ import "./bc-search.js";
 import "./bc-thread-list.js";
 import { announcerRegion } from "./announcer.js";
 import { isBlank } from "./bc-conversation.js";
-import { el, metaContent, prefersLessMotion, setAttribute } from "./dom.js";
+import { el, isComposing, metaContent, prefersLessMotion, setAttribute } from "./dom.js";
 import { brandMark, icon } from "./icons.js";
 import { Session } from "./session.js";
 import { currentTheme, onSystemThemeChange, toggleTheme } from "./theme.js";
@@ -235,7 +235,7 @@ class BcApp extends HTMLElement {
 
   #bindKeys() {
     document.addEventListener("keydown", (event) => {
-      if (event.defaultPrevented || event.isComposing) return;
+      if (event.defaultPrevented || isComposing(event)) return;
       if (event.key === "Escape") this.#escape(event);
       else if (!document.querySelector("dialog[open]")) this.#shortcut(event);
     });

@@ -1,5 +1,5 @@
 // Where the reader writes: a box that grows with its text, and a button that sends or stops.
-import { el } from "./dom.js";
+import { el, isComposing } from "./dom.js";
 import { icon, stopIcon } from "./icons.js";
 
 const MAX_LINES = 8;
@@ -8,6 +8,8 @@ export class BcComposer extends HTMLElement {
   #conversation = null;
   #connectivity = null;
   #parts = null;
+  // Of the draft that is shown.
+  #revision = 0;
   #onChange = () => this.#refresh();
 
   connectedCallback() {
@@ -51,12 +53,12 @@ export class BcComposer extends HTMLElement {
     connectivity.addEventListener("change", this.#onChange);
   }
 
-  /** The conversation that messages go to. The draft for the previous one is stored. */
+  /** The conversation that messages go to, with its draft. */
   set conversation(conversation) {
     this.#conversation?.removeEventListener("change", this.#onChange);
     this.#conversation = conversation;
     conversation.addEventListener("change", this.#onChange);
-    this.#setText(loadDraft(conversation.id));
+    this.#showDraft();
     this.#refresh();
   }
 
@@ -70,42 +72,29 @@ export class BcComposer extends HTMLElement {
   }
 
   #keyDown(event) {
-    // 229 is what browsers report for keys that an input method is still handling.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     this.#send();
   }
 
   #edited() {
+    this.#conversation.draft.text = this.#parts.input.value;
     this.#grow();
     this.#refresh();
-    saveDraft(this.#conversation.id, this.#parts.input.value);
   }
 
   #send() {
     this.#submit(this.#parts.input.value, true);
   }
 
-  async #submit(text, fromInput) {
-    const conversation = this.#conversation;
+  #submit(text, fromInput) {
     if (!this.#canSend(text)) return;
     if (fromInput) {
-      this.#setText("");
-      saveDraft(conversation.id, "");
+      this.#conversation.draft.text = "";
+      this.#showDraft();
     }
     this.dispatchEvent(new CustomEvent("message-sent", { bubbles: true }));
-    const draftId = conversation.id;
-    if (await conversation.send(text.trim())) return;
-    saveDraft(draftId, text);
-    if (conversation === this.#conversation) this.#putBack(text);
-  }
-
-  // Text that was typed in the meantime comes after the text that was not sent.
-  #putBack(text) {
-    const newer = this.#parts.input.value;
-    this.#setText(newer ? `${text}\n${newer}` : text);
-    saveDraft(this.#conversation.id, this.#parts.input.value);
-    this.#refresh();
+    this.#conversation.send(text.trim());
   }
 
   #canSend(text) {
@@ -113,8 +102,10 @@ export class BcComposer extends HTMLElement {
     return text.trim() !== "" && canSend && !closedReason && phase === "ready" && this.#connectivity.online;
   }
 
-  #setText(text) {
+  #showDraft() {
+    const { text, revision } = this.#conversation.draft;
     this.#parts.input.value = text;
+    this.#revision = revision;
     this.#grow();
   }
 
@@ -130,11 +121,7 @@ export class BcComposer extends HTMLElement {
 
   #refresh() {
     const conversation = this.#conversation;
-    const returned = conversation.takeReturned();
-    if (returned.length > 0) {
-      this.#putBack(returned.join("\n"));
-      return;
-    }
+    if (conversation.draft.revision !== this.#revision) this.#showDraft();
     const { form, input, send, stop, closed } = this.#parts;
     const reason = conversation.closedReason;
     const hadFocus = document.activeElement === stop || document.activeElement === send;
@@ -155,25 +142,6 @@ export class BcComposer extends HTMLElement {
 
 function roundButton(type, label, title, picture) {
   return el("button", { type, class: `round-button ${label.toLowerCase()}`, "aria-label": label, title }, picture);
-}
-
-const draftKey = (threadId) => `backchannel-draft:${threadId ?? "new"}`;
-
-function loadDraft(threadId) {
-  try {
-    return sessionStorage.getItem(draftKey(threadId)) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function saveDraft(threadId, text) {
-  try {
-    if (text) sessionStorage.setItem(draftKey(threadId), text);
-    else sessionStorage.removeItem(draftKey(threadId));
-  } catch {
-    // Without storage, drafts are lost when another conversation is opened.
-  }
 }
 
 customElements.define("bc-composer", BcComposer);

@@ -52,7 +52,10 @@ export class BcConversation extends HTMLElement {
     this.append(scroller, jump);
     this.#parts = { older, list, scroller, tail };
     this.#scroll = new ScrollKeeper(scroller, column, jump, () => this.#conversation?.loadOlder());
-    jump.addEventListener("click", () => this.#scroll.toBottom(!prefersLessMotion()));
+    jump.addEventListener("click", () => {
+      this.#scroll.follow();
+      this.#scroll.toBottom(!prefersLessMotion());
+    });
   }
 
   /** The conversation to show. */
@@ -103,7 +106,7 @@ export class BcConversation extends HTMLElement {
     });
     if (conversation.phase !== "ready") return;
     if (this.#revealItemId !== null) this.#showRevealed();
-    this.#scroll.loadIfShort(conversation.hasOlder);
+    this.#scroll.loadIfShort(conversation.items.hasOlder);
   }
 
   #showRevealed() {

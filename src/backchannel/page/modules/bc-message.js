@@ -7,8 +7,14 @@ import { ratingOf, rememberRating } from "./ratings.js";
 
 /** A message of the reader's. */
 export class BcUserMessage extends HTMLElement {
-  update(entry) {
-    this.replaceChildren(userBubble(entry.item));
+  #shown = null;
+
+  update({ item }) {
+    // Selected text stays selected only in nodes that stay.
+    const state = JSON.stringify(item);
+    if (state === this.#shown) return;
+    this.#shown = state;
+    this.replaceChildren(userBubble(item));
   }
 }
 

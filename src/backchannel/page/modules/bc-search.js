@@ -1,6 +1,6 @@
 // Full-text search over chats: a field above the list, and results in place of the list.
 import { announce } from "./announcer.js";
-import { el, setAttribute } from "./dom.js";
+import { el, isComposing, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
 import { threadAddress, threadTitle } from "./threads.js";
 
@@ -99,7 +99,7 @@ export class BcSearch extends HTMLElement {
   }
 
   #keyDown(event) {
-    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (isComposing(event) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     if (event.key === "Escape") this.#escape();
     else if (!this.#moveFocus(event.key, event.target)) return;
     // Escape would also stop an answer, the arrows would scroll.

@@ -20,6 +20,7 @@ export class BcStructuredInput extends HTMLElement {
   }
 
   #form(item, conversation) {
+    const { draft } = conversation;
     this.#error = el("p", { class: "form-error", role: "alert" });
     const form = el(
       "form",
@@ -37,6 +38,8 @@ export class BcStructuredInput extends HTMLElement {
       event.preventDefault();
       this.#submit(form, item, conversation);
     });
+    restoreAnswers(form, draft.answers(item.id));
+    form.addEventListener("input", () => draft.setAnswers(item.id, enteredAnswers(form)));
     return form;
   }
 
@@ -51,11 +54,15 @@ export class BcStructuredInput extends HTMLElement {
       return;
     }
     this.#error.textContent = "";
-    conversation.submitInput(item.id, { status: "answered", answers });
+    this.#send(item, conversation, { status: "answered", answers });
   }
 
   #skip(item, conversation) {
-    conversation.submitInput(item.id, { status: "skipped", answers: {} });
+    this.#send(item, conversation, { status: "skipped", answers: {} });
+  }
+
+  async #send(item, conversation, input) {
+    if (await conversation.submitInput(item.id, input)) conversation.draft.setAnswers(item.id, null);
   }
 }
 
@@ -101,6 +108,27 @@ function valuesOf(form, name) {
     .filter((control) => control.type === "textarea" || control.checked)
     .map((control) => (control.value === OTHER ? other : control.value.trim()))
     .filter((value) => value !== "");
+}
+
+// In the order of the controls, which the questions give.
+function enteredAnswers(form) {
+  return namedControls(form).map((control) => (isChoice(control) ? control.checked : control.value));
+}
+
+function restoreAnswers(form, entered) {
+  const controls = namedControls(form);
+  if (entered?.length !== controls.length) return;
+  controls.forEach((control, index) => {
+    control[isChoice(control) ? "checked" : "value"] = entered[index];
+  });
+}
+
+function namedControls(form) {
+  return [...form.elements].filter((control) => control.name);
+}
+
+function isChoice(control) {
+  return control.type === "checkbox" || control.type === "radio";
 }
 
 function summary(item) {

@@ -1,7 +1,7 @@
 // The reader's chats, grouped by age, with renaming in place and deleting after a question.
 import { announce } from "./announcer.js";
 import { confirmDialog } from "./confirm-dialog.js";
-import { el, setAttribute } from "./dom.js";
+import { el, isComposing, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
 import { ThreadMenu } from "./thread-menu.js";
 import { groupByAge, threadAddress, threadTitle } from "./threads.js";
@@ -136,7 +136,7 @@ export class BcThreadList extends HTMLElement {
     };
     input.addEventListener("blur", () => finish(true));
     input.addEventListener("keydown", (event) => {
-      if (event.isComposing) return;
+      if (isComposing(event)) return;
       if (event.key === "Enter") finish(true);
       else if (event.key === "Escape") finish(false);
       else return;

@@ -2,51 +2,138 @@
 import { el, setAttribute } from "./dom.js";
 import { icon, taskIcon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
+import { actions, patch } from "./widget-patch.js";
+import { controlsOf, readValue, resetValue, sentWith, valuesFor, writeValue } from "./widget-values.js";
 
 const MAX_DEPTH = 30;
 
 export class BcWidget extends HTMLElement {
-  #version = null;
+  #description = null;
+  #conversation = null;
+  #itemId = null;
+  // Controls with input that was not sent.
+  #edited = new WeakSet();
+  // The values of controls with an action as the server has them, if they are not those of the description.
+  #accepted = new WeakMap();
+  // The control that lost the focus because it cannot be used now.
+  #focused = null;
+
+  constructor() {
+    super();
+    this.addEventListener("input", ({ target }) => this.#markEdited(target));
+    this.addEventListener("change", ({ target }) => this.#changed(target));
+    this.addEventListener("click", ({ target }) => {
+      const button = target.closest("button");
+      if (button) this.#act(actions.get(button)?.click, button);
+    });
+    this.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#act(actions.get(event.target)?.submit, event.target);
+    });
+  }
 
   update(entry, view) {
-    if (this.#version !== entry.version) {
-      this.#version = entry.version;
-      const context = { act: (action) => view.conversation.act(entry.item.id, action), depth: 0 };
-      this.replaceChildren(el("div", { class: "widget" }, render(entry.item.widget, context)));
+    this.#conversation = view.conversation;
+    this.#itemId = entry.item.id;
+    const description = JSON.stringify(entry.item.widget);
+    if (description !== this.#description) {
+      this.#description = description;
+      this.#accepted = new WeakMap();
+      const drawn = el("div", { class: "widget" }, render(entry.item.widget, 0));
+      if (this.firstElementChild) patch(this.firstElementChild, drawn, this.#edited);
+      else this.append(drawn);
     }
-    const locked = view.running || view.conversation.closedReason !== null;
-    for (const control of this.querySelectorAll("button")) {
-      setAttribute(control, "disabled", locked || control.dataset.off !== undefined);
+    this.#lock();
+  }
+
+  // What sends something cannot be used while nothing can be sent.
+  #lock() {
+    const { running, closedReason } = this.#conversation;
+    const locked = running || closedReason !== null;
+    const { activeElement } = document;
+    for (const control of this.querySelectorAll("button, input, textarea, select")) {
+      if (control.closest(".md")) continue;
+      const sends = control.localName === "button" || control.dataset.sends !== undefined;
+      setAttribute(control, "disabled", (locked && sends) || control.dataset.off !== undefined);
     }
+    if (this.contains(activeElement) && activeElement.disabled) this.#focused = activeElement;
+    else if (this.#focused && !this.#focused.disabled) {
+      if (document.activeElement === document.body) this.#focused.focus({ preventScroll: true });
+      this.#focused = null;
+    }
+  }
+
+  #markEdited(target) {
+    // To choose an option of a group is to change the others.
+    for (const control of controlsOf(target.closest("[role=radiogroup]") ?? target)) this.#edited.add(control);
+  }
+
+  async #changed(target) {
+    this.#markEdited(target);
+    const source = target.closest("[role=radiogroup]") ?? target;
+    const action = actions.get(source)?.change;
+    if (!action?.type) return;
+    const controls = controlsOf(source);
+    const values = controls.map(readValue);
+    const accepted = await this.#act(action, source);
+    controls.forEach((control, index) => {
+      if (accepted) {
+        this.#accepted.set(control, values[index]);
+        return;
+      }
+      this.#edited.delete(control);
+      if (this.#accepted.has(control)) writeValue(control, this.#accepted.get(control));
+      else resetValue(control);
+    });
+  }
+
+  // Whether the action was accepted. It carries the values of the form, or of the card, that it was used in.
+  async #act(action, source) {
+    if (!action?.type) return false;
+    const values = valuesFor(source);
+    const payload = Object.keys(values).length > 0 ? { ...action.payload, ...values } : (action.payload ?? null);
+    if (action.handler === "client") {
+      document.dispatchEvent(new CustomEvent("backchannel:widget-action", { detail: { type: action.type, payload } }));
+      return true;
+    }
+    const sent = sentWith(source).filter((control) => this.#edited.delete(control));
+    const request = this.#conversation.act(this.#itemId, { type: action.type, payload });
+    this.#lock();
+    const accepted = await request;
+    if (!accepted) for (const control of sent) this.#edited.add(control);
+    return accepted;
   }
 }
 
-function render(component, context) {
-  if (!component || typeof component !== "object" || context.depth > MAX_DEPTH) return null;
-  if (Array.isArray(component)) return component.map((child) => render(child, context));
-  const inner = { ...context, depth: context.depth + 1 };
+function render(component, depth) {
+  if (!component || typeof component !== "object" || depth > MAX_DEPTH) return null;
+  if (Array.isArray(component)) return component.map((child) => render(child, depth));
   const draw = Object.hasOwn(COMPONENTS, component.type) ? COMPONENTS[component.type] : unknown;
-  return draw(component, inner);
+  const element = draw(component, depth + 1);
+  const key = component.key ?? component.id;
+  if (element instanceof Element && typeof key === "string") element.dataset.key = key;
+  return element;
 }
 
-const children = (component, context) => {
+const children = (component, depth) => {
   const list = Array.isArray(component.children) ? component.children : [component.children];
-  return list.map((child) => render(child, context));
+  return list.map((child) => render(child, depth));
 };
 
-const box = (kind) => (component, context) =>
-  el(
-    component.type === "Form" ? "form" : "div",
-    {
-      class: `w-box w-${kind}`,
-      "data-align": component.align,
-      "data-justify": component.justify,
-      onsubmit: (event) => {
-        event.preventDefault();
-        submit(component.onSubmitAction, event.currentTarget, context);
-      },
-    },
-    children(component, context),
+// `on` is {click, change, submit}: what the element sends.
+function withActions(element, on) {
+  actions.set(element, on);
+  return element;
+}
+
+const box = (kind) => (component, depth) =>
+  withActions(
+    el(
+      component.type === "Form" ? "form" : "div",
+      { class: `w-box w-${kind}`, "data-align": component.align, "data-justify": component.justify },
+      children(component, depth),
+    ),
+    { submit: component.onSubmitAction },
   );
 
 const text = (tag, kind) => (component) =>
@@ -66,7 +153,7 @@ const text = (tag, kind) => (component) =>
 const COMPONENTS = {
   Card: card,
   Basic: box("col"),
-  ListView: (component, context) => el("ul", { class: "panel w-list" }, children(component, context)),
+  ListView: (component, depth) => el("ul", { class: "panel w-list" }, children(component, depth)),
   ListViewItem: listItem,
   Box: box("col"),
   Col: box("col"),
@@ -85,9 +172,9 @@ const COMPONENTS = {
   Image: image,
   Button: button,
   Checkbox: checkbox,
-  Input: (component) => field(component, "input", { type: component.inputType ?? "text" }),
-  Textarea: (component) => field(component, "textarea", { rows: component.rows ?? 3 }),
-  DatePicker: (component) => field(component, "input", { type: "date" }),
+  Input: (component) => field(component, "input", { type: component.inputType ?? "text", value: component.defaultValue }),
+  Textarea: (component) => field(component, "textarea", { rows: component.rows ?? 3 }, component.defaultValue),
+  DatePicker: (component) => field(component, "input", { type: "date", value: component.defaultValue }),
   Select: select,
   RadioGroup: radioGroup,
 };
@@ -96,29 +183,26 @@ function unknown(component) {
   return el("p", { class: "muted" }, `This part (${String(component.type)}) cannot be shown here.`);
 }
 
-function card(component, context) {
+function card(component, depth) {
   const footer = [component.confirm, component.cancel]
     .filter(Boolean)
-    .map(({ label, action }, index) =>
-      actionButton(label, index === 0 && component.confirm ? "primary" : "", action, context),
-    );
+    .map(({ label, action }, index) => actionButton(label, index === 0 && component.confirm ? "primary" : "", action));
   const status = component.status?.text ? el("p", { class: "w-caption" }, component.status.text) : null;
   return el(
     component.asForm ? "form" : "div",
-    { class: "panel w-card", "data-size": component.size, onsubmit: (event) => event.preventDefault() },
+    { class: "panel w-card", "data-size": component.size },
     status,
-    children(component, context),
+    children(component, depth),
     footer.length > 0 ? el("div", { class: "form-buttons" }, footer) : null,
   );
 }
 
-function listItem(component, context) {
-  const content = children(component, context);
+function listItem(component, depth) {
+  const content = children(component, depth);
   const action = component.onClickAction;
   if (!action) return el("li", { class: "w-list-item" }, content);
   const row = el("button", { type: "button", class: "w-list-button" }, content);
-  row.addEventListener("click", () => submit(action, row, context));
-  return el("li", {}, row);
+  return el("li", {}, withActions(row, { click: action }));
 }
 
 function image(component) {
@@ -133,10 +217,10 @@ function isOwnAddress(source) {
   return URL.canParse(source, document.baseURI) && new URL(source, document.baseURI).origin === location.origin;
 }
 
-function button(component, context) {
+function button(component) {
   const primary = component.style === "primary" || component.color === "primary";
   const style = primary ? "primary" : component.color === "danger" ? "danger" : "";
-  const control = actionButton(component.label ?? "", style, component.onClickAction, context);
+  const control = actionButton(component.label ?? "", style, component.onClickAction);
   if (component.submit) control.type = "submit";
   if (component.disabled) control.dataset.off = "";
   const picture = component.iconStart ? taskIcon(component.iconStart) : null;
@@ -145,76 +229,55 @@ function button(component, context) {
   return control;
 }
 
-function actionButton(label, style, action, context) {
-  const control = el("button", { type: "button", class: `button ${style}` }, label);
-  control.addEventListener("click", () => submit(action, control, context));
-  return control;
+function actionButton(label, style, action) {
+  return withActions(el("button", { type: "button", class: `button ${style}` }, label), { click: action });
 }
 
-function checkbox(component, context) {
+// Attributes of a control: whether it is off, and whether a change of it is sent to the server.
+function state({ disabled, onChangeAction: action }) {
+  return { "data-off": Boolean(disabled), "data-sends": Boolean(action?.type) && action.handler !== "client" };
+}
+
+function checkbox(component) {
   const control = el("input", {
     type: "checkbox",
     name: component.name,
     checked: component.defaultChecked,
-    disabled: component.disabled,
+    ...state(component),
   });
-  control.addEventListener("change", () => submit(component.onChangeAction, control, context));
+  withActions(control, { change: component.onChangeAction });
   return el("label", { class: "option" }, control, el("span", {}, component.label ?? ""));
 }
 
-function field(component, tag, attributes) {
-  const control = el(tag, {
-    ...attributes,
+function field(component, tag, attributes, text = null) {
+  const shared = {
     class: "field",
     id: component.name,
     name: component.name,
     placeholder: component.placeholder,
     "aria-label": component.placeholder ?? component.name,
-    disabled: component.disabled,
-  });
-  control.value = component.defaultValue ?? "";
-  return control;
+    ...state(component),
+  };
+  return withActions(el(tag, { ...attributes, ...shared }, text), { change: component.onChangeAction });
 }
 
-function select(component, context) {
-  const options = (component.options ?? []).map(({ label, value }) => el("option", { value }, label));
-  const attributes = { class: "field", name: component.name, "aria-label": component.placeholder ?? component.name };
-  const control = el("select", attributes, options);
-  if (component.defaultValue) control.value = component.defaultValue;
-  control.addEventListener("change", () => submit(component.onChangeAction, control, context));
-  return control;
-}
-
-function radioGroup(component, context) {
+function select(component) {
   const options = (component.options ?? []).map(({ label, value }) =>
-    el(
-      "label",
-      { class: "option" },
-      el("input", { type: "radio", name: component.name, value, checked: value === component.defaultValue }),
-      el("span", {}, label),
-    ),
+    el("option", { value, selected: Boolean(component.defaultValue) && value === component.defaultValue }, label),
   );
-  const group = el("div", { role: "radiogroup", "aria-label": component.ariaLabel ?? component.name }, options);
-  group.addEventListener("change", () => submit(component.onChangeAction, group, context));
-  return group;
+  const label = component.placeholder ?? component.name;
+  const attributes = { class: "field", name: component.name, "aria-label": label, ...state(component) };
+  return withActions(el("select", attributes, options), { change: component.onChangeAction });
 }
 
-// An action carries the values of the form, or of the card, that it was used in.
-function submit(action, source, context) {
-  if (!action?.type) return;
-  const scope = source.closest("form");
-  const values = {};
-  for (const control of scope?.elements ?? []) {
-    if (!control.name || (control.type === "radio" && !control.checked)) continue;
-    values[control.name] = control.type === "checkbox" ? control.checked : control.value;
-  }
-  if (source.name && !scope) values[source.name] = source.type === "checkbox" ? source.checked : source.value;
-  const payload = Object.keys(values).length > 0 ? { ...action.payload, ...values } : (action.payload ?? null);
-  if (action.handler === "client") {
-    document.dispatchEvent(new CustomEvent("backchannel:widget-action", { detail: { type: action.type, payload } }));
-    return;
-  }
-  context.act({ type: action.type, payload });
+function radioGroup(component) {
+  const options = (component.options ?? []).map(({ label, value }) => {
+    const checked = value === component.defaultValue;
+    const control = el("input", { type: "radio", name: component.name, value, checked, ...state(component) });
+    return el("label", { class: "option" }, control, el("span", {}, label));
+  });
+  const group = el("div", { role: "radiogroup", "aria-label": component.ariaLabel ?? component.name }, options);
+  return withActions(group, { change: component.onChangeAction });
 }
 
 customElements.define("bc-widget", BcWidget);

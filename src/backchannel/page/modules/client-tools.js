@@ -8,23 +8,52 @@ export function clientToolState(itemId) {
 }
 
 /**
- * Offers a pending call once, as a "backchannel:client-tool" event whose detail is {name, arguments,
- * respond(result)}. A handler calls preventDefault() and later respond().
+ * Offers the last item, if it is a pending call, as a "backchannel:client-tool" event whose detail is {name, arguments,
+ * respond(result)}. A handler calls preventDefault() and later respond(). Each call is offered once, and by one tab;
+ * another one offers it only if that one is closed, or has no handler.
+ *
+ * `isPending(itemId)` asks the server whether a call has no result yet; `send(result, accepted)` sends one, calls
+ * `accepted()`, and resolves to whether it was; `changed()` is called when items changed.
  */
-export function offerClientTool(item, respond) {
-  if (states.has(item.id)) return;
-  let answered = false;
-  const detail = {
-    name: item.name,
-    arguments: item.arguments ?? {},
-    respond(result) {
-      if (answered) return;
-      answered = true;
-      states.set(item.id, "offered");
-      respond(result ?? null);
-    },
+export function offerLastCall(items, { isPending, send, changed }) {
+  const call = items.findLast((item) => item.type !== "end_of_turn")?.item;
+  if (call?.type !== "client_tool_call" || call.status !== "pending" || states.has(call.id)) return;
+  const set = (state) => {
+    states.set(call.id, state);
+    items.put(call, false);
+    changed();
   };
-  states.set(item.id, "unhandled");
-  const event = new CustomEvent("backchannel:client-tool", { detail, cancelable: true });
-  if (!document.dispatchEvent(event)) states.set(item.id, "offered");
+  const respond = (result) => send(result, () => items.put({ ...call, status: "completed" }, false));
+  set("offered");
+  // On plain http, other than on this machine, browsers have no locks.
+  if (!navigator.locks) {
+    queueMicrotask(() => offer(call, respond, set));
+    return;
+  }
+  navigator.locks.request(`backchannel-client-tool:${call.id}`, async () => {
+    if (await isPending(call.id)) await offer(call, respond, set);
+  });
+}
+
+// Resolves when the server has the result, or if there is no handler.
+async function offer(call, respond, set) {
+  let handled = false;
+  const result = new Promise((resolve) => {
+    const detail = {
+      name: call.name,
+      arguments: call.arguments ?? {},
+      respond(value) {
+        handled = true;
+        resolve(value ?? null);
+      },
+    };
+    const event = new CustomEvent("backchannel:client-tool", { detail, cancelable: true });
+    if (!document.dispatchEvent(event)) handled = true;
+  });
+  if (!handled) {
+    set("unhandled");
+    return;
+  }
+  // The tool has run. If its result was not sent, no other tab may run it again while this one is open.
+  if (!(await respond(await result))) await new Promise(() => {});
 }

@@ -5,7 +5,7 @@ export function isQueuedEvent(event) {
   return event.type === "progress_update" && event.icon === "clock";
 }
 
-export const EVENTS = {
+const EVENTS = {
   "thread.created"({ thread }, setThread) {
     setThread(thread);
   },
@@ -47,3 +47,13 @@ export const EVENTS = {
     this.failure = { message: text, code, canRetry: Boolean(canRetry) };
   },
 };
+
+/** Applies an event to a conversation; `setThread(thread)` stores the thread's own data. */
+export function applyEvent(conversation, event, setThread) {
+  try {
+    EVENTS[event.type]?.call(conversation, event, setThread);
+  } catch (error) {
+    // One invalid event must not end the conversation.
+    console.warn("Backchannel: an event could not be shown.", event.type, error);
+  }
+}

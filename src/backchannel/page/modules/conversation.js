@@ -1,29 +1,27 @@
 // One conversation: its items, its runs, and failures.
 import { announce } from "./announcer.js";
 import { ApiError, NetworkError, attemptKey, userInput } from "./api.js";
-import { offerClientTool } from "./client-tools.js";
-import { EVENTS, isQueuedEvent } from "./conversation-events.js";
-import { ItemList, messageText } from "./items.js";
+import { offerLastCall } from "./client-tools.js";
+import { applyEvent, isQueuedEvent } from "./conversation-events.js";
+import { Draft } from "./drafts.js";
+import { messageText } from "./items.js";
+import { LoadedItems, readNewest } from "./loaded-items.js";
 import { spokenText } from "./markdown.js";
 import { RunQueue } from "./run-queue.js";
+import { closedReason, threadTitle } from "./threads.js";
 
-const PAGE = 30;
 // How long the server may take to end the stream of a cancelled run.
 const CANCEL_TIMEOUT_MS = 5000;
-// A run that is about to begin does so in less.
-const QUEUE_CHECK_DELAY_MS = 300;
+const GONE_ON = "This chat has gone on in another tab or on another device, so this answer was not regenerated.";
 
 /**
  * Fires "change" when anything that is shown changed, "thread" when the thread's own data did, and
- * "settled" when a run ended.
+ * "settled" when a run ended, and "refused" when a request was not accepted.
  */
 export class Conversation extends EventTarget {
   #api;
   #queue;
-  #older = null;
-  // A message that may or may not have reached the server, as {text, key}.
-  #unconfirmed = null;
-  #returned = [];
+  #retrying = false;
 
   constructor(api, connectivity, threadId = null) {
     super();
@@ -37,11 +35,13 @@ export class Conversation extends EventTarget {
       changed: () => this.#changed(),
     });
     this.id = threadId;
+    this.draft = new Draft(threadId);
     this.thread = null;
+    /** Whether it is the open one. */
+    this.shown = false;
     /** "loading", "ready", "missing" (no such thread) or "failed" (could not be loaded). */
     this.phase = threadId ? "loading" : "ready";
-    this.items = new ItemList();
-    this.hasOlder = false;
+    this.items = new LoadedItems();
     this.loadingOlder = false;
     /** "idle", "starting", "streaming", "reconnecting" or "stopping". */
     this.status = "idle";
@@ -58,7 +58,7 @@ export class Conversation extends EventTarget {
     return this.status !== "idle";
   }
 
-  /** The queued runs that have a message, in order. */
+  /** The queued messages, in order. */
   get queued() {
     return this.#queue.queued.filter((run) => run.text !== null);
   }
@@ -71,9 +71,7 @@ export class Conversation extends EventTarget {
 
   /** Why no message can be sent to this thread, or null. */
   get closedReason() {
-    const status = this.thread?.status;
-    if (!status || status.type === "active") return null;
-    return status.reason || (status.type === "locked" ? "This chat is locked." : "This chat is closed.");
+    return closedReason(this.thread);
   }
 
   /** Loads the newest items, joins the run that is active, and lists the queued messages. */
@@ -81,16 +79,12 @@ export class Conversation extends EventTarget {
     this.phase = "loading";
     this.#changed();
     try {
-      // The runs first: of a run that is not among them, all items are loaded.
-      const runs = await this.#api.activeRuns(this.id);
-      const [page, thread] = await Promise.all([
-        this.#api.call("items.list", { thread_id: this.id, limit: PAGE, order: "desc" }),
-        this.#api.call("threads.get_by_id", { thread_id: this.id }),
-      ]);
-      this.items.clear();
-      this.#takeOlder(page);
+      const { runs, page, thread } = await readNewest(this.#api, this.id);
+      this.items.reset(page);
       this.#setThread(thread);
       this.phase = "ready";
+      const queued = runs.map((run) => run.text);
+      this.draft.recover(({ text, after }) => [...this.items.textsAfter(after), ...queued].includes(text));
       this.#queue.sync(runs);
       if (!this.running) this.#offerLastToolCall();
     } catch (error) {
@@ -102,12 +96,11 @@ export class Conversation extends EventTarget {
 
   /** Loads the page of items before the oldest one here. */
   async loadOlder() {
-    if (!this.hasOlder || this.loadingOlder) return;
+    if (!this.items.hasOlder || this.loadingOlder) return;
     this.loadingOlder = true;
     this.#changed();
     try {
-      const params = { thread_id: this.id, limit: PAGE, order: "desc", after: this.#older };
-      this.#takeOlder(await this.#api.call("items.list", params));
+      await this.items.loadOlder(this.#api, this.id);
     } catch {
       // Tried again when the reader scrolls up again.
     }
@@ -122,36 +115,41 @@ export class Conversation extends EventTarget {
   async send(text) {
     if (!this.canSend || this.closedReason || text.trim() === "") return false;
     const input = userInput(text);
-    const key = this.#unconfirmed?.text === text ? this.#unconfirmed.key : attemptKey();
-    this.#unconfirmed = { text, key };
+    const key = this.draft.begin(text, this.items.all().at(-1)?.item.id ?? null);
     const accepted = this.id
       ? await this.#start("threads.add_user_message", { thread_id: this.id, input }, { key, text })
       : await this.#start("threads.create", { input }, { key, text });
-    if (accepted) this.#unconfirmed = null;
+    if (accepted) this.draft.accepted(key);
     return accepted;
   }
 
-  /** Withdraws a queued message, which `takeReturned` then gives. */
+  /** Withdraws a queued message, whose text is put back into the draft. */
   async withdraw(run) {
     try {
       if (!(await this.#queue.withdraw(run))) return;
-      this.#returned.push(run.text);
+      this.draft.putBack(run.text);
       announce("Message withdrawn.");
     } catch (error) {
-      this.#showError("The message could not be withdrawn.", error);
+      this.#showError(`The message could not be withdrawn. ${error.message}`, error);
     }
     this.#changed();
   }
 
-  /** The texts of messages that did not get into the thread, each once, to be edited and sent again. */
-  takeReturned() {
-    return this.#returned.splice(0);
+  /** Takes over what was not sent in a new chat that is given up. */
+  takeOver(other) {
+    this.draft.absorb(other.draft);
+    this.failure = other.failure;
+    this.#changed();
   }
 
-  /** Retries the last user message; the items after it are removed. */
+  /** Retries the last user message; the items after it are removed. Not if the thread has items that are not here. */
   async retry() {
     const last = this.items.findLast((item) => item.type === "user_message");
-    if (this.running || !last) return;
+    if (this.running || this.#retrying || !last) return;
+    this.#retrying = true;
+    const complete = await this.#hasNewest(last.item.id);
+    this.#retrying = false;
+    if (!complete || this.running) return;
     const params = { thread_id: this.id, item_id: last.item.id };
     const accepted = () => this.items.removeAfter(last.item.id);
     const started = await this.#start("threads.retry_after_item", params, { accepted });
@@ -159,12 +157,28 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
+  // Adds what is missing after the item `id`, and shows why nothing else happens.
+  async #hasNewest(id) {
+    try {
+      const newest = await readNewest(this.#api, this.id);
+      if (this.running) return false;
+      if (newest.runs.length === 0 && !this.items.lacks(newest.page.data, id)) return true;
+      this.failure = null;
+      this.notices = [{ level: "info", title: null, message: GONE_ON }];
+      this.#catchUp(newest);
+    } catch (error) {
+      this.#showError(`The answer was not regenerated. ${error.message}`, error);
+      this.failure.canRetry = true;
+    }
+    return false;
+  }
+
   /** Sends the answers to a form of the agent. */
   submitInput(itemId, input) {
     return this.#start("threads.add_structured_input", { thread_id: this.id, item_id: itemId, input });
   }
 
-  /** Sends an action of a widget. */
+  /** Sends an action of a widget; whether it was accepted, and false at once while a run is active. */
   act(itemId, action) {
     if (this.running) return false;
     return this.#start("threads.custom_action", { thread_id: this.id, item_id: itemId, action });
@@ -209,7 +223,8 @@ export class Conversation extends EventTarget {
       await this.#queue.start(type, params, key, options);
       return true;
     } catch (error) {
-      this.#startFailed(error);
+      if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !isRefusal(error));
+      this.#startFailed(error, text);
       return false;
     }
   }
@@ -232,7 +247,7 @@ export class Conversation extends EventTarget {
       if (run !== this.#queue.current) return;
       this.status = "streaming";
       this.stopped = false;
-      this.#showError("The answer could not be stopped.", error);
+      this.#showError(`The answer could not be stopped. ${error.message}`, error);
     }
   }
 
@@ -251,27 +266,19 @@ export class Conversation extends EventTarget {
   }
 
   #receive(event, run) {
-    this.#apply(event);
-    if (!run.committed && isQueuedEvent(event)) setTimeout(() => this.#checkQueue(run), QUEUE_CHECK_DELAY_MS);
-  }
-
-  // Another tab may have sent a message before this one.
-  async #checkQueue(run) {
-    if (run !== this.#queue.current || run.committed || !this.id) return;
-    try {
-      await this.#queue.requeueIfBehind(this.id);
-    } catch {
-      // The run stays the current one; only the run before it is not shown.
-    }
+    const message = event.type === "thread.item.done" && event.item.type === "user_message" ? event.item : null;
+    const isNew = message !== null && this.items.size > 0 && !this.items.get(message.id);
+    applyEvent(this, event, (thread) => this.#setThread(thread));
+    this.#changed();
+    if (isNew) this.#addMissedBefore(message.id);
+    if (this.id && !run.committed && isQueuedEvent(event)) this.#queue.checkOrderSoon(run, this.id);
   }
 
   async #refreshThread() {
-    try {
-      this.#setThread(await this.#api.call("threads.get_by_id", { thread_id: this.id }));
-      this.#changed();
-    } catch {
-      // The data of the replayed events stays.
-    }
+    const thread = await this.#api.call("threads.get_by_id", { thread_id: this.id }).catch(() => null);
+    // Else the data of the replayed events stays.
+    if (thread) this.#setThread(thread);
+    this.#changed();
   }
 
   #reconnecting(yes) {
@@ -280,20 +287,17 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
-  #startFailed(error) {
+  #startFailed(error, text) {
     if (this.#queue.current === null) this.#setIdle();
     if (error.name === "AbortError") return;
-    if (error instanceof ApiError && error.status < 500) this.#unconfirmed = null;
-    const message =
-      error instanceof NetworkError ? "The server could not be reached. Your message was kept." : error.message;
-    this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
+    const unreachable = `The server could not be reached.${text === null ? "" : " Your message was kept."}`;
+    this.#showError(error instanceof NetworkError ? unreachable : error.message, error);
     if (error instanceof ApiError && error.status === 409) this.#joinOtherRuns();
-    this.#changed();
+    this.dispatchEvent(new Event("refused"));
   }
 
-  #showError(what, error) {
-    const message = `${what} ${error.message}`;
-    this.failure = { message, canRetry: false, refusal: true, requestId: error.requestId ?? null };
+  #showError(message, { requestId = null }) {
+    this.failure = { message, canRetry: false, refusal: true, requestId };
     this.#changed();
   }
 
@@ -325,72 +329,71 @@ export class Conversation extends EventTarget {
     this.#setIdle();
     if (!run.committed && (how === "complete" || !this.id)) this.#returnMessage(run);
     if (this.stopped) announce("Answer stopped.");
-    else if (!this.failure && answer && isNew) announce(spokenText(messageText(answer.item)));
+    else if (!this.failure && answer && isNew) this.#announceAnswer(answer);
     // Replayed events may have an older title of the thread.
     if (run.startedElsewhere) this.#refreshThread();
     if (how === "lost") this.#queue.discardCurrent();
     else this.#queue.next();
     if (how === "lost" && this.id) this.load();
     else if (!this.running) this.#offerLastToolCall();
-    if (run.waited && !this.running) this.#addMissed();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
   }
 
-  // Messages of other tabs may have been answered before this page noticed that they were ahead of its own.
-  async #addMissed() {
-    const params = { thread_id: this.id, limit: PAGE, order: "desc" };
-    const page = await this.#api.call("items.list", params).catch(() => null);
-    if (page && !this.running && this.items.insert(page.data ?? [])) this.#changed();
+  #announceAnswer({ item }) {
+    announce(this.shown ? spokenText(messageText(item)) : `“${threadTitle(this.thread)}” was answered.`);
+  }
+
+  // Messages of other tabs may have been answered without this page noticing; they come before its own.
+  async #addMissedBefore(id) {
+    const added = await this.items.addMissedBefore(id, this.#api, this.id).catch(() => false);
+    if (added) this.#changed();
   }
 
   // The run ended before its message was in the thread: it was stopped, or `failure` has the reason.
   #returnMessage(run) {
-    this.#returned.push(run.text);
+    this.draft.putBack(run.text);
     if (this.stopped) this.failure = null;
     else if (this.failure) this.failure = { ...this.failure, canRetry: false };
     this.stopped = false;
   }
 
-  #apply(event) {
-    const apply = EVENTS[event.type];
-    if (!apply) return;
-    try {
-      apply.call(this, event, (thread) => this.#setThread(thread));
-    } catch (error) {
-      // One invalid event must not end the conversation.
-      console.warn("Backchannel: an event could not be shown.", event.type, error);
-    }
-    this.#changed();
-  }
-
   #setThread(thread) {
     const { items: _items, ...metadata } = thread;
     this.thread = { ...this.thread, ...metadata };
+    if (this.id === null) this.draft.moveTo(thread.id);
     this.id = thread.id;
     this.dispatchEvent(new Event("thread"));
   }
 
-  #takeOlder(page) {
-    this.items.prepend(page.data ?? []);
-    this.hasOlder = Boolean(page.has_more);
-    this.#older = page.after ?? page.data?.at(-1)?.id ?? null;
+  #offerLastToolCall() {
+    const send = (result, accepted) =>
+      this.#start("threads.add_client_tool_output", { thread_id: this.id, result }, { accepted });
+    offerLastCall(this.items, { isPending: (id) => this.#isPending(id), send, changed: () => this.#changed() });
   }
 
-  #offerLastToolCall() {
-    const last = this.items.findLast((item) => item.type !== "end_of_turn")?.item;
-    if (last?.type !== "client_tool_call" || last.status !== "pending") return;
-    const done = () => this.items.put({ ...last, status: "completed" }, false);
-    // A handler may respond at once, before the run that called the tool is closed.
-    const respond = (result) => {
-      const params = { thread_id: this.id, result };
-      queueMicrotask(() => this.#start("threads.add_client_tool_output", params, { accepted: done }));
-    };
-    offerClientTool(last, respond);
-    this.items.put(last, false);
+  // Another tab may have sent the result of a tool call.
+  async #isPending(itemId) {
+    const newest = await readNewest(this.#api, this.id).catch(() => null);
+    const item = newest?.page.data.find(({ id }) => id === itemId);
+    if (newest === null || item?.status === "pending") return true;
+    if (!this.running) this.#catchUp(newest);
+    return false;
+  }
+
+  // Shows what was added elsewhere; not while a run is shown here.
+  #catchUp({ runs, page, thread }) {
+    this.items.catchUp(page);
+    this.#setThread(thread);
+    this.#queue.sync(runs);
+    this.#changed();
   }
 
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+function isRefusal(error) {
+  return error instanceof ApiError && error.status < 500;
 }

@@ -24,6 +24,12 @@ export function setAttribute(element, name, value) {
   }
 }
 
+/** Whether a key belongs to an input method, which is composing a word, and must do nothing else. */
+export function isComposing(event) {
+  // Safari ends a composition before the key that ends it; the key's code 229 is left.
+  return event.isComposing || event.keyCode === 229;
+}
+
 /** The content of a meta element of the page, or "" where there is none. */
 export function metaContent(name) {
   return document.head.querySelector(`meta[name="${name}"]`)?.content ?? "";

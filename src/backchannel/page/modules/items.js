@@ -73,6 +73,34 @@ export class ItemList {
     return this.size > before;
   }
 
+  /** Whether the server's newest items, newest first, have one after the item `id` that is not here. */
+  lacks(itemsNewestFirst, id) {
+    const end = itemsNewestFirst.findIndex((item) => item.id === id);
+    return itemsNewestFirst.slice(0, end < 0 ? undefined : end).some((item) => !this.#entries.has(item.id));
+  }
+
+  /**
+   * Puts items of the server, newest first, in place of those from the oldest of them on, up to the item `before` or to
+   * the end. False if none of them was here: then all older ones were dropped, because some may be missing between.
+   */
+  replace(itemsNewestFirst, before = null) {
+    const items = [...itemsNewestFirst].reverse();
+    const end = before === null ? this.#order.length : this.#order.indexOf(before);
+    const places = items.map((item) => this.#order.indexOf(item.id));
+    const known = places.findIndex((place) => place >= 0 && place < end);
+    const start = Math.max(places[known] ?? 0, 0);
+    // Older ones than the oldest here are on the next page that is loaded.
+    const taken = start === 0 && known > 0 ? items.slice(known) : items;
+    const ids = taken.map((item) => item.id);
+    for (const id of this.#order.splice(start, end - start, ...ids)) if (!ids.includes(id)) this.#entries.delete(id);
+    for (const item of taken) {
+      const entry = this.#entries.get(item.id);
+      if (!entry) this.#entries.set(item.id, new Entry(item, false));
+      else if (JSON.stringify(entry.item) !== JSON.stringify(item)) entry.put(item, false);
+    }
+    return known >= 0;
+  }
+
   remove(id) {
     if (!this.#entries.delete(id)) return;
     this.#order.splice(this.#order.indexOf(id), 1);

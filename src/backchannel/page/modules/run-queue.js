@@ -4,6 +4,8 @@ import { QueuedRun } from "./queued-run.js";
 // Queued runs that this page started keep their connections, because a server may be set up to stop runs whose
 // connection ends. But browsers open only six to one server, and the stop button needs one.
 const MAX_QUEUED_CONNECTIONS = 2;
+// A run that is about to begin does so in less.
+const ORDER_CHECK_DELAY_MS = 300;
 
 /**
  * Callbacks: started(run) when a run becomes the current one; event(event, run), reconnecting(yes) and
@@ -69,6 +71,16 @@ export class RunQueue {
   discardCurrent() {
     this.#lost.add(this.current.id);
     this.current = null;
+  }
+
+  /** Checks soon whether another run is ahead of the current one, as when another tab has sent a message before. */
+  checkOrderSoon(run, threadId) {
+    const check = () => {
+      if (run !== this.current || run.committed) return;
+      // If that fails, the run stays the current one; only the run before it is not shown.
+      this.requeueIfBehind(threadId).catch(() => {});
+    };
+    setTimeout(check, ORDER_CHECK_DELAY_MS);
   }
 
   /** Queues the current run again if another one is ahead of it on the server. */

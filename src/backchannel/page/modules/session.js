@@ -10,6 +10,8 @@ const ROUTE = /^#\/t\/([\w.:-]+)$/;
 /** Fires "open" when another conversation is shown, "health" when the server's health became known. */
 export class Session extends EventTarget {
   #conversations = new Map();
+  // The conversation in which nothing was sent yet.
+  #new = null;
 
   constructor() {
     super();
@@ -38,11 +40,7 @@ export class Session extends EventTarget {
   /** Opens an empty conversation; it becomes a thread with the first message. */
   newChat() {
     if (location.hash) history.pushState(null, "", location.pathname + location.search);
-    if (this.conversation && !this.conversation.id && this.conversation.items.size === 0) {
-      this.dispatchEvent(new Event("open"));
-      return;
-    }
-    this.#show(this.#create(null));
+    this.#show(this.#newConversation());
   }
 
   /** Opens a thread. */
@@ -81,14 +79,28 @@ export class Session extends EventTarget {
     this.#conversations.delete(threadId);
     if (this.conversation?.id === threadId) {
       history.replaceState(null, "", location.pathname + location.search);
-      this.#show(this.#create(null));
+      this.#show(this.#newConversation());
     }
+  }
+
+  #newConversation() {
+    // One whose first message is being sent goes on in the background.
+    if (this.#new === null || this.#new.id !== null || this.#new.running) this.#new = this.#create(null);
+    return this.#new;
+  }
+
+  // A first message that was not sent is put back where it can be sent again.
+  #firstMessageRefused(conversation) {
+    if (conversation.id !== null || conversation === this.conversation) return;
+    const other = this.#newConversation();
+    if (other !== conversation) other.takeOver(conversation);
   }
 
   #create(threadId) {
     const conversation = new Conversation(this.api, this.connectivity, threadId);
     if (threadId) this.#conversations.set(threadId, conversation);
     conversation.addEventListener("thread", () => this.#threadChanged(conversation));
+    conversation.addEventListener("refused", () => this.#firstMessageRefused(conversation));
     conversation.addEventListener("settled", () => this.threads.dispatchEvent(new Event("change")));
     return conversation;
   }
@@ -107,6 +119,8 @@ export class Session extends EventTarget {
     if (previous && previous !== conversation && previous.id && !previous.running) {
       if (this.#conversations.get(previous.id) === previous) this.#conversations.delete(previous.id);
     }
+    if (previous) previous.shown = false;
+    conversation.shown = true;
     this.conversation = conversation;
     this.dispatchEvent(new Event("open"));
     this.threads.dispatchEvent(new Event("change"));

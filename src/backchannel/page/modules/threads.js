@@ -80,6 +80,13 @@ export function threadTitle(thread) {
   return thread?.title?.trim() || "New chat";
 }
 
+/** Why no message can be sent to a thread, or null. */
+export function closedReason(thread) {
+  const status = thread?.status;
+  if (!status || status.type === "active") return null;
+  return status.reason || (status.type === "locked" ? "This chat is locked." : "This chat is closed.");
+}
+
 /** Where a thread is, as a link of this page. */
 export function threadAddress(id) {
   return `#/t/${encodeURIComponent(id)}`;
