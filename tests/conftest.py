@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import gc
+import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
@@ -20,6 +21,26 @@ pytest.register_assert_rewrite("backchannel.testing.contracts")
 # Hypothesis's tables of characters.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without arguments the tests in a browser are left out, which take as long as all others; not in CI."""
+    everything = config.args_source is not pytest.Config.ArgsSource.ARGS
+    if everything and not config.option.markexpr and not config.option.keyword and not _is_ci():
+        config.option.markexpr = "not browser"
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says what is left out."""
+    if config.option.markexpr == "not browser":
+        return (
+            "Tests in a browser are left out: run them with `pytest -m browser`, or everything with CI=true."
+        )
+    return None
+
+
+def _is_ci() -> bool:
+    return os.environ.get("CI") == "true"
 
 
 def pytest_collection_finish() -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import socket
 import stat
+import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,11 @@ def test_tables_of_another_application_are_pointed_at(sqlite: str, command: Any,
 
 
 @pytest.mark.parametrize("name", ["export", "erase"])
-def test_a_target_whose_tables_are_not_there(name: str, tmp_path: Path, command: Any, use_database: Any):
+def test_a_target_whose_tables_are_not_there(
+    name: str, tmp_path: Path, command: Any, use_database: Any, monkeypatch: pytest.MonkeyPatch
+):
+    # The other test of this file has a module of this name in another folder.
+    monkeypatch.delitem(sys.modules, "bare_target_of_test", raising=False)
     address = f"sqlite:///{tmp_path / 'bare.db'}"
     use_database(address, upgrade)
     arguments = (name, "ada", *(["--yes"] if name == "erase" else []))

@@ -25,7 +25,7 @@ export function patch(shown, fresh, edited) {
   }
   actions.set(shown, actions.get(fresh) ?? {});
   // The text of a text area and the options of a list are their description.
-  const otherContent = isControl(shown) && shown.innerHTML !== fresh.innerHTML;
+  const otherContent = isControl(shown) && !haveEqualChildren(shown, fresh);
   const otherAttributes = patchAttributes(shown, fresh);
   patchChildren(shown, fresh, edited);
   if (!isControl(shown) || (edited.has(shown) && !otherContent && !otherAttributes)) return;
@@ -35,6 +35,11 @@ export function patch(shown, fresh, edited) {
 
 function isSame(shown, fresh) {
   return shown.nodeName === fresh.nodeName && shown.dataset?.key === fresh.dataset?.key && shown.type === fresh.type;
+}
+
+function haveEqualChildren(one, other) {
+  const [some, others] = [[...one.childNodes], [...other.childNodes]];
+  return some.length === others.length && some.every((node, index) => node.isEqualNode(others[index]));
 }
 
 // Whether there was anything to change. `disabled` also depends on the conversation.
