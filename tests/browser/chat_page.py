@@ -94,6 +94,12 @@ class ChatPage:
         now: float = await self.page.evaluate("Date.now()")
         await self.page.clock.pause_at(now / 1000 + 5)
 
+    async def next_frames(self) -> None:
+        """Wait until what was changed or scrolled before is drawn and its events are handled."""
+        await self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
     async def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
         await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -203,7 +203,7 @@ async def test_the_reader_who_scrolled_up_stays_there(chat: ChatPage) -> None:
         "log => { const p = document.createElement('p'); p.textContent = 'x'.repeat(9000);"
         " log.querySelector('article:last-of-type').append(p); }"
     )
-    await chat.page.wait_for_timeout(100)
+    await chat.next_frames()
     assert (await chat.messages.evaluate(position))["top"] == before
 
     await chat.button("Jump to latest").click()

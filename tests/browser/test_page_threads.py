@@ -199,11 +199,11 @@ async def test_a_long_conversation_loads_its_past_without_moving(chat: ChatPage)
     first = chat.answers.first
     await expect(first).to_contain_text("Answer 041")
     await chat.messages.hover()
-    for _ in range(12):
+    for _ in range(60):
         if await chat.answers.count() > 30:
             break
         await chat.page.mouse.wheel(0, -600)
-        await chat.page.wait_for_timeout(50)
+        await chat.next_frames()
 
     await expect(chat.answers).to_have_count(60)
     await expect(chat.answers.filter(has_text="Answer 041")).to_have_count(1)

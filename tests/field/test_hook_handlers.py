@@ -11,25 +11,16 @@ from agents import Agent
 from structlog.testing import capture_logs
 
 from backchannel import Application, Hooks
-from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import HandOff
 from backchannel.testing import Say, ScriptedModel
+from hook_events import HAND_OFF
 
 pytestmark = pytest.mark.row("H14")
 
 METHODS = [name for name in vars(Hooks) if not name.startswith("_")]
 SEEN_IN_A_RUN = {"RunStarted", "FirstToken", "ItemCommitted", "ModelCall", "RunEnded"}
-
-EVENT = HandOff(
-    run_id="run_1",
-    thread_id="thr_1",
-    identity=Identity("ann"),
-    request_id="req_1",
-    from_agent="A",
-    to_agent="B",
-)
 
 type Note = Callable[[Any], Awaitable[None]]
 
@@ -136,7 +127,7 @@ async def test_what_a_handler_returns_is_closed_when_it_is_not_called(
     hooks = HookDispatcher([Late()])
     await hooks.aclose(1)
     with capture_logs() as lines:
-        hooks.emit(EVENT)
+        hooks.emit(HAND_OFF)
         await asyncio.sleep(0)
     assert [line["event"] for line in lines] == ["hook_calls_dropped"]
     assert not recwarn.list
@@ -196,5 +187,5 @@ async def test_one_listener_given_twice_is_called_once() -> None:
             events.append(event)
 
     counting = Counting()
-    HookDispatcher([counting, counting]).emit(EVENT)
-    assert events == [EVENT]
+    HookDispatcher([counting, counting]).emit(HAND_OFF)
+    assert events == [HAND_OFF]

@@ -6,20 +6,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from backchannel import hook_dispatcher
-from backchannel.context import Identity
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import HandOff, Hooks
+from hook_events import HAND_OFF
 
 pytestmark = pytest.mark.row("H14")
-
-EVENT = HandOff(
-    run_id="run_1",
-    thread_id="thr_1",
-    identity=Identity("ann"),
-    request_id="req_1",
-    from_agent="A",
-    to_agent="B",
-)
 
 
 async def test_an_overloaded_listener_is_logged_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
@@ -32,7 +23,7 @@ async def test_an_overloaded_listener_is_logged_ever_more_rarely(monkeypatch: py
     hooks = HookDispatcher([Hanging()])
     with capture_logs() as logs:
         for _ in range(101):
-            hooks.emit(EVENT)
+            hooks.emit(HAND_OFF)
         await hooks.aclose(0)
     dropped = [line["dropped"] for line in logs if line["event"] == "hook_overloaded"]
     assert dropped == [1, 2, 4, 8, 16, 32, 64]
