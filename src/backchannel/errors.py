@@ -10,21 +10,40 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 __all__ = [
+    "AnswerEmptyError",
+    "AnswerFilteredError",
+    "AnswerIncompleteError",
+    "AnswerRefusedError",
+    "AnswerTruncatedError",
+    "ApprovalUnavailableError",
     "BackchannelError",
     "ConfigurationError",
     "ConflictError",
+    "ContentFilterError",
     "Details",
     "ForbiddenError",
     "GuardrailError",
     "InvalidInputError",
+    "InvalidOutputError",
     "InvalidRequestError",
+    "MessageTooLongError",
+    "ModelBetweenBytesTimeoutError",
     "ModelError",
+    "ModelFirstByteTimeoutError",
     "ModelNotConfiguredError",
+    "ModelQuotaError",
     "ModelRateLimitedError",
+    "ModelRequestError",
+    "ModelResponseError",
+    "ModelTimedOutError",
+    "ModelTotalTimeoutError",
+    "ModelUnavailableError",
+    "ModelUnreachableError",
     "NotEnabledError",
     "NotFoundError",
     "NotRunningError",
     "TooLargeError",
+    "ToolFailedError",
     "TurnLimitError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -144,10 +163,18 @@ class NotRunningError(BackchannelError):
 
 
 class ModelError(BackchannelError):
-    """The model, or the way to it, failed."""
+    """The model, or the way to it, failed.
+
+    Attributes:
+        provider: What the provider said, for the log: `provider_status`, `provider_code` and `provider_message`, the
+            latter without secrets and without text of the request.
+        usage: The requests, input tokens and output tokens of the failed call, where the provider reported them.
+    """
 
     code = "model_error"
     status = 502
+    provider: Mapping[str, object] | None = None
+    usage: tuple[int, int, int] | None = None
 
 
 class ModelNotConfiguredError(ModelError):
@@ -161,6 +188,129 @@ class ModelRateLimitedError(ModelError):
     """The model's provider refuses further requests for now."""
 
     code = "model_rate_limited"
+
+
+class ModelQuotaError(ModelError):
+    """The quota or the credit of the server's account with the model's provider is used up."""
+
+    code = "model_quota"
+    allow_retry = False
+
+
+class ModelUnavailableError(ModelError):
+    """The model's endpoint failed, or is overloaded. It may answer later."""
+
+    code = "model_unavailable"
+
+
+class ModelUnreachableError(ModelError):
+    """No connection to the model's endpoint: name resolution, TCP or TLS failed."""
+
+    code = "model_unreachable"
+
+
+class ModelTimedOutError(ModelError):
+    """The model took longer than its client allows."""
+
+    code = "model_timeout"
+
+
+class ModelFirstByteTimeoutError(ModelTimedOutError):
+    """The model sent nothing within `MODEL_FIRST_BYTE_SECONDS`."""
+
+    code = "model_timeout_first_byte"
+
+
+class ModelBetweenBytesTimeoutError(ModelTimedOutError):
+    """The model sent nothing further within `MODEL_BETWEEN_BYTES_SECONDS`. What it wrote before is stored."""
+
+    code = "model_timeout_between_bytes"
+
+
+class ModelTotalTimeoutError(ModelTimedOutError):
+    """The model did not complete its answer within `MODEL_TOTAL_SECONDS`. What it wrote before is stored."""
+
+    code = "model_timeout_total"
+
+
+class ModelRequestError(ModelError):
+    """The model's endpoint refuses the request. It would refuse the same request again."""
+
+    code = "model_request_rejected"
+    allow_retry = False
+
+
+class ModelResponseError(ModelError):
+    """The model's endpoint sent something that is not an answer of its API, such as an HTML page."""
+
+    code = "model_response_invalid"
+
+
+class MessageTooLongError(ModelError):
+    """A message alone, without earlier turns, exceeds the model's context."""
+
+    code = "message_too_long"
+    status = 422
+    allow_retry = False
+
+
+class ContentFilterError(ModelError):
+    """The provider's content filter refuses the message. Later turns are sent to the model without it."""
+
+    code = "content_filter"
+    status = 422
+    allow_retry = False
+
+
+class AnswerTruncatedError(ModelError):
+    """The model reached its limit of output tokens. What it wrote before is stored."""
+
+    code = "answer_truncated"
+
+
+class AnswerFilteredError(ModelError):
+    """The provider's content filter ended the answer. What the model wrote before is stored."""
+
+    code = "answer_filtered"
+
+
+class AnswerRefusedError(ModelError):
+    """The model declined to answer. Its refusal is stored as a message."""
+
+    code = "answer_refused"
+    allow_retry = False
+
+
+class AnswerEmptyError(ModelError):
+    """The answer of the model ended without an error and without any content."""
+
+    code = "answer_empty"
+
+
+class AnswerIncompleteError(ModelError):
+    """The connection to the model ended before the answer did. What had arrived is stored."""
+
+    code = "answer_incomplete"
+
+
+class InvalidOutputError(ModelError):
+    """The answer does not have the form that the agent's `output_type` requires."""
+
+    code = "invalid_output"
+
+
+class ApprovalUnavailableError(BackchannelError):
+    """A tool requires a person's approval, which this server cannot ask for."""
+
+    code = "approval_unavailable"
+    status = 501
+    allow_retry = False
+
+
+class ToolFailedError(BackchannelError):
+    """A tool raised an exception that ends the run."""
+
+    code = "tool_failed"
 
 
 class TurnLimitError(ModelError):

@@ -134,6 +134,15 @@ class Settings(BaseSettings):
         None, description="The model for thread titles. Default: the default model."
     )
     max_turns: int = Field(20, ge=1, le=200, description="The most model calls per answer.")
+    model_first_byte_seconds: float = Field(
+        180,
+        gt=0,
+        description="The most seconds until a model begins to answer, with the client's own retries.",
+    )
+    model_between_bytes_seconds: float = Field(
+        120, gt=0, description="The most seconds between two pieces of a model's answer."
+    )
+    model_total_seconds: float = Field(1800, gt=0, description="The most seconds for one answer of a model.")
     history_tokens: int = Field(
         32_000, ge=500, description="Approximate tokens of earlier conversation in the model's input."
     )

@@ -26,6 +26,7 @@ from backchannel.event_logs.sql import SqlEventLog
 from backchannel.handovers.base import Handovers
 from backchannel.handovers.redis import RedisHandovers
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.models.provider import Models
 from backchannel.observability.run_logging import RunLogging
 from backchannel.runs.runs import RunOptions, Runs
@@ -236,6 +237,11 @@ def _chat_server(
         actions=application.actions,
         sync_actions=application.sync_actions,
         hooks=hooks,
+        timeouts=ModelTimeouts(
+            settings.model_first_byte_seconds,
+            settings.model_between_bytes_seconds,
+            settings.model_total_seconds,
+        ),
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

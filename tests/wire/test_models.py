@@ -97,7 +97,11 @@ async def test_stop_closes_the_connection_to_the_model(serve, upstream, eventual
 @pytest.mark.row("A3")
 @pytest.mark.parametrize(
     ("status", "reason", "retry"),
-    [(401, "model_not_configured", False), (404, "model_not_configured", False), (400, "model_error", True)],
+    [
+        (401, "model_not_configured", False),
+        (404, "model_not_configured", False),
+        (400, "model_request_rejected", False),
+    ],
 )
 async def test_a_models_refusal_is_told_without_its_details(serve, upstream, status, reason, retry):
     upstream.status = status

@@ -34,13 +34,14 @@ from chatkit.types import (
 )
 from chatkit.widgets import WidgetRoot
 
+from backchannel.chat.item_ids import ItemIds
 from backchannel.chat.protocol.failures import explain, failure_event
 from backchannel.chat.protocol.wire import is_hidden, thread_response
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.partial import PartialItems
-from backchannel.chat.turn import Server, Turn
+from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.context import RequestContext
-from backchannel.errors import BackchannelError
+from backchannel.errors import BackchannelError, ModelError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import FirstToken, ItemCommitted, run_fields
@@ -104,6 +105,9 @@ class TurnDriver:
         self._known = turn.thread.model_copy(deep=True)
         self._began = perf_counter()
         self._await_first_token = hooks.listens(FirstToken)
+        # A server that can resume gives unique ids itself.
+        unique_ids = isinstance(server, Resumable)
+        self._ids = None if unique_ids else ItemIds(server, turn.thread.id, context.for_server)
 
     async def drive(self) -> None:
         """Emit and commit everything up to the end of the answer.
@@ -133,7 +137,8 @@ class TurnDriver:
                 raise
             cause = explain(error)
             if isinstance(error, BaseStreamError) or cause.code != "internal_error":
-                log.warning("turn_failed", code=cause.code, error=type(error).__name__)
+                facts = cause.provider or {} if isinstance(cause, ModelError) else {}
+                log.warning("turn_failed", code=cause.code, error=type(error).__name__, **facts)
             else:
                 log.exception("turn_failed", code=cause.code)
             await self.save_partial_items(stopped=False)
@@ -175,6 +180,8 @@ class TurnDriver:
 
     async def _handle(self, event: ThreadStreamEvent) -> None:
         store, thread_id, context = self._server.store, self._turn.thread.id, self._context.for_server
+        if self._ids is not None:
+            event = await self._ids.renamed(event)
         match event:
             case ThreadItemUpdatedEvent():
                 self._partial.update(event)

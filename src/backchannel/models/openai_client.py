@@ -52,3 +52,13 @@ class OpenAIClient(AsyncOpenAI):
             data=cast("object", data), cast_to=cast_to, response=response
         )
         return parsed
+
+
+def decoding_client(client: AsyncOpenAI) -> AsyncOpenAI:
+    """A copy of a client, with its connections, that decodes streams with `EventStreamDecoder`."""
+    if isinstance(client, OpenAIClient) or not isinstance(client, AsyncOpenAI):
+        return client
+    copied = client.copy()
+    # The class is the application's, such as `AsyncAzureOpenAI`, so the method is replaced in the object.
+    copied._make_sse_decoder = EventStreamDecoder  # noqa: SLF001
+    return copied

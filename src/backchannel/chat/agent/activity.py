@@ -29,6 +29,8 @@ from backchannel.context import RequestContext
 from backchannel.stores.times import to_sdk, utc_now
 
 MAX_CONTENT_CHARS = 300
+FAILED = "Failed."
+STOPPED = "Not finished."
 _ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
 """An id made by this server. It is left out of task descriptions."""
 
@@ -52,9 +54,18 @@ class Activity:
     def __init__(self, context: AgentContext[RequestContext]) -> None:
         self._context = context
         self._positions: dict[str, tuple[WorkflowItem, int]] = {}
+        self._tools: dict[str, str] = {}
 
-    def begin(self, key: str, task: CustomTask | ThoughtTask) -> Iterator[ThreadStreamEvent]:
-        """Add a task, in a new workflow if none is open. `key` identifies it for `change` and `task`."""
+    def begin(
+        self, key: str, task: CustomTask | ThoughtTask, *, tool: str | None = None
+    ) -> Iterator[ThreadStreamEvent]:
+        """Add a task, in a new workflow if none is open. `key` identifies it for `change` and `task`.
+
+        Args:
+            tool: The name of the tool that runs.
+        """
+        if tool is not None:
+            self._tools[key] = tool
         item = self._context.workflow_item
         if item is None:
             reasoning = isinstance(task, ThoughtTask)
@@ -91,6 +102,21 @@ class Activity:
         item, index = self._positions[key]
         return cast("CustomTask | ThoughtTask", item.workflow.tasks[index])
 
+    def fail(self, tool: str | None) -> Iterator[ThreadStreamEvent]:
+        """Close the open workflow after a failed run, and end the running tasks of earlier ones.
+
+        Args:
+            tool: The name of the tool that ended the run, or empty if it is not known which of the running ones;
+                `None` if it was no tool. Its task says so.
+        """
+        for key, (item, index) in self._positions.items():
+            task = item.workflow.tasks[index]
+            if task.status_indicator != "loading" or not isinstance(task, CustomTask):
+                continue
+            named = tool is not None and tool in {"", self._tools.get(key)}
+            yield from self.change(key, _ended_task(task, FAILED if named else STOPPED))
+        yield from self.close()
+
     def close(self) -> Iterator[ThreadStreamEvent]:
         """Close the open workflow, if any. The next task opens another."""
         item = self._context.workflow_item
@@ -112,13 +138,25 @@ def tool_task(name: str, arguments: str) -> CustomTask:
     )
 
 
-def completed_tool_task(task: CustomTask, output: object) -> CustomTask:
-    """The task of a tool that has returned. Shows the error's message if the output is a JSON error."""
+def completed_tool_task(task: CustomTask, output: object, *, failed: bool = False) -> CustomTask:
+    """The task of a tool that has returned. Shows the error's message if the output is a JSON error.
+
+    Args:
+        failed: Whether the tool raised an exception, of which only the model was informed.
+    """
+    if failed:
+        return _ended_task(task, FAILED)
     message = _error_message(output)
     changes: dict[str, Any] = {"status_indicator": "complete"}
     if message:
         changes["content"] = _shorten(message)
     return task.model_copy(update=changes)
+
+
+def _ended_task(task: CustomTask, how: str) -> CustomTask:
+    # The protocol has no status for it: tasks are `loading`, `complete` or `none`.
+    content = f"{how} {task.content}" if task.content else how
+    return task.model_copy(update={"status_indicator": "none", "content": _shorten(content)})
 
 
 def hand_off_task(agent: str | None = None) -> CustomTask:

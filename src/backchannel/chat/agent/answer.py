@@ -6,6 +6,7 @@ Chat Completions models give every message the id `__fake_id__`, and a provider'
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Literal, cast
 
@@ -20,6 +21,9 @@ from agents import (
     RunResultStreaming,
     StopAtTools,
     StreamEvent,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
+    UserError,
 )
 from agents.items import HandoffOutputItem, ToolCallItem, ToolCallOutputItem
 from chatkit.types import (
@@ -31,8 +35,9 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadStreamEvent,
+    WorkflowItem,
 )
-from openai.types.responses import ResponseCompletedEvent, ResponseFunctionToolCall
+from openai.types.responses import Response, ResponseCompletedEvent, ResponseFunctionToolCall
 
 from backchannel.chat.agent.activity import Activity, completed_tool_task, hand_off_task, tool_task
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
@@ -40,8 +45,19 @@ from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
+from backchannel.errors import (
+    AnswerEmptyError,
+    AnswerFilteredError,
+    AnswerRefusedError,
+    AnswerTruncatedError,
+    ApprovalUnavailableError,
+    ModelError,
+)
 from backchannel.ids import new_id
 from backchannel.stores.times import to_sdk, utc_now
+
+_TOOL_ERROR = re.compile(r"Error running tool ([^:]+):")
+"""The SDK's message for an exception of a tool that ends the run; its cause is that exception."""
 
 
 async def stream_answer(
@@ -57,30 +73,37 @@ async def stream_answer(
     answer = _Answer(context)
     outcome: Literal["failed", "cancelled"] = "cancelled"
     try:
-        async for event in result.stream_events():
-            for thread_event in answer.translate(event):
+        try:
+            async for event in result.stream_events():
+                for thread_event in answer.translate(event):
+                    yield thread_event
+                if isinstance(event, JournalWrite):
+                    # The consumer stores an item before it asks for the next event.
+                    event.stored.set_result(None)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except (InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered):
+            outcome = "failed"
+            for item_id in answer.shown:
+                yield ThreadItemRemovedEvent(item_id=item_id)
+            context.workflow_item = None
+            raise
+        except BaseException as error:
+            outcome = "failed"
+            for thread_event in answer.fail(error):
                 yield thread_event
-            if isinstance(event, JournalWrite):
-                # The consumer stores an item before it asks for the next event.
-                event.stored.set_result(None)
+            if isinstance(error, ModelRefusalError):
+                # The text of the refusal was streamed as a message.
+                raise AnswerRefusedError("The model declined to answer this.") from error
+            raise
         for thread_event in answer.finish(result.last_agent):
             yield thread_event
-    except ModelRefusalError:
         outcome = "failed"
-        # The refusal text was streamed as a normal message.
-        for thread_event in answer.finish(result.last_agent):
-            yield thread_event
-    except (InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered):
-        outcome = "failed"
-        for item_id in answer.shown:
-            yield ThreadItemRemovedEvent(item_id=item_id)
-        context.workflow_item = None
-        raise
-    except (asyncio.CancelledError, GeneratorExit):
-        raise
-    except BaseException:
-        outcome = "failed"
-        raise
+        if result.interruptions:
+            raise ApprovalUnavailableError(
+                "A tool needs a person's approval, which this server cannot ask for. The tool did not run."
+            )
+        answer.check_end()
     finally:
         # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
         result.cancel()
@@ -97,6 +120,8 @@ class _Answer:
         self._calls: list[ResponseFunctionToolCall] = []
         self._journaled: dict[str, HiddenContextItem] = {}
         self._messages_done: list[ThreadItemDoneEvent] = []
+        self._last_response: Response | None = None
+        self._shows_content = False
         self.shown: list[str] = []
 
     def translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
@@ -108,11 +133,14 @@ class _Answer:
                 and thread_event.item.id not in self.shown
             ):
                 self.shown.append(thread_event.item.id)
+                self._shows_content |= not isinstance(thread_event.item, WorkflowItem)
             yield thread_event
 
     def _translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
         match event:
             case RawResponsesStreamEvent():
+                if isinstance(event.data, ResponseCompletedEvent):
+                    self._last_response = event.data.response
                 if self._messages_done:
                     yield from self._flush_messages(
                         intermediate=not isinstance(event.data, ResponseCompletedEvent)
@@ -160,31 +188,75 @@ class _Answer:
                 yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
             yield done
 
+    def fail(self, error: BaseException) -> Iterator[ThreadStreamEvent]:
+        """Everything that the model wrote before the run failed, and the end of what is open."""
+        # The SDK raises at once, and discards what the model wrote in the same moment.
+        for event in self._context.discarded_events():
+            yield from self.translate(event)
+            if isinstance(event, JournalWrite) and not event.stored.done():
+                event.stored.set_result(None)
+        if isinstance(error, ModelError) and error.usage is not None:
+            # The SDK counts completed responses only.
+            self._context.request_context.usage.add(*error.usage)
+        yield from self._flush_messages(intermediate=False)
+        yield from self._messages.close()
+        yield from self._activity.fail(failed_tool(error))
+
+    def check_end(self) -> None:
+        """Report an answer that is not complete, although the run ended without an error.
+
+        Raises:
+            AnswerTruncatedError: The model reached its limit of length.
+            AnswerFilteredError: A content filter ended the answer.
+            AnswerEmptyError: Nothing was shown.
+        """
+        response = self._last_response
+        details = (
+            response.incomplete_details if response is not None and response.status == "incomplete" else None
+        )
+        if details is not None and details.reason == "content_filter":
+            raise AnswerFilteredError(
+                "The provider's content filter ended this answer. Rephrase your message."
+            )
+        if details is not None:
+            raise AnswerTruncatedError(
+                "The answer is cut off: the model reached its limit of length. Ask it to go on."
+            )
+        if response is not None and not response.output and not self._shows_content:
+            raise AnswerEmptyError("The model gave an empty answer. Try again.")
+
     def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
         yield from self._flush_messages(intermediate=False)
+        yield from self._messages.close()
         yield from self._activity.close()
-        requested = self._context.client_tool_call
-        if requested is None:
-            return
-        call = self._find_client_tool_call(agent, requested.name)
-        yield ThreadItemDoneEvent(
-            item=ClientToolCallItem(
-                id=new_id("tool_call"),
-                thread_id=self._context.thread.id,
-                created_at=to_sdk(utc_now()),
-                name=requested.name,
-                arguments=requested.arguments,
-                call_id=call.call_id if call else new_id("tool_call"),
+        calls = list(self._calls)
+        entries: list[journal.QueuedClientCall] = []
+        for requested in self._context.client_calls:
+            call = self._find_client_tool_call(agent, requested.name, calls)
+            if call is not None:
+                calls.remove(call)
+            call_id = call.call_id if call else new_id("tool_call")
+            entries.append(
+                journal.QueuedClientCall(call_id=call_id, name=requested.name, arguments=requested.arguments)
             )
-        )
+        # The client answers one call at a time, which must be the last item of the thread.
+        thread_id = self._context.thread.id
+        for entry in entries[1:]:
+            yield ThreadItemDoneEvent(item=journal.to_item(entry, thread_id))
+        for entry in entries[:1]:
+            yield ThreadItemDoneEvent(item=client_call_item(entry, thread_id))
 
-    def _find_client_tool_call(self, agent: Agent[Any], name: str) -> ResponseFunctionToolCall | None:
-        # The SDK does not expose which tool made the client tool call: it is the one that the agent stops at.
+    def _find_client_tool_call(
+        self, agent: Agent[Any], name: str, calls: list[ResponseFunctionToolCall]
+    ) -> ResponseFunctionToolCall | None:
+        # The SDK does not expose which tool made the client tool call: it is one that the agent stops at.
         behavior = agent.tool_use_behavior
         stops = cast("StopAtTools", behavior)["stop_at_tool_names"] if isinstance(behavior, dict) else []
-        names = {*stops, name}
-        matching = [call for call in self._calls if call.name in names]
-        return (matching or self._calls or [None])[-1]
+        same_name = [call for call in calls if call.name == name]
+        stopping = [call for call in calls if call.name in stops]
+        if same_name:
+            return same_name[0] if len(self._context.client_calls) > 1 else same_name[-1]
+        return (stopping or calls or [None])[0 if len(self._context.client_calls) > 1 else -1]
 
     def _tool_called(self, item: ToolCallItem) -> Iterator[ThreadStreamEvent]:
         call = item.raw_item
@@ -193,7 +265,7 @@ class _Answer:
         self._calls.append(call)
         event = {"call_id": call.call_id, "name": call.name, "arguments": _decode_arguments(call.arguments)}
         self._context.request_context.publish({"type": "tool_call.started", **event})
-        yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments))
+        yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments), tool=call.name)
 
     def _journal_written(self, write: JournalWrite) -> Iterator[ThreadStreamEvent]:
         if (call := journal.tool_call(write.item)) is not None and call.finished:
@@ -220,7 +292,8 @@ class _Answer:
         self._context.request_context.publish({"type": "tool_call.completed", **event})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
-            yield from self._activity.change(call_id, completed_tool_task(task, output))
+            failed = call_id in self._context.failed_calls
+            yield from self._activity.change(call_id, completed_tool_task(task, output, failed=failed))
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # A visible item closes the workflow before it, as in the SDK.
@@ -230,6 +303,29 @@ class _Answer:
             if current is not None and event.item.id != current.id and event.item.type not in invisible:
                 yield from self._activity.close()
         yield event
+
+
+def client_call_item(call: journal.QueuedClientCall, thread_id: str) -> ClientToolCallItem:
+    """The thread item of a client tool call, which waits for its output."""
+    return ClientToolCallItem(
+        id=new_id("tool_call"),
+        thread_id=thread_id,
+        created_at=to_sdk(utc_now()),
+        name=call.name,
+        arguments=call.arguments,
+        call_id=call.call_id,
+    )
+
+
+def failed_tool(error: BaseException) -> str | None:
+    """The name of the tool whose exception or guardrail ended the run; `None` if it was something else."""
+    match error:
+        case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
+            return ""
+        case UserError(__cause__=Exception()) if found := _TOOL_ERROR.match(str(error)):
+            return found[1]
+        case _:
+            return None
 
 
 def _decode_arguments(arguments: str) -> object:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, cast, override
 
 from agents import RunResultStreaming
-from chatkit.agents import AgentContext
+from chatkit.agents import AgentContext, ClientToolCall
 from chatkit.types import HiddenContextItem, ThreadStreamEvent
+from pydantic import Field, PrivateAttr
 
 from backchannel.context import RequestContext
 
@@ -20,17 +21,69 @@ class JournalWrite:
     stored: asyncio.Future[None]
 
 
+class RunEvents(asyncio.Queue[Any]):
+    """The event queue of a run. Keeps the events that the SDK discards when the run fails.
+
+    Attributes:
+        discarded: Events that `stream_events()` did not yield, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.discarded: list[Any] = []
+
+    @override
+    async def get(self) -> Any:
+        event = await super().get()
+        # `asyncio.Queue.get` ends with `get_nowait`.
+        self.discarded.pop()
+        return event
+
+    @override
+    def get_nowait(self) -> Any:
+        event = super().get_nowait()
+        self.discarded.append(event)
+        return event
+
+
 class AnswerContext(AgentContext[RequestContext]):
     """The SDK's `AgentContext`, which tools get as `ctx.context`, with ordered events.
 
     An event that a tool streams goes into the run's own queue, after everything that the model wrote before the call.
     The SDK's helper merges two queues, which can put a tool's widget before the preceding message.
+
+    Attributes:
+        failed_calls: The ids of tool calls whose tool raised an exception, of which the model was informed.
+        client_calls: Every client tool call that tools have set as `client_tool_call`, in order. Tools of one response
+            run at the same time, and the SDK's field holds only the last.
     """
+
+    failed_calls: set[str] = Field(default_factory=set[str])
+    client_calls: list[ClientToolCall] = Field(default_factory=list[ClientToolCall])
+    _run_events: RunEvents = PrivateAttr(default_factory=RunEvents)
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "client_tool_call" and value is not None:
+            self.client_calls.append(value)
+        super().__setattr__(name, value)
 
     def attach(self, result: RunResultStreaming) -> None:
         """Route events that tools stream to `result.stream_events()` from now on."""
-        queue = cast("Any", result)._event_queue  # noqa: SLF001 - the only queue in the run's order
-        self._events = _RunEventQueue(queue.put_nowait)
+        queue = RunEvents()
+        internals = cast("Any", result)
+        # No other queue has the run's order.
+        while not internals._event_queue.empty():  # noqa: SLF001
+            queue.put_nowait(internals._event_queue.get_nowait())  # noqa: SLF001
+        internals._event_queue = queue  # noqa: SLF001
+        self._events = _ToolEvents(queue.put_nowait)
+        self._run_events = queue
+
+    def discarded_events(self) -> list[Any]:
+        """The events of the run that the SDK discarded when it failed, in order. Removes them."""
+        queue = self._run_events
+        events, queue.discarded = queue.discarded, []
+        return [event for event in events if isinstance(event, JournalWrite) or hasattr(event, "type")]
 
     async def write_journal(self, item: HiddenContextItem) -> None:
         """Store `item`, after everything streamed so far, and wait until it is stored."""
@@ -40,7 +93,7 @@ class AnswerContext(AgentContext[RequestContext]):
         await write.stored
 
 
-class _RunEventQueue(asyncio.Queue[Any]):
+class _ToolEvents(asyncio.Queue[Any]):
     """Replaces the queue of the SDK's context and forwards every event immediately."""
 
     def __init__(self, sink: Callable[[ThreadStreamEvent], None]) -> None:

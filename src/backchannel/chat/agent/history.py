@@ -1,12 +1,14 @@
 """The model's input from a thread: the newest turns that fit the token budget, with complete tool calls.
 
 Model APIs reject a tool call without its output, and an output without its call; every later request in the thread
-would fail. A call that a crash or a stop left without an output therefore gets one here.
+would fail. A call that a crash or a stop left without an output therefore gets one here. What every call of a model
+needs beyond that is in `backchannel.model_calls.model_input`.
 """
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any, override
+from typing import Any, cast, override
 
 from agents import TResponseInputItem
 from chatkit.agents import ThreadItemConverter
@@ -15,6 +17,7 @@ from chatkit.types import (
     AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
+    GeneratedImageItem,
     HiddenContextItem,
     ThreadItem,
     UserMessageItem,
@@ -26,13 +29,15 @@ from openai.types.responses.response_input_message_content_list_param import Res
 
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
+from backchannel.model_calls.context_window import shorten
+from backchannel.model_calls.model_input import INTERRUPTED
+from backchannel.model_calls.tokens import estimate_tokens
+from backchannel.model_calls.tool_calls import call_id_for, history_arguments
 
-CHARS_PER_TOKEN = 4
-"""OpenAI's rule of thumb for English. Exact counts would need each model's tokenizer."""
+MAX_EARLIER_OUTPUT_CHARS = 8_000
+"""A longer output of a tool is shortened in the turns after its own."""
 
-INTERRUPTED = (
-    "No result: the call was interrupted. It may or may not have taken effect; check before repeating it."
-)
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=\s]{64,})")
 
 
 class HistoryConverter(ThreadItemConverter):
@@ -44,7 +49,8 @@ class HistoryConverter(ThreadItemConverter):
     ) -> TResponseInputItem | list[TResponseInputItem] | None:
         call = journal.tool_call(item)
         if call is not None:
-            return _call_and_output(call)
+            calls = call_and_output(call, item.id, in_newest_turn=False)
+            return cast("list[TResponseInputItem]", calls)
         if not isinstance(item.content, str):
             item = item.model_copy(update={"content": json.dumps(item.content, default=str)})
         return await super().hidden_context_to_input(item)
@@ -62,6 +68,16 @@ class HistoryConverter(ThreadItemConverter):
         return {"role": "assistant", "content": "\n\n".join(part.text for part in item.content)}
 
     @override
+    async def generated_image_to_input(
+        self, item: GeneratedImageItem
+    ) -> TResponseInputItem | list[TResponseInputItem] | None:
+        # Not the picture itself: models that make pictures need not be able to see them.
+        if item.image is None:
+            return None
+        shown = _DATA_URL.sub(_left_out, item.image.url)
+        return {"role": "user", "content": f"[The assistant made a picture, and the person sees it: {shown}]"}
+
+    @override
     async def tag_to_message_content(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
         data = json.dumps({"id": tag.id, "text": tag.text, **tag.data}, ensure_ascii=False, default=str)
         return ResponseInputTextParam(type="input_text", text=f"@{tag.text}: {data}")
@@ -73,43 +89,29 @@ class HistoryConverter(ThreadItemConverter):
         )
 
 
-def _call_and_output(call: journal.ToolCall) -> list[TResponseInputItem]:
-    output = call.output if call.finished else INTERRUPTED
-    return [
-        {
-            "type": "function_call",
-            "call_id": call.call_id,
-            "name": call.name,
-            "arguments": call.arguments or "{}",
-        },
-        {
-            "type": "function_call_output",
-            "call_id": call.call_id,
-            "output": output
-            if isinstance(output, str)
-            else json.dumps(output, ensure_ascii=False, default=str),
-        },
-    ]
-
-
 async def load_history(
     store: Store[Any], thread_id: str, context: object, *, max_tokens: int
 ) -> list[ThreadItem]:
     """The newest items of a thread, oldest first, up to about `max_tokens`.
 
-    Consists of whole turns, each starting at a user message. The newest turn is always included, whatever its size.
+    Consists of whole turns, each starting at a user message. Turns that were refused are left out. The newest turn is
+    always included, whatever its size.
     """
-    budget = max_tokens * CHARS_PER_TOKEN
+    budget = max_tokens
     turns: list[list[ThreadItem]] = []
     turn: list[ThreadItem] = []
+    size = 0
     async for item in newest_items(store, thread_id, context):
         turn.append(item)
-        budget -= _size(item)
-        if budget < 0 and turns:
+        size += _tokens(item)
+        refused = bool(turns) and _is_refused(turn)
+        if turns and size > budget and not refused:
             break
         if isinstance(item, UserMessageItem):
-            turns.append(turn)
-            turn = []
+            if not refused:
+                turns.append(turn)
+                budget -= size
+            turn, size = [], 0
     else:
         # Items before the first user message, such as a greeting from the server.
         turns.append(turn)
@@ -119,29 +121,133 @@ async def load_history(
 async def to_model_input(
     items: Sequence[ThreadItem], converter: ThreadItemConverter
 ) -> list[TResponseInputItem]:
-    """Convert thread items to model input. Each tool call occurs exactly once, with its output."""
-    client_call_ids = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
-    included = [item for item in items if not _is_excluded(item, client_call_ids)]
-    return await converter.to_agent_input(included)
+    """Convert thread items to model input. Each tool call occurs once, with its output, under an id of its own: ids
+    that models give repeat in every turn."""
+    newest = max((place for place, item in enumerate(items) if isinstance(item, UserMessageItem)), default=0)
+    journaled = {
+        entry.call_id: entry for item in items if isinstance(entry := journal.read(item), journal.ToolCall)
+    }
+    client_calls = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
+    client_calls |= {
+        entry.call_id for item in items if isinstance(entry := journal.read(item), journal.QueuedClientCall)
+    }
+    converted: list[TResponseInputItem] = []
+    waiting: list[ThreadItem] = []
+    for place, item in enumerate(items):
+        entry = journal.read(item)
+        if entry is None and not isinstance(item, ClientToolCallItem):
+            waiting.append(item)
+            continue
+        if isinstance(entry, journal.ToolCall) and entry.call_id not in client_calls:
+            calls = call_and_output(entry, item.id, in_newest_turn=place > newest)
+        elif isinstance(item, ClientToolCallItem):
+            # It was journaled when its server part ran. Its output is here.
+            known = journaled.get(item.call_id)
+            converted_call = cast("list[dict[str, Any]]", await converter.to_agent_input([item]))
+            calls = _as_call(converted_call, item.id, known)
+            if known is not None and place > newest:
+                calls = [*known.reasoning, *calls]
+        else:
+            continue
+        converted += await converter.to_agent_input(waiting)
+        converted += cast("list[TResponseInputItem]", calls)
+        waiting = []
+    return converted + await converter.to_agent_input(waiting)
 
 
-def _is_excluded(item: ThreadItem, client_call_ids: set[str]) -> bool:
-    entry = journal.read(item)
-    if isinstance(entry, journal.ToolCall):
-        # A client tool call is journaled when its server part runs. Its output is in the `ClientToolCallItem`.
-        return entry.call_id in client_call_ids
-    return entry is not None
+def next_client_call(items: Sequence[ThreadItem]) -> journal.QueuedClientCall | None:
+    """The client tool call of the newest turn that is still to be made, if all before it have their outputs."""
+    made = [item for item in items if isinstance(item, ClientToolCallItem)]
+    if not made or items[-1] is not made[-1] or made[-1].status == "pending":
+        return None
+    known = {item.call_id for item in made}
+    queued = [entry for item in items if isinstance(entry := journal.read(item), journal.QueuedClientCall)]
+    return next((call for call in queued if call.call_id not in known), None)
 
 
-def _size(item: ThreadItem) -> int:
-    # In characters of what the model receives.
+def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: bool) -> list[dict[str, Any]]:
+    """The input items of a journaled tool call.
+
+    Args:
+        item_id: The id of the journal's item. The call's id is derived from it.
+        in_newest_turn: The model is still answering: it gets the whole output, and its reasoning back.
+    """
+    call_id = call_id_for(item_id)
+    request: dict[str, Any] = {
+        "type": "function_call",
+        "call_id": call_id,
+        "name": call.name,
+        "arguments": history_arguments(call.arguments),
+    }
+    if call.provider_data:
+        request["provider_data"] = call.provider_data
+    output = output_text(call.output) if call.finished else INTERRUPTED
+    if not in_newest_turn:
+        output = shorten(output, MAX_EARLIER_OUTPUT_CHARS)
+    result = {"type": "function_call_output", "call_id": call_id, "output": output}
+    return [*(call.reasoning if in_newest_turn else ()), request, result]
+
+
+def output_text(output: object) -> str:
+    """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
+    fill the context, and many endpoints accept them in messages of the user only."""
+    if isinstance(output, list):
+        parts = [_part_text(part) for part in cast("list[object]", output)]
+        text = "\n".join(part for part in parts if part)
+    elif isinstance(output, str):
+        text = output
+    else:
+        text = json.dumps(output, ensure_ascii=False, default=str)
+    return _DATA_URL.sub(_left_out, text)
+
+
+def _part_text(part: object) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    fields = cast("dict[str, Any]", part)
+    if isinstance(fields.get("text"), str):
+        return fields["text"]
+    return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def _left_out(data: re.Match[str]) -> str:
+    return f"[{data[1] or 'file'}, {len(data[2]) * 3 // 4:,} bytes, left out]"
+
+
+def _as_call(
+    converted: list[dict[str, Any]], item_id: str, known: journal.ToolCall | None
+) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+    for each in converted:
+        if "call_id" in each:
+            each = {**each, "call_id": call_id_for(item_id)}  # noqa: PLW2901
+            if each.get("type") == "function_call" and known is not None:
+                # As the model made it. The item has the name and the arguments for the client.
+                each |= {"name": known.name, "arguments": history_arguments(known.arguments)}
+                if known.provider_data:
+                    each["provider_data"] = known.provider_data
+        calls.append(each)
+    return calls
+
+
+def _is_refused(turn: Sequence[ThreadItem]) -> bool:
+    return any(isinstance(journal.read(item), journal.RefusedTurn) for item in turn)
+
+
+def _tokens(item: ThreadItem) -> int:
+    # Of what the model receives.
     match item:
         case WorkflowItem():
             return 0
+        case GeneratedImageItem():
+            return 50
         case HiddenContextItem():
-            return len(json.dumps(item.content, default=str))
+            text = json.dumps(item.content, ensure_ascii=False, default=str)
         case _:
-            return len(item.model_dump_json(exclude_none=True, include=_TEXTUAL))
+            text = item.model_dump_json(exclude_none=True, include=_TEXTUAL)
+    return estimate_tokens(
+        text[: 2 * MAX_EARLIER_OUTPUT_CHARS] if isinstance(item, HiddenContextItem) else text
+    )
 
 
 _TEXTUAL = {"content", "widget", "arguments", "output", "inputs", "quoted_text", "task"}

@@ -16,12 +16,10 @@ from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     FileSource,
-    GeneratedImage,
-    GeneratedImageItem,
-    GeneratedImageUpdated,
     ThoughtTask,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
     URLSource,
@@ -46,7 +44,9 @@ from openai.types.responses.response_output_text_annotation_added_event import (
 )
 
 from backchannel.chat.agent.activity import Activity
+from backchannel.chat.agent.images import GeneratedImages
 from backchannel.ids import new_id
+from backchannel.model_calls.messages import TextWasThought
 from backchannel.stores.times import to_sdk, utc_now
 
 
@@ -57,11 +57,11 @@ class Messages:
         self._thread_id: str = context.thread.id
         self._activity = activity
         self._open: dict[str, AssistantMessageItem] = {}
-        self._image: GeneratedImageItem | None = None
+        self._images = GeneratedImages(self._thread_id)
         self._annotations: dict[tuple[str, int], int] = {}
         self._thoughts: dict[str, str] = {}
 
-    def translate(self, event: TResponseStreamEvent) -> Iterator[ThreadStreamEvent]:
+    def translate(self, event: TResponseStreamEvent | TextWasThought) -> Iterator[ThreadStreamEvent]:
         """The thread events for one response event of the model."""
         match event:
             case ResponseTextDeltaEvent() | ResponseRefusalDeltaEvent():
@@ -86,7 +86,9 @@ class Messages:
             case ResponseReasoningSummaryTextDeltaEvent() | ResponseReasoningSummaryTextDoneEvent():
                 yield from self._reasoning_changed(event)
             case ResponseImageGenCallPartialImageEvent():
-                yield from self._partial_image(event)
+                yield from self._images.update(event)
+            case TextWasThought():
+                yield from self._withdraw(event.item_id)
             case _:
                 pass
 
@@ -106,10 +108,8 @@ class Messages:
             self._open[event.item.id] = item
             yield ThreadItemAddedEvent(item=item)
         elif isinstance(event.item, ImageGenerationCall):
-            self._image = GeneratedImageItem(
-                id=new_id("message"), thread_id=self._thread_id, created_at=to_sdk(utc_now())
-            )
-            yield ThreadItemAddedEvent(item=self._image)
+            yield from self._activity.close()
+            yield from self._images.begin(event.item)
 
     def _item_done(self, event: ResponseOutputItemDoneEvent) -> Iterator[ThreadStreamEvent]:
         if isinstance(event.item, ResponseOutputMessage):
@@ -124,11 +124,17 @@ class Messages:
                     content=[content_from(part) for part in event.item.content],
                 )
             )
-        elif isinstance(event.item, ImageGenerationCall) and event.item.result and self._image:
-            url = f"data:image/png;base64,{event.item.result}"
-            self._image.image = GeneratedImage(id=event.item.id, url=url)
-            yield ThreadItemDoneEvent(item=self._image)
-            self._image = None
+        elif isinstance(event.item, ImageGenerationCall):
+            yield from self._images.end(event.item)
+
+    def _withdraw(self, provider_id: str) -> Iterator[ThreadStreamEvent]:
+        item = self._open.pop(provider_id, None)
+        if item is not None:
+            yield ThreadItemRemovedEvent(item_id=item.id)
+
+    def close(self) -> Iterator[ThreadStreamEvent]:
+        """End the images that have begun and are not done."""
+        yield from self._images.close()
 
     def _annotation_added(self, event: ResponseOutputTextAnnotationAddedEvent) -> Iterator[ThreadStreamEvent]:
         annotation = _annotation(event.annotation)
@@ -156,14 +162,6 @@ class Messages:
         self._thoughts[key] = text
         task = ThoughtTask(content=text)
         yield from self._activity.change(key, task) if known else self._activity.begin(key, task)
-
-    def _partial_image(self, event: ResponseImageGenCallPartialImageEvent) -> Iterator[ThreadStreamEvent]:
-        if self._image is None:
-            return
-        url = f"data:image/png;base64,{event.partial_image_b64}"
-        self._image.image = GeneratedImage(id=event.item_id, url=url)
-        update = GeneratedImageUpdated(image=self._image.image, progress=0.0)
-        yield ThreadItemUpdatedEvent(item_id=self._image.id, update=update)
 
 
 def content_from(part: ResponseOutputText | ResponseOutputRefusal) -> AssistantMessageContent:

@@ -1,11 +1,22 @@
 """Agents SDK hooks of one run: write the journal, and report model calls, tool calls and hand-offs."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, override
 
-from agents import Agent, Model, ModelResponse, RunContextWrapper, RunHooks, Tool, TResponseInputItem
+from agents import (
+    Agent,
+    AgentHookContext,
+    Model,
+    ModelResponse,
+    RunContextWrapper,
+    RunHooks,
+    Tool,
+    TResponseInputItem,
+)
 from agents.tool_context import ToolContext
 from chatkit.types import HiddenContextItem
+from openai.types.responses import ResponseFunctionToolCall, ResponseReasoningItem
 
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.recovery import journal
@@ -19,15 +30,28 @@ class AnswerHooks(RunHooks[Any]):
 
     Args:
         default_model: The name reported for agents that do not set a model.
+        prepare: Is called with each agent before its first model call.
     """
 
-    def __init__(self, context: AnswerContext, hooks: HookDispatcher, default_model: str) -> None:
+    def __init__(
+        self,
+        context: AnswerContext,
+        hooks: HookDispatcher,
+        default_model: str,
+        prepare: Callable[[Agent[Any]], None] = lambda agent: None,
+    ) -> None:
         self._context = context
+        self._prepare = prepare
         self._hooks = hooks
         self._default_model = default_model
         self._journaled: dict[str, HiddenContextItem] = {}
+        self._reasoning: dict[str, list[dict[str, Any]]] = {}
         self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
         self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
+
+    @override
+    async def on_agent_start(self, context: AgentHookContext[Any], agent: Agent[Any]) -> None:
+        self._prepare(agent)
 
     @override
     async def on_llm_start(
@@ -46,13 +70,23 @@ class AnswerHooks(RunHooks[Any]):
         used = response.usage
         usage = Usage(used.requests, used.input_tokens, used.output_tokens)
         self._end_model_call(agent.name, usage, "completed")
+        self._reasoning[agent.name] = [
+            item.model_dump(mode="json", exclude_none=True)
+            for item in response.output
+            if isinstance(item, ResponseReasoningItem) and getattr(item, "provider_data", None)
+        ]
 
     @override
     async def on_tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
         if not isinstance(context, ToolContext):
             return
         call = journal.ToolCall(
-            call_id=context.tool_call_id, name=context.tool_name, arguments=context.tool_arguments
+            call_id=context.tool_call_id,
+            name=context.tool_name,
+            arguments=context.tool_arguments,
+            provider_data=_provider_data(context.tool_call),
+            # With the first call of a response.
+            reasoning=self._reasoning.pop(agent.name, []),
         )
         item = journal.to_item(call, self._context.thread.id)
         self._journaled[call.call_id] = item
@@ -122,6 +156,13 @@ class AnswerHooks(RunHooks[Any]):
 
     def _fields(self) -> dict[str, Any]:
         return run_fields(self._context.request_context, self._context.thread.id)
+
+
+def _provider_data(call: ResponseFunctionToolCall | None) -> dict[str, Any] | None:
+    """What the provider expects back with a call; `None` if that is nothing."""
+    data: dict[str, Any] = getattr(call, "provider_data", None) or {}
+    # The Agents SDK adds these two to every call of Chat Completions.
+    return data if data.keys() - {"model", "response_id"} else None
 
 
 def _model_name(model: str | Model | None, default: str) -> str:

@@ -6,7 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, override
 
-from agents import Agent, ModelProvider, RunConfig, Runner
+import structlog
+from agents import Agent, InputGuardrailTripwireTriggered, ModelProvider, RunConfig, Runner
 from chatkit.actions import Action
 from chatkit.agents import ThreadItemConverter
 from chatkit.server import ChatKitServer
@@ -24,17 +25,22 @@ from chatkit.types import (
     WorkflowItem,
 )
 
-from backchannel.chat.agent.answer import stream_answer
+from backchannel.chat.agent.answer import client_call_item, stream_answer
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.history import HistoryConverter, load_history, to_model_input
+from backchannel.chat.agent.history import HistoryConverter, load_history, next_client_call, to_model_input
 from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import generate_title, title_from
+from backchannel.chat.agent.tool_errors import report_tool_error
+from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_resume_point
 from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.context import RequestContext
+from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLongError, ModelRequestError
 from backchannel.hook_dispatcher import HookDispatcher
-from backchannel.stores.base import KeepsFeedback
+from backchannel.model_calls.provider import NormalizedModels
+from backchannel.model_calls.timeouts import ModelTimeouts
+from backchannel.stores.base import KeepsFeedback, PatchesThreads
 
 type ActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
@@ -47,6 +53,16 @@ type SyncActionHandler = Callable[
 ]
 """Handles a widget action with a direct response, also during a run of the thread: an async function with the
 parameters of `ChatKitServer.sync_action`."""
+
+
+log = structlog.get_logger(__name__)
+
+TITLE_GRACE_SECONDS = 0.1
+"""How long the stream of a finished answer stays open for a title that is on its way: clients get an event for it then.
+A later title is saved, and shown when they next load the thread."""
+
+REFUSALS = (InputGuardrailTripwireTriggered, ContentFilterError, MessageTooLongError, ModelRequestError)
+"""Errors that the same message would cause again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,7 @@ class AnswerOptions:
         actions: Streaming handlers of widget actions, by action type.
         sync_actions: Synchronous handlers of widget actions, by action type.
         hooks: Receives model calls, tool calls and hand-offs.
+        timeouts: How long a model may take.
     """
 
     model_provider: ModelProvider
@@ -76,6 +93,7 @@ class AnswerOptions:
     actions: Mapping[str, ActionHandler] = field(default_factory=dict[str, ActionHandler])
     sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
+    timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -95,6 +113,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         super().__init__(store, attachment_store)
         self.agent = agent
         self.options = options
+        self._models = NormalizedModels(options.model_provider, options.timeouts)
+        self._late_titles: set[asyncio.Task[None]] = set()
 
     @override
     async def respond(
@@ -174,7 +194,7 @@ class ChatServer(ChatKitServer[RequestContext]):
     async def _titled(
         self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
     ) -> AsyncGenerator[None]:
-        """Give an untitled thread a title: from its first message now, and from a model after the answer."""
+        """Give an untitled thread a title: from its first message now, and from a model as soon as it is there."""
         text = _text(message) if message is not None and thread.title is None else ""
         first_line = title_from(text)
         if first_line is None:
@@ -184,23 +204,62 @@ class ChatServer(ChatKitServer[RequestContext]):
         if not self.options.titles:
             yield
             return
-        models, name = self.options.model_provider, self.options.title_model
+        models, name = self._models, self.options.title_model
         generation = asyncio.create_task(generate_title(models, name, text, context.usage))
+        answering = True
+
+        def use(done: asyncio.Task[str | None]) -> None:
+            # The driver saves the thread after each event. Do not overwrite a title that was set during the answer.
+            title = None if done.cancelled() else done.result()
+            if answering and title is not None and thread.title == first_line:
+                thread.title = title
+
+        generation.add_done_callback(use)
         try:
             yield
-            # Do not overwrite a title that was set during the answer.
-            if (title := await generation) is not None and thread.title == first_line:
-                thread.title = title
-        finally:
+            await asyncio.wait([generation], timeout=TITLE_GRACE_SECONDS)
+        except BaseException:
             generation.cancel()
+            raise
+        finally:
+            answering = False
+        if not generation.done():
+            late = asyncio.create_task(self._save_late_title(generation, thread.id, first_line, context))
+            self._late_titles.add(late)
+            late.add_done_callback(self._late_titles.discard)
+
+    async def _save_late_title(
+        self, generation: asyncio.Task[str | None], thread_id: str, replaced: str, context: RequestContext
+    ) -> None:
+        """Save a title that came after its answer, unless the person has given another."""
+        title = await generation
+        if title is None:
+            return
+        try:
+            if isinstance(self.store, PatchesThreads):
+                await self.store.update_thread(
+                    thread_id, {"title": title}, context, unless_renamed_from=replaced
+                )
+                return
+            thread = await self.store.load_thread(thread_id, context)
+            if thread.title == replaced:
+                thread.title = title
+                await self.store.save_thread(thread, context)
+        except Exception:
+            # The thread may have been deleted meanwhile.
+            log.warning("title_not_saved", thread_id=thread_id, exc_info=True)
 
     async def _answer(
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
     ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
+        if (queued := next_client_call(history)) is not None:
+            yield ThreadItemDoneEvent(item=client_call_item(queued, thread.id))
+            return
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
-        hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model)
+        hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model, self._models.prepare)
+        self._models.prepare(agent)
         result = Runner.run_streamed(
             agent,
             await to_model_input(history, self.options.converter),
@@ -211,8 +270,14 @@ class ChatServer(ChatKitServer[RequestContext]):
         )
         # Close it explicitly and not by garbage collection: closing stops the model.
         async with aclosing(stream_answer(answer, result, hooks)) as events:
-            async for event in events:
-                yield event
+            try:
+                async for event in events:
+                    yield event
+            except REFUSALS as error:
+                # Otherwise the message would be in every later input, and refused each time.
+                refused = journal.RefusedTurn(code=getattr(error, "code", GuardrailError.code))
+                yield ThreadItemDoneEvent(item=journal.to_item(refused, thread.id))
+                raise
 
     @override
     async def handle_stream_cancelled(
@@ -233,13 +298,14 @@ class ChatServer(ChatKitServer[RequestContext]):
 
     def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
         return RunConfig(
-            model_provider=self.options.model_provider,
+            model_provider=self._models,
             workflow_name=self.agent.name,
             group_id=thread.id,
             trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
             trace_include_sensitive_data=False,
             # A call of an unknown tool returns an error to the model instead of failing the answer.
             tool_not_found_behavior="return_error_to_model",
+            tool_error_formatter=report_tool_error,
         )
 
 

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from agents import Agent, ModelProvider, RunConfig, Runner
 
+from backchannel.chat.agent.title_cleaning import clean_title
 from backchannel.context import Usage
 
 MAX_CHARS = 60
@@ -27,16 +28,21 @@ def title_from(message: str) -> str | None:
     """The message's first non-empty line, cut at a word boundary to 60 characters; `None` if it has no letters or
     digits."""
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
+    line = shortened(line)
+    return line[:1].upper() + line[1:] if any(character.isalnum() for character in line) else None
+
+
+def shortened(line: str) -> str:
+    """`line` with single spaces, cut at a word boundary to 60 characters."""
     line = " ".join(line.split())
     if len(line) > MAX_CHARS:
         line = (line[:MAX_CHARS].rpartition(" ")[0] or line[: MAX_CHARS - 1]).rstrip(" ,;:.-") + "…"
-    if not any(character.isalnum() for character in line):
-        return None
-    return line[:1].upper() + line[1:]
+    return line
 
 
 async def generate_title(models: ModelProvider, name: str | None, message: str, usage: Usage) -> str | None:
-    """A model's title for a conversation that begins with `message`; `None` if the call fails or times out.
+    """A model's title for a conversation that begins with `message`; `None` if the call fails or times out, or if the
+    reply is no title.
 
     Args:
         name: The model's name; `None` for the default of `models`.
@@ -54,4 +60,5 @@ async def generate_title(models: ModelProvider, name: str | None, message: str, 
         return None
     used = result.context_wrapper.usage
     usage.add(used.requests, used.input_tokens, used.output_tokens)
-    return title_from(str(result.final_output).strip().strip("\"'“”„«»`*#. "))
+    title = clean_title(str(result.final_output or ""))
+    return shortened(title) if title else None

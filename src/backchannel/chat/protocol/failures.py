@@ -7,9 +7,7 @@ whose cause is only logged.
 from agents.exceptions import (
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
-    ModelBehaviorError,
     ModelRefusalError,
-    ModelTimeoutError,
     OutputGuardrailTripwireTriggered,
     ToolInputGuardrailTripwireTriggered,
     ToolOutputGuardrailTripwireTriggered,
@@ -18,26 +16,17 @@ from agents.exceptions import (
 from chatkit.errors import CustomStreamError, StreamError
 from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import ErrorEvent
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    OpenAIError,
-    PermissionDeniedError,
-    RateLimitError,
-)
 
 from backchannel.context import RequestContext
 from backchannel.errors import (
+    AnswerRefusedError,
     BackchannelError,
     GuardrailError,
-    ModelError,
-    ModelNotConfiguredError,
-    ModelRateLimitedError,
     NotFoundError,
+    ToolFailedError,
     TurnLimitError,
 )
+from backchannel.model_calls.provider_errors import explain_model_error
 
 
 class FailureEvent(ErrorEvent):
@@ -80,47 +69,24 @@ def explain(error: BaseException) -> BackchannelError:
             return TurnLimitError("The answer took too many steps and was ended. Ask for less at once.")
         case InputGuardrailTripwireTriggered():
             return GuardrailError("This message is not something the assistant may answer.")
-        case OutputGuardrailTripwireTriggered() | ModelRefusalError():
+        case OutputGuardrailTripwireTriggered():
             return GuardrailError("The assistant's answer was withheld by a safety check.")
+        case ModelRefusalError():
+            return AnswerRefusedError("The model declined to answer this.")
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
             return GuardrailError("The answer was ended by a safety check on one of its tools.")
-        case ModelTimeoutError():
-            return ModelError("The model did not answer in time. Try again.")
-        case OpenAIError():
-            return _explain_openai(error)
-        case ModelBehaviorError():
-            return ModelError("The model's answer could not be understood. Try again.")
         case UserError(__cause__=Exception() as cause):
-            # The SDK wraps any exception of an agent that is called as a tool.
-            return explain(cause)
+            # The SDK wraps any exception of a tool, also of an agent that is called as one.
+            explained = explain(cause)
+            if explained.code == BackchannelError.code:
+                return ToolFailedError("A tool failed, and the answer was ended. Try again.")
+            return explained
         case UserError():
             return BackchannelError("The agent is not set up correctly. The server's log says what is wrong.")
         case _:
-            return BackchannelError("Something went wrong while answering. Try again.")
-
-
-def _explain_openai(error: OpenAIError) -> BackchannelError:
-    match error:
-        case AuthenticationError() | PermissionDeniedError():
-            return ModelNotConfiguredError("The model refused the server's API key.")
-        case RateLimitError():
-            return ModelRateLimitedError(
-                "The model is busy: its rate limit or quota is reached. Try again soon."
+            return explain_model_error(error) or BackchannelError(
+                "Something went wrong while answering. Try again."
             )
-        case APITimeoutError():
-            return ModelError("The model did not answer in time. Try again.")
-        case APIConnectionError():
-            return ModelError("The model cannot be reached. Try again.")
-        case APIStatusError(status_code=404):
-            return ModelNotConfiguredError("The model's endpoint does not know this model or API.")
-        case APIStatusError():
-            return ModelError("The model answered with an error. Try again.")
-        case _ if "api_key" in str(error):
-            return ModelNotConfiguredError(
-                "This agent needs a model that the server has no key for. Set OPENAI_API_KEY."
-            )
-        case _:
-            return ModelError("The call to the model failed. Try again.")
 
 
 def failure_event(error: BaseException, context: RequestContext, *, debug: bool) -> ErrorEvent:

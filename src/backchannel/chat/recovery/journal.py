@@ -21,6 +21,8 @@ class ToolCall(BaseModel):
     Attributes:
         output: What the tool returned; `None` while it runs, and if its process died before it returned.
         finished: Whether the tool has returned.
+        provider_data: What the model's provider sent with the call and expects back, such as a thought signature.
+        reasoning: The reasoning items of the response that the provider expects back before the call.
     """
 
     kind: Literal["backchannel.tool_call"] = "backchannel.tool_call"
@@ -29,6 +31,8 @@ class ToolCall(BaseModel):
     arguments: str
     output: Any = None
     finished: bool = False
+    provider_data: dict[str, Any] | None = None
+    reasoning: list[dict[str, Any]] = []
 
 
 class HandOff(BaseModel):
@@ -45,12 +49,30 @@ class IntermediateMessage(BaseModel):
     item_id: str
 
 
-type Entry = ToolCall | HandOff | IntermediateMessage
+class RefusedTurn(BaseModel):
+    """Marks the turn in which it stands: its message was refused, and is not shown to a model again."""
+
+    kind: Literal["backchannel.refused_turn"] = "backchannel.refused_turn"
+    code: str
+
+
+class QueuedClientCall(BaseModel):
+    """A client tool call that is made once the one before it in the same response has its output."""
+
+    kind: Literal["backchannel.queued_client_call"] = "backchannel.queued_client_call"
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+type Entry = ToolCall | HandOff | IntermediateMessage | RefusedTurn | QueuedClientCall
 
 _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.tool_call": TypeAdapter(ToolCall),
     "backchannel.hand_off": TypeAdapter(HandOff),
     "backchannel.goes_on": TypeAdapter(IntermediateMessage),
+    "backchannel.refused_turn": TypeAdapter(RefusedTurn),
+    "backchannel.queued_client_call": TypeAdapter(QueuedClientCall),
 }
 
 
@@ -81,7 +103,8 @@ def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:
         id=new_id("hidden_context"),
         thread_id=thread_id,
         created_at=to_sdk(utc_now()),
-        content=entry.model_dump(),
+        # Only what is set: most calls have no data of their provider.
+        content={"kind": entry.kind, **entry.model_dump(exclude_defaults=True, exclude={"kind"})},
     )
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backchannel.chat.agent.history import INTERRUPTED, HistoryConverter, load_history, to_model_input
 from backchannel.chat.recovery.journal import ToolCall
+from backchannel.model_calls.tool_calls import call_id_for
 
 pytestmark = pytest.mark.row("H7", "H1")
 
@@ -33,17 +34,27 @@ def assistant(text: str) -> ck.AssistantMessageItem:
     return ck.AssistantMessageItem(**base(), content=[ck.AssistantMessageContent(text=text)])
 
 
+GIVEN: dict[str, str] = {}
+"""The call id that a test gave, by the one that stands in the model's input."""
+
+
+def registered[Item: ck.ThreadItem](item: Item, call_id: str) -> Item:
+    GIVEN[call_id_for(item.id)] = call_id
+    return item
+
+
 def called(
     call_id: str, output: Any = None, *, finished: bool = True, name: str = "tool"
 ) -> ck.HiddenContextItem:
     call = ToolCall(call_id=call_id, name=name, arguments='{"a": 1}', output=output, finished=finished)
-    return ck.HiddenContextItem(**base(), content=call.model_dump())
+    return registered(ck.HiddenContextItem(**base(), content=call.model_dump()), call_id)
 
 
 def by_client(call_id: str, status: Any, output: Any = None) -> ck.ClientToolCallItem:
-    return ck.ClientToolCallItem(
+    item = ck.ClientToolCallItem(
         **base(), status=status, call_id=call_id, name="pick", arguments={"a": "é"}, output=output
     )
+    return registered(item, call_id)
 
 
 async def model_input(*items: ck.ThreadItem) -> list[Any]:
@@ -52,7 +63,7 @@ async def model_input(*items: ck.ThreadItem) -> list[Any]:
 
 def calls_and_outputs(sent: Sequence[Any]) -> list[tuple[str, str, str]]:
     return [
-        (each["type"], each["call_id"], each.get("output", each.get("name")))
+        (each["type"], GIVEN[each["call_id"]], each.get("output", each.get("name")))
         for each in sent
         if each.get("type", "").startswith("function_call")
     ]
@@ -86,8 +97,9 @@ async def test_tool_calls_come_with_their_outputs_in_their_place():
         "function_call_output",
     ]
     assert texts(sent) == ["list", "Two.", "and?"]
-    assert sent[1] == {"type": "function_call", "call_id": "c1", "name": "tool", "arguments": '{"a": 1}'}
-    assert sent[2] == {"type": "function_call_output", "call_id": "c1", "output": "two todos"}
+    call_id = sent[1]["call_id"]
+    assert sent[1] == {"type": "function_call", "call_id": call_id, "name": "tool", "arguments": '{"a": 1}'}
+    assert sent[2] == {"type": "function_call_output", "call_id": call_id, "output": "two todos"}
     assert json.loads(sent[6]["output"]) == {"n": [1, "é"]}
     assert "é" in sent[6]["output"]
 
@@ -111,7 +123,7 @@ async def test_a_client_tool_call_is_told_once_with_the_clients_output(finished:
         user("pick"), called("c1", "ignored", finished=finished), by_client("c1", "completed", {"x": 1})
     )
     assert calls_and_outputs(sent) == [
-        ("function_call", "c1", "pick"),
+        ("function_call", "c1", "tool"),
         ("function_call_output", "c1", '{"x": 1}'),
     ]
 

@@ -51,16 +51,16 @@ CASES: list[tuple[Exception, str, bool]] = [
     (bare(ag.ToolInputGuardrailTripwireTriggered), "guardrail", False),
     (bare(ag.ToolOutputGuardrailTripwireTriggered), "guardrail", False),
     (ag.ModelBehaviorError(f"Tool {SECRET} not found"), "model_error", True),
-    (ag.ModelTimeoutError(30.0), "model_error", True),
+    (ag.ModelTimeoutError(30.0), "model_timeout", True),
     (ag.UserError(f"Wrong: {SECRET}"), "internal_error", True),
     (answered(openai.AuthenticationError, 401), "model_not_configured", False),
     (answered(openai.PermissionDeniedError, 403), "model_not_configured", False),
     (answered(openai.NotFoundError, 404), "model_not_configured", False),
     (answered(openai.RateLimitError, 429), "model_rate_limited", True),
-    (answered(openai.BadRequestError, 400), "model_error", True),
-    (answered(openai.InternalServerError, 500), "model_error", True),
-    (openai.APITimeoutError(request=REQUEST), "model_error", True),  # pyright: ignore[reportArgumentType]
-    (openai.APIConnectionError(request=REQUEST), "model_error", True),  # pyright: ignore[reportArgumentType]
+    (answered(openai.BadRequestError, 400), "model_request_rejected", False),
+    (answered(openai.InternalServerError, 500), "model_unavailable", True),
+    (openai.APITimeoutError(request=REQUEST), "model_timeout", True),  # pyright: ignore[reportArgumentType]
+    (openai.APIConnectionError(request=REQUEST), "model_unreachable", True),  # pyright: ignore[reportArgumentType]
     (no_key(), "model_not_configured", False),
     (openai.OpenAIError("strange"), "model_error", True),
     (RuntimeError(f"broken {SECRET}"), "internal_error", True),
