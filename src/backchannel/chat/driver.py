@@ -269,15 +269,19 @@ class TurnDriver:
         store, context = self._server.store, self._context.for_server
         if isinstance(store, PatchesThreads):
             # A title that a person gives while the answer is in progress stays.
-            known = self._known.title
+            known, given = self._known.title, thread.title
+            self._known = thread.model_copy(deep=True)
             current = await self._commit(
                 lambda: store.update_thread(thread.id, changes, context, unless_renamed_from=known)
             )
-            thread.title = current.title
+            self._known.title = current.title
+            if thread.title == given:
+                # Else the server has changed it again meanwhile.
+                thread.title = current.title
         else:
+            self._known = thread.model_copy(deep=True)
             await self._commit(lambda: store.save_thread(thread, context))
-            current = thread
-        self._known = thread.model_copy(deep=True)
+            current = self._known
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
 
 

@@ -18,7 +18,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _INTRODUCTION = re.compile(
-    r"(?:(?:sure|certainly|of course|okay|ok|absolutely|great|here|based on|i(?:'d| would| have|'ll)?)\b[^:：\n]{0,80}?)"
+    r"(?:sure|certainly|of course|okay|ok|absolutely|great|here|based on|i(?:'d| would| have|'ll)?)\b[^:：\n]{0,80}?"
     r"\b(?:title|titles|name)\b[^:：\n]{0,40}[:：]\s*",
     re.IGNORECASE,
 )
@@ -26,9 +26,9 @@ _CHATTER = re.compile(
     r"(?:sure|certainly|of course|okay|ok|absolutely|great)(?:\b[^\n]{0,30}[!.,])?", re.IGNORECASE
 )
 _REFUSAL = re.compile(
-    r"(?:i['’]?m|i am|we['’]?re) (?:very |so |really )?(?:sorry|unable|not able)|sorry,? (?:but )?i\b|i (?:can(?:no|['’])t"
-    r"|won['’]t|will not|do not|don['’]t) |as an ai\b|unfortunately,? i\b|i apologi[sz]e|es tut mir leid|lo siento,"
-    r"|je suis désolé|mi dispiace|抱歉|很抱歉|对不起|申し訳|죄송",
+    r"(?:i['’]?m|i am|we['’]?re) (?:very |so |really )?(?:sorry|unable|not able)|sorry,? (?:but )?i\b"
+    r"|i (?:can(?:no|['’])t|won['’]t|will not|do not|don['’]t) |as an ai\b|unfortunately,? i\b|i apologi[sz]e"
+    r"|es tut mir leid|lo siento,|je suis désolé|mi dispiace|抱歉|很抱歉|对不起|申し訳|죄송",
     re.IGNORECASE,
 )
 _QUOTES = {

@@ -255,9 +255,13 @@ async def test_a_refusal_is_shown_as_text_and_reported(
         done(message(refusal)),
     ]
     replay: list[ck.ThreadStreamEvent] = []
-    with pytest.raises(AnswerRefusedError):
+
+    async def read() -> None:
         async for event in answering(Agent(name="A", model=RawModel(events, message(refusal)))):
             replay.append(event)  # noqa: PERF401 - the events before the error are the result
+
+    with pytest.raises(AnswerRefusedError):
+        await read()
     deltas = [
         event.update.delta
         for event in replay
