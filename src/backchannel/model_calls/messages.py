@@ -114,7 +114,7 @@ class MessageStream:
     def finish(self, item: Any, output_index: int | None, message: ShownMessage | None = None) -> Events:
         """The end of a message, with all of it."""
         if message is None:
-            message = self._find(getattr(item, "id", None), output_index)
+            message = self._ended(output_index) or self._find(getattr(item, "id", None), output_index)
         if message.done:
             return
         for index, raw in enumerate(getattr(item, "content", None) or ()):
@@ -163,6 +163,11 @@ class MessageStream:
         if left and (output_index is None or left[-1].output_index is None):
             return left[-1]
         return self.begin(source_id, output_index)
+
+    def _ended(self, output_index: int | None) -> ShownMessage | None:
+        # Some servers repeat the end of a message.
+        ended = (each for each in self._messages if each.done and each.output_index == output_index)
+        return next(ended, None) if output_index is not None else None
 
     def _show(self, message: ShownMessage, part: ShownPart, delta: str, event: Any = None) -> Events:
         for kind, text in part.feed(delta):

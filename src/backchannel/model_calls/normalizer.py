@@ -144,6 +144,8 @@ class ResponseNormalizer:
         yield from ()
 
     def _completed(self, event: Any) -> Events:
+        if self.completed:
+            return
         response = cast("Response", event.response)
         output: list[Any] = []
         for item in getattr(response, "output", None) or ():
