@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.queries import MAX_PAGE
-from backchannel.errors import InvalidInputError
+from backchannel.errors import BackchannelError, InvalidInputError, class_of
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response
@@ -35,6 +35,20 @@ class UsageResponse(BaseModel):
     output_tokens: int
 
 
+class RunErrorResponse(BaseModel):
+    """Why a run failed. `message` is the general text of the code: the event in the stream may have said more."""
+
+    code: str
+    message: str
+    allow_retry: bool
+
+    @classmethod
+    def of(cls, code: str) -> Self:
+        """The response for an error code."""
+        known = class_of(code) or BackchannelError
+        return cls(code=code, message=known.text, allow_retry=known.allow_retry)
+
+
 class RunResponse(BaseModel):
     """A run: the execution of one streaming request.
 
@@ -49,6 +63,7 @@ class RunResponse(BaseModel):
     operation: str
     status: Literal["queued", "running", "waiting", "completed", "failed", "cancelled", "interrupted"]
     error_code: str | None
+    error: RunErrorResponse | None
     replica: str | None
     fence: int
     attempt: int
@@ -68,6 +83,7 @@ class RunResponse(BaseModel):
             operation=run.operation,
             status=run.status,
             error_code=run.error_code,
+            error=RunErrorResponse.of(run.error_code) if run.error_code else None,
             replica=run.replica if run.status == "running" else None,
             fence=run.fence,
             attempt=run.attempt,

@@ -26,6 +26,7 @@ from backchannel.errors import (
     ModelError,
     ModelRateLimitedError,
     ModelResponseError,
+    ModelTotalTimeoutError,
     ModelUnavailableError,
     ModelUnreachableError,
 )
@@ -35,7 +36,7 @@ from backchannel.model_calls.normalizer import ProviderFailureError, ResponseNor
 from backchannel.model_calls.output_items import clean_output
 from backchannel.model_calls.provider_errors import explain_facts, explain_model_error, provider_facts
 from backchannel.model_calls.redaction import redact
-from backchannel.model_calls.timeouts import ModelTimeouts, total_error, within
+from backchannel.model_calls.timeouts import ModelTimeouts, within
 from backchannel.models.event_stream import StreamRecord, current_record
 
 log = structlog.get_logger(__name__)
@@ -47,8 +48,6 @@ RETRY_DELAYS = (0.5, 2.0)
 """Seconds before each repetition of a call whose stream began with an error. Calls that fail with an HTTP status are
 repeated by the OpenAI client, which honours `Retry-After`."""
 
-TRUNCATED = "The answer is cut off: the model reached its limit of length. Ask it to go on."
-BROKE_OFF = "The model's answer broke off. Try again."
 
 _CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -245,7 +244,7 @@ class _Attempt:
             if close is not None:
                 await close()
         if not self._normalizer.completed:
-            raise AnswerIncompleteError(BROKE_OFF)
+            raise AnswerIncompleteError()
 
     def explain(self, error: Exception) -> BackchannelError:
         """The error to raise for what the model raised.
@@ -255,7 +254,7 @@ class _Attempt:
         """
         explained = self._by_record(error) or _explained(error, self._items)
         if self._normalizer.shown and isinstance(explained, ModelUnreachableError):
-            explained = AnswerIncompleteError("The connection to the model broke off. Try again.")
+            explained = AnswerIncompleteError()
         if isinstance(explained, ModelError) and explained.usage is None and self._record.usage is not None:
             explained.usage = (1, *self._record.usage)
         return explained
@@ -266,9 +265,9 @@ class _Attempt:
             return None
         match self._record.finish_reason:
             case "length":
-                return AnswerTruncatedError(TRUNCATED)
+                return AnswerTruncatedError()
             case None:
-                return AnswerIncompleteError(BROKE_OFF)
+                return AnswerIncompleteError()
             case _:
                 return None
 
@@ -306,7 +305,7 @@ def _check_end(record: StreamRecord, response: Response) -> None:
         response.status = "incomplete"
         response.incomplete_details = IncompleteDetails.model_construct(reason=reason)
     elif record.finish_reason is None and not record.ended:
-        raise AnswerIncompleteError(BROKE_OFF)
+        raise AnswerIncompleteError()
 
 
 def _explained(error: Exception, items: Sequence[TResponseInputItem]) -> BackchannelError:
@@ -338,7 +337,7 @@ def _explain(error: Exception) -> BackchannelError | None:
                 explained.usage = _usage(error.response)
             return explained
         case TimeoutError():
-            return total_error()
+            return ModelTotalTimeoutError()
         case json.JSONDecodeError():
             return ModelResponseError("The model's endpoint sent broken JSON. Try again.")
         case _:

@@ -1,7 +1,7 @@
 """Gives agents normalized models."""
 
 from copy import copy
-from typing import Any, override
+from typing import Any, cast, override
 from weakref import WeakKeyDictionary
 
 from agents import Agent, Model, ModelProvider, OpenAIChatCompletionsModel, OpenAIResponsesModel
@@ -49,10 +49,10 @@ class NormalizedModels(ModelProvider):
             if isinstance(each.model, Model) and not isinstance(each.model, NormalizedModel):
                 each.model = self.normalized(each.model)
             for tool in each.tools:
-                nested = getattr(tool, "_agent_instance", None)
-                if isinstance(nested, Agent) and id(nested) not in seen:
-                    seen.add(id(nested))
-                    agents.append(nested)
+                nested: object = getattr(tool, "_agent_instance", None)
+                if isinstance(nested, Agent) and id(cast("object", nested)) not in seen:
+                    seen.add(id(cast("object", nested)))
+                    agents.append(cast("Agent[Any]", nested))
 
     def normalized(self, model: Model) -> NormalizedModel:
         """The normalized form of a model."""
@@ -66,6 +66,7 @@ def _with_decoder(model: Model) -> Model:
     """A copy of an OpenAI model whose client reads what compatible endpoints send; any other model itself."""
     if not isinstance(model, OpenAIChatCompletionsModel | OpenAIResponsesModel):
         return model
-    copied = copy(model)
-    copied._client = decoding_client(model._client)  # noqa: SLF001 - there is no public access
+    copied: Any = copy(model)
+    # There is no public access.
+    copied._client = decoding_client(copied._client)  # noqa: SLF001
     return copied

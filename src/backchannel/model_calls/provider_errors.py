@@ -103,19 +103,19 @@ def explain_model_error(error: BaseException) -> BackchannelError | None:
     """The error for an exception of a model call; `None` if it is not one of a provider or its client."""
     match error:
         case APITimeoutError() | ModelTimeoutError():
-            return ModelTimedOutError("The model did not answer in time. Try again.")
+            return ModelTimedOutError()
         case APIConnectionError():
-            return ModelUnreachableError("The model cannot be reached. Try again.")
+            return ModelUnreachableError()
         case APIStatusError() | APIError():
             pass
         case OpenAIError():
             return _client_error(error)
         case ModelBehaviorError() if str(error).startswith("Invalid JSON when parsing"):
-            return InvalidOutputError("The model's answer does not have the required form. Try again.")
+            return InvalidOutputError()
         case ModelBehaviorError():
             return ModelError("The model's answer could not be understood. Try again.")
         case _ if type(error).__module__.partition(".")[0] in _HTTP_CLIENTS:
-            return ModelUnreachableError("The model cannot be reached. Try again.")
+            return ModelUnreachableError()
         case _:
             return None
     facts = provider_facts(error)
@@ -132,23 +132,19 @@ def _by_words(said: str, facts: ProviderFacts) -> BackchannelError | None:
     status = facts.status
     definite = status is None or status < 500
     if definite and _TOO_LONG.search(said):
-        return MessageTooLongError("This message is too long for the model. Shorten it, or send it in parts.")
+        return MessageTooLongError()
     if definite and status != 401 and _FILTERED.search(said):
-        return ContentFilterError(
-            "The model's provider refused this message by its content filter. Rephrase it."
-        )
+        return ContentFilterError()
     if status == 402 or _QUOTA.search(said):
-        return ModelQuotaError("The model's quota is used up. The operator of this server has to renew it.")
+        return ModelQuotaError()
     if status == 429 or (status is None and _RATE.search(said)):
-        return ModelRateLimitedError(
-            "The model is busy: its rate limit is reached. Try again soon.", retry_after=facts.retry_after
-        )
+        return ModelRateLimitedError(retry_after=facts.retry_after)
     if status is None and _KEY.search(said):
         return ModelNotConfiguredError("The model refused the server's API key.")
     if definite and _MODEL.search(said):
         return ModelNotConfiguredError("The model's endpoint does not know this model.")
     if status is None and _UNAVAILABLE.search(said):
-        return ModelUnavailableError("The model's endpoint failed. Try again.", retry_after=facts.retry_after)
+        return ModelUnavailableError(retry_after=facts.retry_after)
     return None
 
 
@@ -167,13 +163,9 @@ def _by_status(facts: ProviderFacts) -> BackchannelError:
                 "This message is too long for the model. Shorten it, or send it in parts."
             )
         case int(status) if 400 <= status < 500:
-            return ModelRequestError(
-                "The model's endpoint does not accept this message. Change it, or start a new chat."
-            )
+            return ModelRequestError()
         case int(status) if status >= 500:
-            return ModelUnavailableError(
-                "The model's endpoint failed. Try again.", retry_after=facts.retry_after
-            )
+            return ModelUnavailableError(retry_after=facts.retry_after)
         case _:
             return ModelError("The model answered with an error. Try again.")
 

@@ -59,7 +59,8 @@ class ThoughtTags:
         held, self._held = self._held, ""
         if not held:
             return []
-        return [("thought" if self._state == "thought" else "text", held)]
+        kind: Literal["text", "thought"] = "thought" if self._state == "thought" else "text"
+        return [(kind, held)]
 
     def _at_start(self, text: str, pieces: list[Piece]) -> str:
         begin = text.lstrip()
@@ -96,7 +97,8 @@ class ThoughtTags:
             self._may_close = False
             if not (self._last + text[:place]).rstrip(" ").endswith("\n"):
                 return text
-            pieces += [("text", text[:place]), ("text_was_thought", "")]
+            pieces.append(("text", text[:place]))
+            pieces.append(("text_was_thought", ""))
             self._state, self._after_thought = "start", True
             return text[place + len(_CLOSING_ONLY) :]
         if opening >= 0:

@@ -27,21 +27,6 @@ class ModelTimeouts:
     total: float = 1800
 
 
-def _first_byte_error() -> ModelTimedOutError:
-    return ModelFirstByteTimeoutError("The model did not begin to answer in time. Try again.")
-
-
-def _between_bytes_error() -> ModelTimedOutError:
-    return ModelBetweenBytesTimeoutError("The model stopped in the middle of its answer. Try again.")
-
-
-def total_error() -> ModelTimedOutError:
-    """The error of a call that exceeds the limit in all."""
-    return ModelTotalTimeoutError(
-        "The model took too long to complete its answer. Try again, or ask for less at once."
-    )
-
-
 class _Watch:
     """Cancels the task that waits for an event once its deadline has passed.
 
@@ -111,12 +96,13 @@ async def within[T](events: AsyncIterator[T], limits: ModelTimeouts) -> AsyncGen
     loop = asyncio.get_running_loop()
     watch = _Watch()
     end = loop.time() + limits.total
-    wait, late = limits.first_byte, _first_byte_error
+    late: type[ModelTimedOutError]
+    wait, late = limits.first_byte, ModelFirstByteTimeoutError
     try:
         while True:
             deadline = loop.time() + wait
             if deadline > end:
-                deadline, late = end, total_error
+                deadline, late = end, ModelTotalTimeoutError
             try:
                 event = await watch.next(events, deadline)
             except StopAsyncIteration:
@@ -124,6 +110,6 @@ async def within[T](events: AsyncIterator[T], limits: ModelTimeouts) -> AsyncGen
             except TimeoutError:
                 raise late() from None
             yield event
-            wait, late = limits.between_bytes, _between_bytes_error
+            wait, late = limits.between_bytes, ModelBetweenBytesTimeoutError
     finally:
         watch.close()

@@ -3,7 +3,7 @@
 import json
 from typing import Any, cast
 
-_CHOICE = {"index": 0, "delta": {}, "finish_reason": None}
+_CHOICE: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": None}
 
 
 class ChunkRepair:
@@ -23,7 +23,7 @@ class ChunkRepair:
 
     def repair(self, chunk: dict[str, Any]) -> dict[str, Any]:
         """The chunk with the fields that the client and the Agents SDK read. Modifies `chunk`."""
-        choices = chunk.get("choices")
+        choices: Any = chunk.get("choices")
         if choices is None:
             if "usage" not in chunk or "error" in chunk:
                 return _error(chunk)
@@ -70,9 +70,11 @@ class ChunkRepair:
         delta: Any = choice.get("delta") or choice.get("message") or {}
         if not delta and isinstance(choice.get("text"), str):
             delta = {"content": choice["text"]}
-        repaired = {**_CHOICE, **choice, "index": index if isinstance(index, int) else 0}
+        repaired: dict[str, Any] = {**_CHOICE, **choice, "index": index if isinstance(index, int) else 0}
         repaired.pop("message", None)
-        repaired["delta"] = self._delta(dict(delta)) if isinstance(delta, dict) else {}
+        repaired["delta"] = (
+            self._delta(dict(cast("dict[str, Any]", delta))) if isinstance(delta, dict) else {}
+        )
         repaired["finish_reason"] = _finish_reason(choice.get("finish_reason"))
         if repaired["index"] == 0:
             self.finish_reason = repaired["finish_reason"] or self.finish_reason
@@ -88,8 +90,8 @@ class ChunkRepair:
         elif content is not None and not isinstance(content, str):
             delta["content"] = json.dumps(content, ensure_ascii=False)
         _repair_reasoning(delta)
-        calls = delta.pop("tool_calls", None)
-        function = delta.pop("function_call", None)
+        calls: Any = delta.pop("tool_calls", None)
+        function: Any = delta.pop("function_call", None)
         if isinstance(function, dict):
             # The API before tools.
             calls = [{"index": 0, "id": self._ids.get(0) or "call_0", "function": function}]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, override
+from typing import Any, cast, override
 
 from openai._streaming import ServerSentEvent, SSEDecoder  # pyright: ignore[reportPrivateImportUsage]
 from pydantic_core import from_json
@@ -117,6 +117,7 @@ class EventStreamDecoder(SSEDecoder):
     def _repair(self, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        data = cast("dict[str, Any]", data)
         if "type" in data and "choices" not in data:
             return repair_event(data)
         chunk = self._chunks.repair(data)

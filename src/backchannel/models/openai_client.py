@@ -56,9 +56,9 @@ class OpenAIClient(AsyncOpenAI):
 
 def decoding_client(client: AsyncOpenAI) -> AsyncOpenAI:
     """A copy of a client, with its connections, that decodes streams with `EventStreamDecoder`."""
-    if isinstance(client, OpenAIClient) or not isinstance(client, AsyncOpenAI):
+    if isinstance(client, OpenAIClient):
         return client
-    copied = client.copy()
+    copied: Any = client.copy()
     # The class is the application's, such as `AsyncAzureOpenAI`, so the method is replaced in the object.
     copied._make_sse_decoder = EventStreamDecoder  # noqa: SLF001
     return copied

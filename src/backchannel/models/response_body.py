@@ -33,14 +33,19 @@ def body_event(body: bytes) -> dict[str, Any]:
         # Gemini wraps its errors in a list.
         data = cast("list[Any]", data)[0]
     match data:
-        case {"error": _} | {"choices": [_, *_]} | {"object": "error"} | {"detail": _}:
+        case dict() if _is_chat_answer(cast("dict[str, Any]", data)):
             return cast("dict[str, Any]", data)
-        case {"object": "response", "output": list()}:
+        case {"object": "response"} if isinstance(cast("dict[str, Any]", data).get("output"), list):
             status = cast("dict[str, Any]", data).get("status")
             kind = status if status in {"incomplete", "failed"} else "completed"
             return {"type": f"response.{kind}", "response": data, "sequence_number": 0}
         case _:
             raise ModelResponseError("The model's endpoint sent JSON that is not an answer. Try again.")
+
+
+def _is_chat_answer(data: dict[str, Any]) -> bool:
+    """Whether it is an answer of Chat Completions, or an error."""
+    return bool(data.get("choices")) or data.get("object") == "error" or "error" in data or "detail" in data
 
 
 def check_body(first: bytes) -> None:

@@ -94,15 +94,13 @@ async def stream_answer(
                 yield thread_event
             if isinstance(error, ModelRefusalError):
                 # The text of the refusal was streamed as a message.
-                raise AnswerRefusedError("The model declined to answer this.") from error
+                raise AnswerRefusedError from error
             raise
         for thread_event in answer.finish(result.last_agent):
             yield thread_event
         outcome = "failed"
         if result.interruptions:
-            raise ApprovalUnavailableError(
-                "A tool needs a person's approval, which this server cannot ask for. The tool did not run."
-            )
+            raise ApprovalUnavailableError
         answer.check_end()
     finally:
         # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
@@ -215,15 +213,11 @@ class _Answer:
             response.incomplete_details if response is not None and response.status == "incomplete" else None
         )
         if details is not None and details.reason == "content_filter":
-            raise AnswerFilteredError(
-                "The provider's content filter ended this answer. Rephrase your message."
-            )
+            raise AnswerFilteredError
         if details is not None:
-            raise AnswerTruncatedError(
-                "The answer is cut off: the model reached its limit of length. Ask it to go on."
-            )
+            raise AnswerTruncatedError
         if response is not None and not response.output and not self._shows_content:
-            raise AnswerEmptyError("The model gave an empty answer. Try again.")
+            raise AnswerEmptyError
 
     def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
         yield from self._flush_messages(intermediate=False)

@@ -66,20 +66,20 @@ def explain(error: BaseException) -> BackchannelError:
         case StoreNotFoundError():
             return NotFoundError("There is no such thread, item or attachment.")
         case MaxTurnsExceeded():
-            return TurnLimitError("The answer took too many steps and was ended. Ask for less at once.")
+            return TurnLimitError()
         case InputGuardrailTripwireTriggered():
             return GuardrailError("This message is not something the assistant may answer.")
         case OutputGuardrailTripwireTriggered():
             return GuardrailError("The assistant's answer was withheld by a safety check.")
         case ModelRefusalError():
-            return AnswerRefusedError("The model declined to answer this.")
+            return AnswerRefusedError()
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
             return GuardrailError("The answer was ended by a safety check on one of its tools.")
         case UserError(__cause__=Exception() as cause):
             # The SDK wraps any exception of a tool, also of an agent that is called as one.
             explained = explain(cause)
             if explained.code == BackchannelError.code:
-                return ToolFailedError("A tool failed, and the answer was ended. Try again.")
+                return ToolFailedError()
             return explained
         case UserError():
             return BackchannelError("The agent is not set up correctly. The server's log says what is wrong.")
