@@ -32,15 +32,15 @@ def body_event(body: bytes) -> dict[str, Any]:
     if isinstance(data, list) and data:
         # Gemini wraps its errors in a list.
         data = cast("list[Any]", data)[0]
-    match data:
-        case dict() if _is_chat_answer(cast("dict[str, Any]", data)):
-            return cast("dict[str, Any]", data)
-        case {"object": "response"} if isinstance(cast("dict[str, Any]", data).get("output"), list):
-            status = cast("dict[str, Any]", data).get("status")
+    if isinstance(data, dict):
+        fields = cast("dict[str, Any]", data)
+        if _is_chat_answer(fields):
+            return fields
+        if fields.get("object") == "response" and isinstance(fields.get("output"), list):
+            status = fields.get("status")
             kind = status if status in {"incomplete", "failed"} else "completed"
-            return {"type": f"response.{kind}", "response": data, "sequence_number": 0}
-        case _:
-            raise ModelResponseError("The model's endpoint sent JSON that is not an answer. Try again.")
+            return {"type": f"response.{kind}", "response": fields, "sequence_number": 0}
+    raise ModelResponseError("The model's endpoint sent JSON that is not an answer. Try again.")
 
 
 def _is_chat_answer(data: dict[str, Any]) -> bool:
