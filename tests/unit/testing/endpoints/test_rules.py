@@ -10,7 +10,7 @@ from backchannel.testing.endpoints import RULES, violations, violations_of_input
 from backchannel.testing.endpoints.rules import APIS
 from unit.testing.endpoints.examples import CHAT, RESPONSES, USER, call, calls, chat, items, message, output
 
-pytestmark = pytest.mark.row("M1", "M3", "M4")
+pytestmark = pytest.mark.row("H5")
 
 EXAMPLES = {"chat": CHAT, "responses": RESPONSES}
 CASES = [(rule, profile) for rule in RULES for profile in (*rule.wordings, "strictest")]

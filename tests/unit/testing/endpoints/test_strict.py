@@ -22,7 +22,7 @@ from backchannel.testing.endpoints import Call, Pause, Profile, Reply, Say, Stri
 from backchannel.testing.endpoints.rules import APIS
 from unit.testing.endpoints.examples import CHAT, RESPONSES, USER, chat, items
 
-pytestmark = pytest.mark.row("M1", "M3", "M4")
+pytestmark = pytest.mark.row("H5")
 
 SERVED = [(profile, api) for profile, apis in APIS.items() for api in apis]
 
