@@ -22,6 +22,7 @@ PUBLIC = {
     "backchannel.sql",
     "backchannel.stores.base",
     "backchannel.testing",
+    "backchannel.testing.endpoints",
 }
 PAGES = [
     "authenticate-callers.md",
@@ -31,6 +32,7 @@ PAGES = [
     "mount-in-a-host-application.md",
     "serve-your-own-server.md",
     "store-attachments.md",
+    "test-with-odd-endpoints.md",
     "widgets-and-actions.md",
 ]
 MAX_LINES = 30
