@@ -13,7 +13,7 @@ from agents.models.fake_id import FAKE_RESPONSES_ID
 
 from backchannel.model_calls.context_window import shorten
 from backchannel.model_calls.text import valid_text
-from backchannel.model_calls.tool_calls import api_name, call_id_for, history_arguments, usable_call_id
+from backchannel.model_calls.tool_calls import api_name, call_id_for, history_arguments
 
 INTERRUPTED = (
     "No result: the call was interrupted. It may or may not have taken effect; check before repeating it."
@@ -21,21 +21,29 @@ INTERRUPTED = (
 EMPTY_OUTPUT = "(The tool returned nothing.)"
 BEGINNING = "(The conversation begins.)"
 CONTINUE = "(Continue.)"
+NO_ANSWER = "(No answer.)"
 MAX_OUTPUT_CHARS = 100_000
 """A longer output of a tool is shortened for the model."""
 
 type Item = dict[str, Any]
 
 
-def normalize_input(items: str | Sequence[TResponseInputItem]) -> list[TResponseInputItem]:
+def normalize_input(
+    items: str | Sequence[TResponseInputItem], *, responses_api: bool = False
+) -> list[TResponseInputItem]:
     """The input of one call: nothing empty, calls with unique ids followed by their outputs, roles in turn.
 
     Items that are correct are unchanged. Reasoning items stay before the item that they belong to.
+
+    Args:
+        responses_api: The model speaks the Responses API. For others, text before a call is given the form of an output
+            item, which the Agents SDK joins with the call to one message.
     """
     given: list[Any] = [{"role": "user", "content": items}] if isinstance(items, str) else list(items)
     cleaned = [item for each in given if (item := _clean(_as_dict(each))) is not None]
     paired = _without_loose_reasoning(_pair(cleaned))
-    return cast("list[TResponseInputItem]", _in_turn(_merge(paired)))
+    merged = _in_turn(_merge(paired))
+    return cast("list[TResponseInputItem]", merged if responses_api else _joined_with_calls(merged))
 
 
 def _as_dict(item: Any) -> Item:
@@ -126,7 +134,7 @@ def _pair(items: Sequence[Item]) -> list[Item]:
             continue
         found = outputs.get(str(item.get("call_id")))
         output = found.popleft() if found else {"type": "function_call_output", "output": INTERRUPTED}
-        call_id = usable_call_id(item.get("call_id"), ())
+        call_id = str(item.get("call_id") or "").strip() or call_id_for(f"call {len(taken)}")
         while call_id in taken:
             call_id = call_id_for(f"{call_id}:{len(taken)}")
         taken.add(call_id)
@@ -160,6 +168,10 @@ def _merge(items: Sequence[Item]) -> list[Item]:
             item = {**item, "role": "user"}  # noqa: PLW2901
             role = "user"
         last = merged[-1] if merged else {}
+        if role == "user" and last.get("type") == "function_call_output":
+            # Templates do not count calls and outputs: two messages of the user would follow each other.
+            merged.append({"role": "assistant", "content": NO_ANSWER})
+            last = merged[-1]
         if role is not None and last.get("role") == role and "id" not in item and "id" not in last:
             join = _joined_answer if role == "assistant" else _joined
             merged[-1] = {**last, "content": join(last["content"], item["content"])}
@@ -187,6 +199,24 @@ def _joined_answer(first: str | list[Any], second: str | list[Any]) -> str:
 
 def _as_parts(content: str | list[Any]) -> list[Any]:
     return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+
+
+def _joined_with_calls(items: Sequence[Item]) -> list[Item]:
+    joined: list[Item] = []
+    for place, item in enumerate(items):
+        following = next(
+            (each.get("type") for each in items[place + 1 :] if each.get("type") != "reasoning"), None
+        )
+        if item.get("role") != "assistant" or "id" in item or following != "function_call":
+            joined.append(item)
+            continue
+        text = _joined_answer(item["content"], "").strip()
+        part = {"type": "output_text", "text": text, "annotations": list[Any]()}
+        item_id = f"msg_{call_id_for(f'{place} {text}')}"
+        joined.append(
+            {"type": "message", "id": item_id, "role": "assistant", "status": "completed", "content": [part]}
+        )
+    return joined
 
 
 def _in_turn(items: list[Item]) -> list[Item]:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any, cast, override
 
 import structlog
-from agents import Model, ModelResponse, ModelSettings, ModelTracing, Tool, TResponseInputItem
+from agents import (
+    Model,
+    ModelResponse,
+    ModelSettings,
+    ModelTracing,
+    OpenAIResponsesModel,
+    Tool,
+    TResponseInputItem,
+)
 from agents.agent_output import AgentOutputSchemaBase
 from agents.exceptions import ModelBehaviorError
 from agents.handoffs import Handoff
@@ -118,7 +126,7 @@ class NormalizedModel(Model):
             "previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt
         }  # fmt: skip
         call = _Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
-        items = self._context.fit(normalize_input(input))
+        items = self._context.fit(self._input(input, state))
         for _ in range(MAX_SMALLER_INPUTS):
             try:
                 async with asyncio.timeout(self._timeouts.total):
@@ -152,7 +160,7 @@ class NormalizedModel(Model):
             "previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt
         }  # fmt: skip
         call = _Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
-        return self._stream(call, normalize_input(input))
+        return self._stream(call, self._input(input, state))
 
     @override
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
@@ -192,6 +200,14 @@ class NormalizedModel(Model):
                     raise explained from error
                 items = self._smaller(items, explained, error)
 
+    def _input(
+        self, items: str | list[TResponseInputItem], state: dict[str, Any]
+    ) -> list[TResponseInputItem]:
+        """The normalized input of a call. If the provider keeps the conversation, the calls of outputs are there."""
+        if state["previous_response_id"] is None and state["conversation_id"] is None:
+            return normalize_input(items, responses_api=isinstance(self.inner, OpenAIResponsesModel))
+        return [{"role": "user", "content": items}] if isinstance(items, str) else items
+
     def _smaller(
         self, items: list[TResponseInputItem], explained: BackchannelError, error: BaseException
     ) -> list[TResponseInputItem]:
@@ -201,7 +217,7 @@ class NormalizedModel(Model):
             smaller = shrink(items)
             if smaller is not None:
                 log.info("model_input_shortened", items_before=len(items), items_after=len(smaller))
-                return normalize_input(smaller)
+                return normalize_input(smaller, responses_api=isinstance(self.inner, OpenAIResponsesModel))
         if explained is error:
             raise explained
         raise explained from error

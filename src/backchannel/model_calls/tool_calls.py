@@ -13,7 +13,6 @@ ID_CHARS = 9
 MAX_NAME_CHARS = 64
 _ALPHABET = string.digits + string.ascii_letters
 _TEMPLATE_TOKEN = re.compile(r"<\|[^|>]*\|>|<｜[^｜>]*｜>|\[/?[A-Z_]+\]|</?[a-z_]+>")
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 UNREADABLE = "unreadable_arguments"
 """The field in history that holds arguments which were not a JSON object."""
@@ -31,8 +30,12 @@ def call_id_for(unique: str) -> str:
 
 
 def usable_call_id(call_id: object, taken: Container[str]) -> str:
-    """`call_id` if an API will accept it back and it is not `taken`; else a new one."""
-    if isinstance(call_id, str) and _CALL_ID.fullmatch(call_id) and call_id not in taken:
+    """`call_id` if it is not `taken`; else, or if it is empty, a new one.
+
+    Whatever its form is, the API that made it accepts it back, and some hide data in it that they need
+    (`…__thought__…`: BerriAI/litellm#16895).
+    """
+    if isinstance(call_id, str) and call_id.strip() and call_id not in taken:
         return call_id
     return call_id_for(secrets.token_hex(16))
 

@@ -76,7 +76,7 @@ async def test_events_are_those_of_the_client(
             [("a", "1", None, None), (None, "2", None, None)],
         ),
         ([b"data: 1\n", b"\ndata: 2\n\n\n"], [(None, "1", None, None), (None, "2", None, None)]),
-        ([b"data: 1\n\ndata: {\"not\": \"whole"], [(None, "1", None, None)]),
+        ([b'data: 1\n\ndata: {"not": "whole'], [(None, "1", None, None)]),
         ([b": ping\n\n", b"data: 1\n\n"], [(None, "1", None, None)]),
     ],
 )

@@ -121,8 +121,11 @@ async def load_history(
 async def to_model_input(
     items: Sequence[ThreadItem], converter: ThreadItemConverter
 ) -> list[TResponseInputItem]:
-    """Convert thread items to model input. Each tool call occurs once, with its output, under an id of its own: ids
-    that models give repeat in every turn."""
+    """Convert thread items to model input.
+
+    Each tool call occurs once, with its output. In earlier turns it has an id of its own, as the ids that models give
+    repeat in every turn; in the newest turn it has the provider's.
+    """
     newest = max((place for place, item in enumerate(items) if isinstance(item, UserMessageItem)), default=0)
     journaled = {
         entry.call_id: entry for item in items if isinstance(entry := journal.read(item), journal.ToolCall)
@@ -144,7 +147,7 @@ async def to_model_input(
             # It was journaled when its server part ran. Its output is here.
             known = journaled.get(item.call_id)
             converted_call = cast("list[dict[str, Any]]", await converter.to_agent_input([item]))
-            calls = _as_call(converted_call, item.id, known)
+            calls = _as_call(converted_call, None if place > newest else item.id, known)
             if known is not None and place > newest:
                 calls = [*known.reasoning, *calls]
         else:
@@ -169,10 +172,10 @@ def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: boo
     """The input items of a journaled tool call.
 
     Args:
-        item_id: The id of the journal's item. The call's id is derived from it.
-        in_newest_turn: The model is still answering: it gets the whole output, and its reasoning back.
+        item_id: The id of the journal's item. The call's id in later turns is derived from it.
+        in_newest_turn: The model is still answering: it gets the whole output, its reasoning and its ids back.
     """
-    call_id = call_id_for(item_id)
+    call_id = call.call_id if in_newest_turn else call_id_for(item_id)
     request: dict[str, Any] = {
         "type": "function_call",
         "call_id": call_id,
@@ -215,12 +218,12 @@ def _left_out(data: re.Match[str]) -> str:
 
 
 def _as_call(
-    converted: list[dict[str, Any]], item_id: str, known: journal.ToolCall | None
+    converted: list[dict[str, Any]], item_id: str | None, known: journal.ToolCall | None
 ) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     for each in converted:
         if "call_id" in each:
-            each = {**each, "call_id": call_id_for(item_id)}  # noqa: PLW2901
+            each = {**each, "call_id": call_id_for(item_id) if item_id else each["call_id"]}  # noqa: PLW2901
             if each.get("type") == "function_call" and known is not None:
                 # As the model made it. The item has the name and the arguments for the client.
                 each |= {"name": known.name, "arguments": history_arguments(known.arguments)}
