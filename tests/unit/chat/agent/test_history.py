@@ -63,7 +63,7 @@ async def model_input(*items: ck.ThreadItem) -> list[Any]:
 
 def calls_and_outputs(sent: Sequence[Any]) -> list[tuple[str, str, str]]:
     return [
-        (each["type"], GIVEN[each["call_id"]], each.get("output", each.get("name")))
+        (each["type"], GIVEN.get(each["call_id"], each["call_id"]), each.get("output", each.get("name")))
         for each in sent
         if each.get("type", "").startswith("function_call")
     ]
