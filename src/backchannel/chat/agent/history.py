@@ -8,6 +8,7 @@ needs beyond that is in `backchannel.model_calls.model_input`.
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast, override
 
 from agents import TResponseInputItem
@@ -134,7 +135,7 @@ async def to_model_input(
     client_calls |= {
         entry.call_id for item in items if isinstance(entry := journal.read(item), journal.QueuedClientCall)
     }
-    converted: list[TResponseInputItem] = []
+    pieces: list[_Piece] = []
     waiting: list[ThreadItem] = []
     for place, item in enumerate(items):
         entry = journal.read(item)
@@ -143,19 +144,51 @@ async def to_model_input(
             continue
         if isinstance(entry, journal.ToolCall) and entry.call_id not in client_calls:
             calls = call_and_output(entry, item.id, in_newest_turn=place > newest)
+            piece = _Piece(calls, entry.response)
         elif isinstance(item, ClientToolCallItem):
             # It was journaled when its server part ran. Its output is here.
             known = journaled.get(item.call_id)
-            converted_call = cast("list[dict[str, Any]]", await converter.to_agent_input([item]))
-            calls = _as_call(converted_call, None if place > newest else item.id, known)
+            converted = cast("list[dict[str, Any]]", await converter.to_agent_input([item]))
+            calls = _as_call(converted, None if place > newest else item.id, known)
             if known is not None and place > newest:
                 calls = [*known.reasoning, *calls]
+            piece = _Piece(calls, known.response if known else None)
         else:
             continue
-        converted += await converter.to_agent_input(waiting)
-        converted += cast("list[TResponseInputItem]", calls)
+        pieces += [_Piece(cast("list[dict[str, Any]]", await converter.to_agent_input(waiting))), piece]
         waiting = []
-    return converted + await converter.to_agent_input(waiting)
+    pieces.append(_Piece(cast("list[dict[str, Any]]", await converter.to_agent_input(waiting))))
+    return cast("list[TResponseInputItem]", _by_response(pieces))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Input items of one thread item, or of several without calls.
+
+    Attributes:
+        response: The id of the response with the call, if it is one.
+    """
+
+    items: list[dict[str, Any]]
+    response: str | None = None
+
+
+def _by_response(pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
+    """The items in order, but with all calls of a response before their outputs."""
+    together: dict[str, list[dict[str, Any]]] = {}
+    for piece in pieces:
+        if piece.response is not None:
+            together.setdefault(piece.response, []).extend(piece.items)
+    items: list[dict[str, Any]] = []
+    for piece in pieces:
+        if piece.response is None:
+            items += piece.items
+            continue
+        group = together.pop(piece.response, [])
+        outputs = [item for item in group if item.get("type") == "function_call_output"]
+        items += [item for item in group if item not in outputs]
+        items += outputs
+    return items
 
 
 def next_client_call(items: Sequence[ThreadItem]) -> journal.QueuedClientCall | None:

@@ -1,6 +1,7 @@
 """Agents SDK hooks of one run: write the journal, and report model calls, tool calls and hand-offs."""
 
 from collections.abc import Callable
+from secrets import token_hex
 from time import perf_counter
 from typing import Any, Literal, override
 
@@ -46,6 +47,7 @@ class AnswerHooks(RunHooks[Any]):
         self._default_model = default_model
         self._journaled: dict[str, HiddenContextItem] = {}
         self._reasoning: dict[str, list[dict[str, Any]]] = {}
+        self._responses: dict[str, str] = {}
         self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
         self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
 
@@ -70,6 +72,7 @@ class AnswerHooks(RunHooks[Any]):
         used = response.usage
         usage = Usage(used.requests, used.input_tokens, used.output_tokens)
         self._end_model_call(agent.name, usage, "completed")
+        self._responses[agent.name] = token_hex(4)
         self._reasoning[agent.name] = [
             item.model_dump(mode="json", exclude_none=True)
             for item in response.output
@@ -87,6 +90,7 @@ class AnswerHooks(RunHooks[Any]):
             provider_data=_provider_data(context.tool_call),
             # With the first call of a response.
             reasoning=self._reasoning.pop(agent.name, []),
+            response=self._responses.get(agent.name),
         )
         item = journal.to_item(call, self._context.thread.id)
         self._journaled[call.call_id] = item

@@ -23,6 +23,8 @@ class ToolCall(BaseModel):
         finished: Whether the tool has returned.
         provider_data: What the model's provider sent with the call and expects back, such as a thought signature.
         reasoning: The reasoning items of the response that the provider expects back before the call.
+        response: An id of the response with the call. Calls of one response are sent back together: Gemini signs the
+            first of them only.
     """
 
     kind: Literal["backchannel.tool_call"] = "backchannel.tool_call"
@@ -33,6 +35,7 @@ class ToolCall(BaseModel):
     finished: bool = False
     provider_data: dict[str, Any] | None = None
     reasoning: list[dict[str, Any]] = []
+    response: str | None = None
 
 
 class HandOff(BaseModel):
