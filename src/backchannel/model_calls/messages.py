@@ -1,6 +1,6 @@
 """The messages of a response: shown while they are streamed, and reconciled with their ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,12 +54,17 @@ class MessageStream:
         self._messages.append(message)
         return message
 
-    def text_delta(self, event: Any) -> Events:
+    def text_delta(self, event: Any) -> Iterable[TResponseStreamEvent]:
         """A delta of text."""
         message = self._find(event.item_id, event.output_index)
-        yield from self._show(
-            message, message.part(event.content_index, refusal=False), event.delta or "", event
-        )
+        part = message.part(event.content_index, refusal=False)
+        delta = event.delta or ""
+        if not part.passes(delta):
+            return self._show(message, part, delta, event)
+        # Nearly all events get here: no generators for them.
+        part.add(delta)
+        event.item_id, event.content_index = message.id, part.index
+        return (event,)
 
     def refusal_delta(self, event: Any) -> Events:
         """A delta of a refusal."""

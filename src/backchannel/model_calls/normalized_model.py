@@ -44,7 +44,7 @@ from backchannel.model_calls.normalizer import ProviderFailureError, ResponseNor
 from backchannel.model_calls.output_items import clean_output
 from backchannel.model_calls.provider_errors import explain_facts, explain_model_error, provider_facts
 from backchannel.model_calls.redaction import redact
-from backchannel.model_calls.timeouts import ModelTimeouts, within
+from backchannel.model_calls.timeouts import ModelTimeouts, Watch
 from backchannel.models.event_stream import StreamRecord, current_record
 
 log = structlog.get_logger(__name__)
@@ -246,16 +246,21 @@ class _Attempt:
         current_record.set(self._record)
         stream = self._model.stream_response(*self._call.arguments(self._items), **self._call.state)
         feed = self._normalizer.feed
+        events, watch = aiter(stream), Watch(self._timeouts)
         try:
-            async with aclosing(within(aiter(stream), self._timeouts)) as limited:
-                async for event in limited:
-                    if self._record.finish_reason == "content_filter" and self._is_notice(event):
-                        continue
-                    if event.type == "response.completed":
-                        _check_end(self._record, event.response)
-                    for normalized in feed(event):
-                        yield normalized
+            while True:
+                try:
+                    event = await watch.next(events)
+                except StopAsyncIteration:
+                    break
+                if self._record.finish_reason == "content_filter" and self._is_notice(event):
+                    continue
+                if event.type == "response.completed":
+                    _check_end(self._record, event.response)
+                for normalized in feed(event):
+                    yield normalized
         finally:
+            watch.close()
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()

@@ -5,7 +5,7 @@ has, for each message with text: added, parts, deltas, done; for each thought: d
 event, if the call succeeds, is `response.completed` with the same output items.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from agents.items import TResponseStreamEvent
@@ -22,7 +22,7 @@ from backchannel.model_calls.partial_calls import PartialCalls
 from backchannel.model_calls.provider_errors import ProviderFacts
 from backchannel.model_calls.thoughts import Thoughts
 
-type Events = Iterator[TResponseStreamEvent]
+type Events = Iterable[TResponseStreamEvent]
 
 
 class ProviderFailureError(Exception):
@@ -95,7 +95,7 @@ class ResponseNormalizer:
             ProviderFailureError: The event reports a failure. `close` yields what is left to show.
         """
         handler = self._handlers.get(getattr(event, "type", ""))
-        return handler(event) if handler is not None else iter((event,))
+        return handler(event) if handler is not None else (event,)
 
     def close(self) -> Events:
         """The ends of what is open, if the call failed. Yields nothing after the completed response."""

@@ -28,6 +28,16 @@ class ShownPart:
         self._joiner = SurrogateJoiner()
         self._texts: list[str] = []
 
+    def passes(self, delta: str) -> bool:
+        """Whether the part is shown already, and `delta` can be shown as it is."""
+        return (
+            self.index is not None
+            and delta.isascii()
+            and not self._joiner.holds
+            and self._tags is not None
+            and self._tags.passes(delta)
+        )
+
     def feed(self, delta: str) -> list[Piece]:
         """The complete pieces of text and thought with a delta."""
         self.fed = True

@@ -11,6 +11,11 @@ class SurrogateJoiner:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether a first half is held back."""
+        return bool(self._held)
+
     def feed(self, delta: str) -> str:
         """The text that is complete with `delta`: a first half at its end is held back."""
         if not self._held and delta.isascii():

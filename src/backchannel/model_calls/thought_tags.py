@@ -38,9 +38,16 @@ class ThoughtTags:
         self._after_thought = False
         self._last = ""
 
+    def passes(self, delta: str) -> bool:
+        """Whether `delta` is text as it is, and can be no part of a tag."""
+        if self._state != "text" or self._held or (self._may_close and "<" in delta):
+            return False
+        self._last = delta[-1:] or self._last
+        return True
+
     def feed(self, delta: str) -> list[Piece]:
         """The pieces that are complete with `delta`. What may be the beginning of a tag is held back."""
-        if self._state == "text" and not self._held and (not self._may_close or "<" not in delta):
+        if self.passes(delta):
             return [("text", delta)]
         text, self._held = self._held + delta, ""
         pieces: list[Piece] = []

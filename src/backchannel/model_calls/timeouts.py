@@ -1,7 +1,7 @@
 """Limits the time that a model may take: until its first event, between two events, and in all."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from backchannel.errors import (
@@ -27,27 +27,35 @@ class ModelTimeouts:
     total: float = 1800
 
 
-class _Watch:
-    """Cancels the task that waits for an event once its deadline has passed.
+class Watch:
+    """Waits for the events of one call within the limits: cancels the task that waits once its deadline has passed.
 
     `asyncio.timeout` for each event would create and cancel a timer each time. Here one timer runs at a time: when it
     fires early, it is set again for the rest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ModelTimeouts) -> None:
         self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._end = self._loop.time() + limits.total
+        self._wait = limits.first_byte
+        self._late: type[ModelTimedOutError] = ModelFirstByteTimeoutError
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Task[object] | None = None
         self._deadline = 0.0
         self._expired = False
 
-    async def next[T](self, events: AsyncIterator[T], deadline: float) -> T:
+    async def next[T](self, events: AsyncIterator[T]) -> T:
         """The next event.
 
         Raises:
-            TimeoutError: None came before `deadline`, a time of the event loop.
+            ModelTimedOutError: None came in time.
             StopAsyncIteration: There are no further events.
         """
+        deadline, late = self._loop.time() + self._wait, self._late
+        if deadline > self._end:
+            deadline, late = self._end, ModelTotalTimeoutError
+        self._wait, self._late = self._limits.between_bytes, ModelBetweenBytesTimeoutError
         self._deadline = deadline
         self._waiting = task = asyncio.current_task()
         assert task is not None
@@ -57,9 +65,10 @@ class _Watch:
         try:
             return await anext(events)
         except asyncio.CancelledError:
-            if self._expired and task.uncancel() <= cancelling:
+            if self._expired:
                 self._expired = False
-                raise TimeoutError from None
+                if task.uncancel() <= cancelling:
+                    raise late from None
             raise
         finally:
             self._waiting = None
@@ -85,31 +94,3 @@ class _Watch:
             return
         self._expired = True
         self._waiting.cancel()
-
-
-async def within[T](events: AsyncIterator[T], limits: ModelTimeouts) -> AsyncGenerator[T]:
-    """Yield `events` within the limits. The caller closes `events`.
-
-    Raises:
-        ModelTimedOutError: A limit was exceeded.
-    """
-    loop = asyncio.get_running_loop()
-    watch = _Watch()
-    end = loop.time() + limits.total
-    late: type[ModelTimedOutError]
-    wait, late = limits.first_byte, ModelFirstByteTimeoutError
-    try:
-        while True:
-            deadline = loop.time() + wait
-            if deadline > end:
-                deadline, late = end, ModelTotalTimeoutError
-            try:
-                event = await watch.next(events, deadline)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise late() from None
-            yield event
-            wait, late = limits.between_bytes, ModelBetweenBytesTimeoutError
-    finally:
-        watch.close()
