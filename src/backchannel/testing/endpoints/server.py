@@ -123,8 +123,13 @@ class Endpoint(ABC):
             (b"content-type", reply.content_type.encode()),
             *((name.lower().encode(), value.encode()) for name, value in reply.headers.items()),
         ]
+        parts = list(reply.parts)
+        for first in parts[:1]:
+            if isinstance(first, Pause):
+                await self._wait(first.event, receive)
+                parts = parts[1:]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        for part in reply.parts:
+        for part in parts:
             if isinstance(part, Drop):
                 # The server closes the connection of an answer that has no end.
                 return
