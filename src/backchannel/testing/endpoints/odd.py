@@ -34,6 +34,8 @@ class OddEndpoint(Endpoint):
     Args:
         *script: The answers in order: names of `ODDITIES`, `"ok"`, or steps as of a `StrictEndpoint`.
         then: The answer to every request after the script.
+        unstreamed: The answer to every request that asks for no stream, such as one for a title beside the answer
+            itself. Such requests use up no entry then; by default they do.
         strict: Refuse requests that this API would refuse; they do not use up an entry of the script.
 
     Attributes:
@@ -41,11 +43,18 @@ class OddEndpoint(Endpoint):
         go: Set it to let the answers go on that wait for the test: `slow_headers`, `slow_first_byte`, `silence`.
     """
 
-    def __init__(self, *script: str | Step, then: str | Step = "ok", strict: Profile | None = None) -> None:
+    def __init__(
+        self,
+        *script: str | Step,
+        then: str | Step = "ok",
+        unstreamed: str | Step | None = None,
+        strict: Profile | None = None,
+    ) -> None:
         super().__init__()
         self.go = asyncio.Event()
         self._script = [_checked(entry) for entry in script]
         self._then = _checked(then)
+        self._unstreamed = None if unstreamed is None else _checked(unstreamed)
         self._checks = None if strict is None else StrictEndpoint(strict)
 
     @property
@@ -62,7 +71,10 @@ class OddEndpoint(Endpoint):
         refused = self._checks and self._checks.check(request)
         if refused:
             return refused
-        entry = self._script.pop(0) if self._script else self._then
+        if self._unstreamed is not None and not request.stream:
+            entry = self._unstreamed
+        else:
+            entry = self._script.pop(0) if self._script else self._then
         if isinstance(entry, str):
             return self._odd(ODDITIES[entry], request)
         if isinstance(entry, Reply):

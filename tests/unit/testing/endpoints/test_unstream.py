@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backchannel.testing.endpoints import ODDITIES, OddEndpoint
+from backchannel.testing.endpoints import ODDITIES, OddEndpoint, Say, StrictEndpoint
 from unit.testing.endpoints.test_odd import CASES, ask, request
 
 pytestmark = pytest.mark.row("H5")
@@ -77,3 +77,19 @@ async def test_errors_are_the_same() -> None:
     assert name in ODDITIES
     streamed = await ask(OddEndpoint(name), "chat")
     assert (await ask(OddEndpoint(name), "chat", request("chat", stream=False))).raw == streamed.raw
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        OddEndpoint(Say("an answer"), unstreamed=Say("a title")),
+        StrictEndpoint("openai-chat", Say("an answer"), unstreamed=Say("a title")),
+    ],
+    ids=["odd", "strict"],
+)
+async def test_requests_for_no_stream_can_have_an_answer_of_their_own(endpoint) -> None:
+    for _ in range(2):
+        titled = await ask(endpoint, "chat", request("chat", stream=False))
+        assert json.loads(titled.raw)["choices"][0]["message"]["content"] == "a title"
+    assert (await ask(endpoint, "chat")).text == "an answer"
+    assert (await ask(endpoint, "chat")).text == "ok"
