@@ -26,11 +26,16 @@ START_SECONDS = 20.0
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals of the process to the process, and reports that it has started."""
+    """A server that leaves the signals of the process alone, reports that it has started, and ends at once.
+
+    Uvicorn's own looks every 0.1 s whether it should end.
+    """
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_start = started
+        self._end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @override
     @contextlib.contextmanager
@@ -41,7 +46,20 @@ class _Server(uvicorn.Server):
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._on_start()
+
+    @override
+    async def main_loop(self) -> None:
+        # Sets the headers of responses.
+        await self.on_tick(0)
+        await self._end.wait()
+
+    def end(self) -> None:
+        """Close all connections and end. May be called from any thread."""
+        self.should_exit = self.force_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end.set)
 
 
 class Endpoint(ABC):
@@ -78,7 +96,7 @@ class Endpoint(ABC):
             await asyncio.wait_for(started.wait(), START_SECONDS)
             yield _base_url(bound)
         finally:
-            server.should_exit = server.force_exit = True
+            server.end()
             await task
             bound.close()
 
@@ -100,7 +118,7 @@ class Endpoint(ABC):
                 raise TimeoutError("The endpoint did not start within 20 seconds.")
             yield _base_url(bound)
         finally:
-            server.should_exit = server.force_exit = True
+            server.end()
             thread.join(START_SECONDS)
             bound.close()
 
@@ -123,8 +141,13 @@ class Endpoint(ABC):
             (b"content-type", reply.content_type.encode()),
             *((name.lower().encode(), value.encode()) for name, value in reply.headers.items()),
         ]
+        parts = list(reply.parts)
+        for first in parts[:1]:
+            if isinstance(first, Pause):
+                await self._wait(first.event, receive)
+                parts = parts[1:]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        for part in reply.parts:
+        for part in parts:
             if isinstance(part, Drop):
                 # The server closes the connection of an answer that has no end.
                 return

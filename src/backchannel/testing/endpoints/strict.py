@@ -30,6 +30,8 @@ class StrictEndpoint(Endpoint):
         profile: The API whose rules apply; `"strictest"` has the rules of all.
         *steps: The answers in order. A step with several parts is one answer. A `Reply` is sent as it is.
         then: The answer to every request after the last step.
+        unstreamed: The answer to every request that asks for no stream, such as one for a title beside the answer
+            itself. Such requests use up no step then; by default they do.
         ignore: The names of rules that are not checked, such as `"call_id_format"`.
         context_tokens: For how many tokens the model has room, counted as `tokens_of` does; unlimited by default.
 
@@ -43,6 +45,7 @@ class StrictEndpoint(Endpoint):
         profile: Profile,
         *steps: Step,
         then: Step = OK,
+        unstreamed: Step | None = None,
         ignore: Collection[str] = (),
         context_tokens: int | None = None,
     ) -> None:
@@ -53,6 +56,7 @@ class StrictEndpoint(Endpoint):
         self.refused: list[list[Violation]] = []
         self._steps = list(steps)
         self._then = then
+        self._unstreamed = unstreamed
         self._ignore = frozenset(ignore)
         self._context_tokens = context_tokens
 
@@ -65,7 +69,10 @@ class StrictEndpoint(Endpoint):
         refused = self.check(request)
         if refused is not None:
             return refused
-        step = self._steps.pop(0) if self._steps else self._then
+        if self._unstreamed is not None and not request.stream:
+            step = self._unstreamed
+        else:
+            step = self._steps.pop(0) if self._steps else self._then
         if isinstance(step, Reply):
             return step
         return answer([step] if isinstance(step, Say | Call) else step, request, self.profile)

@@ -18,7 +18,10 @@ CREATED = 1_700_000_000
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A place in an answer at which the endpoint waits for an event, for at most its `patience`."""
+    """A place in an answer at which the endpoint waits for an event, for at most its `patience`.
+
+    At the beginning of an answer it waits before the status is sent.
+    """
 
     event: asyncio.Event
 

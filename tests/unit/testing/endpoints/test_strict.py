@@ -53,8 +53,14 @@ def test_every_profile_has_its_apis() -> None:
     assert set(get_args(Profile.__value__)) == set(APIS)
 
 
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize(("profile", "api"), SERVED)
+@pytest.mark.parametrize(
+    ("profile", "api", "stream"),
+    [
+        *((profile, api, True) for profile, api in SERVED),
+        ("openai-chat", "chat", False),
+        ("openai-responses", "responses", False),
+    ],
+)
 async def test_a_conversation_of_the_sdk_is_refused_nowhere(profile: str, api: str, stream: bool) -> None:
     """Texts, a call, two at once, a hand-off, and the turns after them."""
     endpoint = StrictEndpoint(
