@@ -55,6 +55,9 @@ type Emit = Callable[[ThreadStreamEvent], None]
 type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Performs a write, and raises `RunFencedError` without writing anything if another process has taken the run over."""
 
+type Persist = Callable[[], Awaitable[None]]
+"""Waits, for a bounded time, until every emitted event is persisted. Raises nothing if that fails."""
+
 
 class TurnFailedError(Exception):
     """The answer ended with an error, whose event has been emitted; `cause` is what is stored of it."""
@@ -70,6 +73,7 @@ class TurnDriver:
     Args:
         emit: Takes every event that clients may see, in order. Must not block.
         commit: Performs every write.
+        persist: Called before an item that readers have seen begin is stored.
         can_stop: Whether the client can stop the answer, and may offer that.
         partial: The unfinished items of the process that had the run before.
         debug: Whether the error event says what was raised.
@@ -85,6 +89,7 @@ class TurnDriver:
         context: RequestContext,
         emit: Emit,
         commit: Commit,
+        persist: Persist,
         hooks: HookDispatcher,
         *,
         can_stop: bool = True,
@@ -96,6 +101,7 @@ class TurnDriver:
         self._context = context
         self._emit = emit
         self._commit = commit
+        self._persist = persist
         self._hooks = hooks
         self._can_stop = can_stop
         self._debug = debug
@@ -149,6 +155,8 @@ class TurnDriver:
         unfinished = self._partial.items()
         server, thread, context = self._server, self._turn.thread, self._context.for_server
         try:
+            if unfinished:
+                await self._persist()
             if stopped:
                 await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
             for item in unfinished:
@@ -190,6 +198,10 @@ class TurnDriver:
                 if self._await_first_token and _has_text(event.item):
                     self._report_first_token()
             case ThreadItemDoneEvent():
+                if event.item.id in self._partial:
+                    # After a crash, the process that takes the run over finds the item stored and sends it as done. All
+                    # updates before that must be in the log: readers may have put the item together from them.
+                    await self._persist()
                 await self._commit_item(event.item)
                 self._partial.end(event.item.id)
             case ThreadItemRemovedEvent():
