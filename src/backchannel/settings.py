@@ -134,6 +134,16 @@ class Settings(BaseSettings):
         None, description="The model for thread titles. Default: the default model."
     )
     max_turns: int = Field(20, ge=1, le=200, description="The most model calls per answer.")
+    tool_timeout_seconds: float = Field(
+        600,
+        gt=0,
+        le=86_400,
+        description="Seconds after which the model gets an error in place of a tool's output. Tools with a time-out of "
+        "their own, and agents that are called as tools, are not affected.",
+    )
+    tool_threads: int = Field(
+        40, ge=1, le=1000, description="The most synchronous tools that run at the same time, per process."
+    )
     history_tokens: int = Field(
         32_000, ge=500, description="Approximate tokens of earlier conversation in the model's input."
     )
