@@ -97,6 +97,25 @@ async def test_connections_that_ended_right_after_their_use_are_found_out_by_usi
     assert (await store.load_thread(thread.id, ADA)).id == thread.id
 
 
+@pytest.mark.row("R3")
+async def test_connections_that_cannot_write_any_more_are_given_up(server: Database):
+    """gpustack/gpustack#6105, sidorares/node-mysql2#2050: those to the former primary answer pings and refuse writes."""
+    only_reads = {
+        "postgresql": "SET SESSION default_transaction_read_only = on",
+        "mysql": "SET SESSION TRANSACTION READ ONLY",
+    }
+    store = SqlStore(server)
+    thread = a_thread(store)
+    async with server.read() as one, server.read() as two:
+        for connection in (one, two):
+            await connection.execute(text(only_reads[server.dialect.name]))
+    await store.save_thread(thread, ADA)
+    async with server.read() as one, server.read() as two:
+        for connection in (one, two):
+            await connection.execute(text("DELETE FROM replicas WHERE 1 = 0"))
+    assert (await store.load_thread(thread.id, ADA)).id == thread.id
+
+
 async def test_a_connection_is_asked_for_a_sign_of_life_only_when_it_was_idle(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ):
