@@ -76,6 +76,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Timeout of a statement in seconds; on SQLite, of the wait for the write lock.",
     )
+    database_request_timeout_seconds: float = Field(
+        3,
+        gt=0,
+        le=300,
+        description="Longest time that a transaction of a request may take, in seconds, with all waits and tries. The "
+        "request then fails with 503. Not on SQLite. Answers in progress wait for 45 seconds.",
+    )
     retention_days: int | None = Field(
         None,
         ge=1,

@@ -203,7 +203,7 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
         raise lost
 
     with pytest.raises(TransactionAbortedError):
-        await retry_transaction(unclear, retry_unknown=False)
+        await retry_transaction(server, unclear, retry_unknown=False)
 
 
 async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):
@@ -271,7 +271,7 @@ async def test_an_error_of_the_callers_own_is_theirs(database: Database):
         assert caught.value is error
 
 
-async def test_giving_up_takes_about_two_seconds():
+async def test_giving_up_takes_about_two_seconds(server: Database):
     assert 1 < sum(min(CONFLICT.initial * 2**n, CONFLICT.maximum) for n in range(MAX_TRIES - 1)) < 3
     calls = 0
 
@@ -281,7 +281,7 @@ async def test_giving_up_takes_about_two_seconds():
         raise TransactionAbortedError("no")
 
     with pytest.raises(TransactionAbortedError):
-        await retry_transaction(never)
+        await retry_transaction(server, never)
     assert calls == MAX_TRIES
 
 

@@ -243,6 +243,13 @@ class Database:
         )
 
 
+def no_response_error() -> UnavailableError:
+    """The error of a transaction that took too long."""
+    return UnavailableError(
+        "The server's database does not respond. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
+    )
+
+
 def _location(url: URL) -> tuple[str, str, int | None, str]:
     backend, name = url.get_backend_name(), url.database or ""
     if backend == "sqlite":
