@@ -25,6 +25,7 @@ __all__ = [
     "NotFoundError",
     "NotRunningError",
     "TooLargeError",
+    "TooLargeToStoreError",
     "TurnLimitError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -110,6 +111,21 @@ class TooLargeError(BackchannelError):
     code = "too_large"
     status = 413
     allow_retry = False
+
+
+class TooLargeToStoreError(BackchannelError):
+    """A value exceeds what the server's database takes in one statement. Nothing of it is stored.
+
+    Attributes:
+        size: Bytes of the statement; `None` if unknown.
+        limit: Bytes that the database takes; `None` if unknown.
+    """
+
+    code = "too_large_to_store"
+    status = 413
+    allow_retry = False
+    size: int | None = None
+    limit: int | None = None
 
 
 class UnsupportedMediaTypeError(BackchannelError):
@@ -199,3 +215,13 @@ def lifespan_failed_error() -> UnavailableError:
         "The application's lifespan has failed, and the server must be restarted. Its log says why.",
         retry_after=5,
     )
+
+
+def too_large_to_store_error(size: int | None = None, limit: int | None = None) -> TooLargeToStoreError:
+    """The error of a statement of so many bytes for a database that takes fewer."""
+    numbers = f" ({size:,} bytes; it takes {limit:,})" if size and limit else ""
+    error = TooLargeToStoreError(
+        f"This is too large for the server's database{numbers}. Ask for less at once."
+    )
+    error.size, error.limit = size, limit
+    return error

@@ -5,7 +5,8 @@ Only the public methods of `ChatKitServer` and `Store` are used, so any server w
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -38,9 +39,10 @@ from backchannel.chat.protocol.failures import explain, failure_event
 from backchannel.chat.protocol.wire import is_hidden, thread_response
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.partial import PartialItems
+from backchannel.chat.recovery.resend import halves, sent
 from backchannel.chat.turn import Server, Turn
 from backchannel.context import RequestContext
-from backchannel.errors import BackchannelError
+from backchannel.errors import BackchannelError, TooLargeToStoreError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import FirstToken, ItemCommitted, run_fields
@@ -48,6 +50,9 @@ from backchannel.stores.base import PatchesThreads
 from backchannel.stores.run_store import RunFencedError
 
 log = structlog.get_logger(__name__)
+
+MIN_PIECE_CHARS = 1000
+"""Shorter pieces of a message are not split further."""
 
 _CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
 
@@ -154,22 +159,51 @@ class TurnDriver:
         """
         unfinished = self._partial.items()
         server, thread, context = self._server, self._turn.thread, self._context.for_server
+        stored = False
         try:
             if unfinished:
                 await self._persist()
             if stopped:
-                await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
+                with suppress(TooLargeToStoreError):
+                    await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
+                    stored = True
             for item in unfinished:
-                if _is_worth_storing(item):
-                    if not stopped:
-                        await self._commit_item(item)
+                if not _is_worth_storing(item):
+                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+                elif stored:
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
-                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+                    await self._store_partial_item(item)
         except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException:
             log.exception("partial_answer_lost", items=len(unfinished))
+
+    async def _store_partial_item(self, item: ThreadItem) -> None:
+        """Store an item and emit it as done. A message that the database does not take is stored as several."""
+        try:
+            await self._commit_item(item)
+        except TooLargeToStoreError:
+            self._emit(ThreadItemRemovedEvent(item_id=item.id))
+            if isinstance(item, AssistantMessageItem):
+                await self._store_in_pieces(item)
+        else:
+            self._emit(ThreadItemDoneEvent(item=item))
+
+    async def _store_in_pieces(self, item: AssistantMessageItem) -> None:
+        store, thread, context = self._server.store, self._turn.thread, self._context.for_server
+        pieces = [item]
+        while pieces:
+            piece = pieces.pop(0)
+            try:
+                await self._commit(partial(store.add_thread_item, thread.id, piece, context))
+            except TooLargeToStoreError:
+                if sum(len(part.text) for part in piece.content) < MIN_PIECE_CHARS:
+                    raise
+                pieces[:0] = halves(piece, store.generate_item_id("message", thread, context))
+            else:
+                for event in (*sent(piece), ThreadItemDoneEvent(item=piece)):
+                    self._emit(event)
 
     async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         if not hasattr(events, "aclose"):
@@ -221,7 +255,18 @@ class TurnDriver:
         thread_id, context = self._turn.thread.id, self._context.for_server
         call = journal.tool_call(item)
         reached("tool.returned" if call is not None and call.finished else "item.completed")
-        await self._commit(lambda: self._server.store.add_thread_item(thread_id, item, context))
+        try:
+            await self._commit(lambda: self._server.store.add_thread_item(thread_id, item, context))
+        except TooLargeToStoreError as error:
+            log.error(
+                "item_too_large_to_store",
+                item_id=item.id,
+                type=item.type,
+                size=error.size,
+                limit=error.limit,
+                hint="max_allowed_packet of the database",
+            )
+            raise
         reached("tool.journaled" if call is not None and not call.finished else "item.stored")
         if isinstance(item, ClientToolCallItem | StructuredInputItem):
             self.awaits_input = item.status == "pending"

@@ -40,10 +40,12 @@ def missing_items(stored: Sequence[ThreadItem], state: ReaderState) -> list[Thre
 
 def sent_again(item: AssistantMessageItem) -> list[ThreadStreamEvent]:
     """The events that remove a message which readers have in part, and send all of it. It is not done after them."""
-    events: list[ThreadStreamEvent] = [
-        ThreadItemRemovedEvent(item_id=item.id),
-        ThreadItemAddedEvent(item=item.model_copy(update={"content": []})),
-    ]
+    return [ThreadItemRemovedEvent(item_id=item.id), *sent(item)]
+
+
+def sent(item: AssistantMessageItem) -> list[ThreadStreamEvent]:
+    """The events that begin a message and send all of it. It is not done after them."""
+    events: list[ThreadStreamEvent] = [ThreadItemAddedEvent(item=item.model_copy(update={"content": []}))]
     for index, part in enumerate(item.content):
         updates = (
             AssistantMessageContentPartAdded(content_index=index, content=AssistantMessageContent(text="")),
@@ -52,6 +54,23 @@ def sent_again(item: AssistantMessageItem) -> list[ThreadStreamEvent]:
         )
         events += [ThreadItemUpdatedEvent(item_id=item.id, update=update) for update in updates]
     return events
+
+
+def halves(item: AssistantMessageItem, new_id: str) -> tuple[AssistantMessageItem, AssistantMessageItem]:
+    """Two messages that together have the text of a message with at least two characters; without its annotations.
+
+    Args:
+        new_id: The id of the second one.
+    """
+    text = "".join(part.text for part in item.content)
+    middle = len(text) // 2
+    # Between two words, if there is such a place.
+    cut = text.rfind(" ", 0, middle) + 1 or middle
+    first, second = (
+        item.model_copy(update={"id": item_id, "content": [AssistantMessageContent(text=half)]})
+        for item_id, half in ((item.id, text[:cut]), (new_id, text[cut:]))
+    )
+    return first, second
 
 
 def _has_all_text(partial: Mapping[str, ThreadItem], item: AssistantMessageItem) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from backchannel.errors import BackchannelError, UnavailableError
+from backchannel.errors import BackchannelError, UnavailableError, too_large_to_store_error
 from backchannel.stores.sql.dialects import PoolOptions, dialect_of
 from backchannel.stores.sql.pre_ping import pre_ping
 from backchannel.stores.sql.read_only import drop_read_only_connections
@@ -228,6 +228,8 @@ class Database:
             return TransactionAbortedError(
                 "The same data was changed by another request at the same time. Try again.", retry_after=1
             )
+        if self.dialect.is_too_large(error):
+            return too_large_to_store_error()
         if self.dialect.is_read_only(error.orig):
             return TransactionAbortedError(
                 "The server's database accepts no changes at the moment. Try again soon.",

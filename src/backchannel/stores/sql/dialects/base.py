@@ -113,6 +113,11 @@ class Dialect(ABC):
         del error
         return False
 
+    def is_too_large(self, error: DBAPIError) -> bool:
+        """Whether the database refused a statement for its size. Default: no."""
+        del error
+        return False
+
     @abstractmethod
     def upsert(
         self,

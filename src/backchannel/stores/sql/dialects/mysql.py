@@ -7,15 +7,17 @@ from typing import Any, override
 
 from sqlalchemy import ColumnElement, Executable, Select, Table, Update, case, func, text
 from sqlalchemy.dialects.mysql import insert, match
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.errors import UnavailableError
 from backchannel.stores.sql.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Dialect, Match, PoolOptions
+from backchannel.stores.sql.dialects.mysql_packets import limit_packets, rows_by_packet
 
 # Sources: https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's server and client error references.
 _LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
+_PACKET_TOO_LARGE = 1153
 _UNAVAILABLE = frozenset(
     {
         1021,
@@ -71,6 +73,23 @@ class Mysql(Dialect):
             arguments["read_timeout"] = pool.statement_timeout
         # READ COMMITTED takes no gap locks, which would block writers of other threads.
         return {"connect_args": arguments, "isolation_level": "READ COMMITTED", **pool.engine_arguments()}
+
+    @override
+    def configure_engine(self, engine: Engine) -> None:
+        limit_packets(engine)
+
+    @override
+    async def execute_many(
+        self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        # MariaDB gets all rows of a statement in one packet.
+        assert connection.sync_connection is not None
+        for group in rows_by_packet(connection.sync_connection, statement, rows):
+            await super().execute_many(connection, statement, group)
+
+    @override
+    def is_too_large(self, error: DBAPIError) -> bool:
+        return _code(error.orig) == _PACKET_TOO_LARGE
 
     @override
     def is_conflict(self, error: DBAPIError) -> bool:
