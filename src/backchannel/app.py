@@ -15,7 +15,8 @@ from fastapi import APIRouter
 
 from backchannel.application import ContextFactory, Lifespan
 from backchannel.authenticators.base import Authenticator
-from backchannel.errors import ConfigurationError, lifespan_failed_error, not_running_error
+from backchannel.errors import ConfigurationError
+from backchannel.errors.base import lifespan_failed_error, not_running_error
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits

@@ -50,6 +50,25 @@ RUN_SECONDS = 45.0
 _budget: ContextVar[float] = ContextVar("retry_budget", default=0.0)
 
 
+_request_seconds: ContextVar[float | None] = ContextVar("request_seconds", default=None)
+
+
+def request_seconds() -> float | None:
+    """Seconds that a transaction of the current request may take, with everything that it waits for; `None` outside of
+    requests, and in runs."""
+    return None if _budget.get() else _request_seconds.get()
+
+
+@contextmanager
+def with_request_seconds(seconds: float) -> Generator[None]:
+    """Limit the transactions of a request. A run that the request starts has its retry budget in place of this."""
+    token = _request_seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _request_seconds.reset(token)
+
+
 def retry_budget() -> float:
     """Seconds for which this task wants each of its transactions retried, beyond a transaction's own tries."""
     return _budget.get()
@@ -59,7 +78,7 @@ def retry_budget() -> float:
 def with_retry_budget(seconds: float) -> Generator[None]:
     """Set the retry budget of everything in the block, and of tasks that it starts.
 
-    A request has none, because its client can repeat it; a run in progress has `RUN_SECONDS`.
+    A request has none, because its client can repeat it (see `request_seconds`); a run in progress has `RUN_SECONDS`.
     """
     token = _budget.set(seconds)
     try:

@@ -76,6 +76,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Timeout of a statement in seconds; on SQLite, of the wait for the write lock.",
     )
+    database_request_timeout_seconds: float = Field(
+        3,
+        gt=0,
+        le=300,
+        description="Longest time that a transaction of a request may take, in seconds, with all waits and tries. The "
+        "request then fails with 503. Not on SQLite. Answers in progress wait for 45 seconds.",
+    )
     retention_days: int | None = Field(
         None,
         ge=1,
@@ -143,6 +150,16 @@ class Settings(BaseSettings):
         120, gt=0, description="The most seconds between two pieces of a model's answer."
     )
     model_total_seconds: float = Field(1800, gt=0, description="The most seconds for one answer of a model.")
+    tool_timeout_seconds: float = Field(
+        600,
+        gt=0,
+        le=86_400,
+        description="Seconds after which the model gets an error in place of a tool's output. Tools with a time-out of "
+        "their own, and agents that are called as tools, are not affected.",
+    )
+    tool_threads: int = Field(
+        40, ge=1, le=1000, description="The most synchronous tools that run at the same time, per process."
+    )
     history_tokens: int = Field(
         32_000, ge=500, description="Approximate tokens of earlier conversation in the model's input."
     )

@@ -17,6 +17,7 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.authenticators.jwt import JwtAuthenticator
 from backchannel.chat.agent.history import HistoryConverter
 from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.tool_limits import ToolLimits
 from backchannel.context import PrepareContext, RequestContext
 from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.event_logs.base import EventLog
@@ -198,6 +199,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         settings.debug,
         _prepare_context(application, replace_context=replace_context),
         frozenset(name.lower() for name in application.context_headers),
+        ToolLimits(seconds=settings.tool_timeout_seconds, threads=settings.tool_threads),
     )
     return Parts(
         database=database,

@@ -20,6 +20,8 @@ class Network:
         self._lost = asyncio.Event()
         self.connections = 0
         self.lose_answers = False
+        self._open = asyncio.Event()
+        self._open.set()
         self.port = 0
 
     @property
@@ -44,6 +46,15 @@ class Network:
         self._lost.set()
         self._lost = asyncio.Event()
 
+    def swallow(self) -> None:
+        """Forward nothing more on any connection, also on new ones, and close none, until `restore`."""
+        self._open.clear()
+        self.lose()
+
+    def restore(self) -> None:
+        """Forward what comes on new connections. Those that were open stay lost."""
+        self._open.set()
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -51,6 +62,8 @@ class Network:
         self.connections += 1
         writers = [writer]
         try:
+            # A connection is made by the system, also where nothing answers.
+            await self._open.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
             writers.append(far_writer)
             await asyncio.gather(

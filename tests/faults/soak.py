@@ -162,6 +162,7 @@ class Soak:
             await person.stop(answers[0].run_id)
         for answer in answers:
             await answer.finish()
+            await person.adds_up_plainly(answer)
             self._note(answer, role)
         # Views of one thread are told of different messages.
         for answer in answers[1:]:

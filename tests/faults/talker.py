@@ -412,6 +412,28 @@ class Person:
             assert seen[item["id"]] == item, f"seen: {json.dumps(seen[item['id']])}; kept: {json.dumps(item)}"
         return kept
 
+    async def adds_up_plainly(self, answer: Answer) -> None:
+        """Make sure that the text deltas of a run that has ended, in the words of the plain API, come to the complete
+        messages. (`View` makes sure of it for ChatKit's.)"""
+        path = f"/api/chatkit/runs/{answer.run_id}/events?format=plain"
+        response, _ = await self.send("GET", path, answer.replicas)
+        texts: dict[str, str] = {}
+        async for frame in parse_events(_once(response.content)):
+            event = json.loads(frame.data)
+            match event["type"]:
+                case "conversation.item.created":
+                    texts[event["item"]["id"]] = ""
+                case "conversation.item.deleted":
+                    texts.pop(event["item_id"], None)
+                case "conversation.item.updated" if event["delta"]["type"] == "text":
+                    texts[event["item_id"]] += event["delta"]["text"]
+                case "conversation.item.completed" if event["item"]["type"] == "assistant_message":
+                    told, said = texts.pop(event["item"]["id"], None), _said(event["item"])
+                    if told not in {None, said}:
+                        raise OutOfOrderError(f"{answer.run_id}: {told!r} was told plainly of {said!r}")
+                case _:
+                    pass
+
     async def send(
         self,
         method: str,
@@ -455,6 +477,10 @@ class Person:
 def texts(items: Sequence[dict[str, Any]]) -> list[str]:
     """What the messages among items say, whoever said it."""
     return [_said(item) for item in items if item["type"] in {"user_message", "assistant_message"}]
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
 
 
 def _id(thread: str | Answer) -> str:

@@ -20,6 +20,7 @@ PUBLISHED = {
     "not_found": (404, False),
     "conflict": (409, False),
     "too_large": (413, False),
+    "too_large_to_store": (413, False),
     "unsupported_media_type": (415, False),
     "not_enabled": (422, False),
     "unavailable": (503, True),
@@ -52,7 +53,7 @@ PUBLISHED = {
 CLASSES = [
     each
     for _, each in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(each, BackchannelError) and each.__module__ == errors.__name__
+    if issubclass(each, BackchannelError) and each.__module__.startswith(errors.__name__)
 ]
 
 

@@ -5,7 +5,8 @@ Only the public methods of `ChatKitServer` and `Store` are used, so any server w
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -39,9 +40,10 @@ from backchannel.chat.protocol.failures import explain, failure_event
 from backchannel.chat.protocol.wire import is_hidden, thread_response
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.partial import PartialItems
+from backchannel.chat.recovery.resend import halves, sent
 from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.context import RequestContext
-from backchannel.errors import BackchannelError, ModelError
+from backchannel.errors import BackchannelError, ModelError, TooLargeToStoreError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import FirstToken, ItemCommitted, run_fields
@@ -50,11 +52,17 @@ from backchannel.stores.run_store import RunFencedError
 
 log = structlog.get_logger(__name__)
 
+MIN_PIECE_CHARS = 1000
+"""Shorter pieces of a message are not split further."""
+
 _CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
 
 type Emit = Callable[[ThreadStreamEvent], None]
 type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Performs a write, and raises `RunFencedError` without writing anything if another process has taken the run over."""
+
+type Persist = Callable[[], Awaitable[None]]
+"""Waits, for a bounded time, until every emitted event is persisted. Raises nothing if that fails."""
 
 
 class TurnFailedError(Exception):
@@ -71,6 +79,7 @@ class TurnDriver:
     Args:
         emit: Takes every event that clients may see, in order. Must not block.
         commit: Performs every write.
+        persist: Called before an item that readers have seen begin is stored.
         can_stop: Whether the client can stop the answer, and may offer that.
         partial: The unfinished items of the process that had the run before.
         debug: Whether the error event says what was raised.
@@ -86,6 +95,7 @@ class TurnDriver:
         context: RequestContext,
         emit: Emit,
         commit: Commit,
+        persist: Persist,
         hooks: HookDispatcher,
         *,
         can_stop: bool = True,
@@ -97,6 +107,7 @@ class TurnDriver:
         self._context = context
         self._emit = emit
         self._commit = commit
+        self._persist = persist
         self._hooks = hooks
         self._can_stop = can_stop
         self._debug = debug
@@ -136,7 +147,7 @@ class TurnDriver:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             cause = explain(error)
-            if isinstance(error, BaseStreamError) or cause.code != "internal_error":
+            if isinstance(error, BaseStreamError) or cause.code not in {"internal_error", "tool_failed"}:
                 facts = cause.provider or {} if isinstance(cause, ModelError) else {}
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__, **facts)
             else:
@@ -153,20 +164,51 @@ class TurnDriver:
         """
         unfinished = self._partial.items()
         server, thread, context = self._server, self._turn.thread, self._context.for_server
+        stored = False
         try:
+            if unfinished:
+                await self._persist()
             if stopped:
-                await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
+                with suppress(TooLargeToStoreError):
+                    await self._commit(lambda: server.handle_stream_cancelled(thread, unfinished, context))
+                    stored = True
             for item in unfinished:
-                if _is_worth_storing(item):
-                    if not stopped:
-                        await self._commit_item(item)
+                if not _is_worth_storing(item):
+                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+                elif stored:
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
-                    self._emit(ThreadItemRemovedEvent(item_id=item.id))
+                    await self._store_partial_item(item)
         except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException:
             log.exception("partial_answer_lost", items=len(unfinished))
+
+    async def _store_partial_item(self, item: ThreadItem) -> None:
+        """Store an item and emit it as done. A message that the database does not take is stored as several."""
+        try:
+            await self._commit_item(item)
+        except TooLargeToStoreError:
+            self._emit(ThreadItemRemovedEvent(item_id=item.id))
+            if isinstance(item, AssistantMessageItem):
+                await self._store_in_pieces(item)
+        else:
+            self._emit(ThreadItemDoneEvent(item=item))
+
+    async def _store_in_pieces(self, item: AssistantMessageItem) -> None:
+        store, thread, context = self._server.store, self._turn.thread, self._context.for_server
+        pieces = [item]
+        while pieces:
+            piece = pieces.pop(0)
+            try:
+                await self._commit(partial(store.add_thread_item, thread.id, piece, context))
+            except TooLargeToStoreError:
+                if sum(len(part.text) for part in piece.content) < MIN_PIECE_CHARS:
+                    raise
+                pieces[:0] = halves(piece, store.generate_item_id("message", thread, context))
+            else:
+                for event in (*sent(piece), ThreadItemDoneEvent(item=piece)):
+                    self._emit(event)
 
     async def _consume(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         if not hasattr(events, "aclose"):
@@ -197,6 +239,10 @@ class TurnDriver:
                 if self._await_first_token and _has_text(event.item):
                     self._report_first_token()
             case ThreadItemDoneEvent():
+                if event.item.id in self._partial:
+                    # After a crash, the process that takes the run over finds the item stored and sends it as done. All
+                    # updates before that must be in the log: readers may have put the item together from them.
+                    await self._persist()
                 await self._commit_item(event.item)
                 self._partial.end(event.item.id)
             case ThreadItemRemovedEvent():
@@ -216,7 +262,18 @@ class TurnDriver:
         thread_id, context = self._turn.thread.id, self._context.for_server
         call = journal.tool_call(item)
         reached("tool.returned" if call is not None and call.finished else "item.completed")
-        await self._commit(lambda: self._server.store.add_thread_item(thread_id, item, context))
+        try:
+            await self._commit(lambda: self._server.store.add_thread_item(thread_id, item, context))
+        except TooLargeToStoreError as error:
+            log.error(
+                "item_too_large_to_store",
+                item_id=item.id,
+                type=item.type,
+                size=error.size,
+                limit=error.limit,
+                hint="max_allowed_packet of the database",
+            )
+            raise
         reached("tool.journaled" if call is not None and not call.finished else "item.stored")
         if isinstance(item, ClientToolCallItem | StructuredInputItem):
             self.awaits_input = item.status == "pending"

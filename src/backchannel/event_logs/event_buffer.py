@@ -12,6 +12,10 @@ MAX_DELTAS = 256
 the newest ones are not yet."""
 
 
+MAX_CHARS = 65_536
+"""The most characters of text in one segment. A longer delta becomes several: databases limit the size of a row."""
+
+
 @dataclass(slots=True)
 class Segment:
     """One whole event, or consecutive text deltas of the same message part.
@@ -72,7 +76,11 @@ class EventBuffer:
         self.last = last
 
     def append(self, event: Event) -> int:
-        """Append an event; returns its number."""
+        """Append an event; returns its number, of a delta that is longer than `MAX_CHARS` that of its last part."""
+        if event.text is not None and len(event.text) > MAX_CHARS:
+            for start in range(0, len(event.text), MAX_CHARS):
+                self.append(Event(event.head, event.text[start : start + MAX_CHARS], event.plain))
+            return self.last
         self.last += 1
         if event.text is None:
             self._seal()
@@ -82,6 +90,7 @@ class EventBuffer:
             event.head != self._open_head
             or event.plain is not self._open_plain
             or len(self._open_deltas) == MAX_DELTAS
+            or self._open_ends[-1] + len(event.text) > MAX_CHARS
         ):
             self._seal()
         if not self._open_deltas:
@@ -183,6 +192,8 @@ def _joined_segments(first: Segment, second: Segment) -> Segment | None:
     if first.head != second.head or first.plain is not second.plain:
         return None
     if len(first.delta_ends) + len(second.delta_ends) > MAX_DELTAS:
+        return None
+    if len(first.text) + len(second.text) > MAX_CHARS:
         return None
     ends = array("Q", [*first.delta_ends, *(len(first.text) + end for end in second.delta_ends)])
     return Segment(first.first, first.head, first.plain, first.text + second.text, ends)

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import Context
+from dataclasses import replace
 
 import structlog
 
-from backchannel.errors import UnavailableError
+from backchannel.errors import TooLargeToStoreError, UnavailableError
 from backchannel.event_logs.run_log import FlushRequest, WritableRunLog
-from backchannel.event_logs.storage import Storage
+from backchannel.event_logs.storage import Storage, WriteBatch
 from backchannel.retry import OUTAGE
 
 log = structlog.get_logger(__name__)
@@ -172,11 +173,18 @@ class Flusher:
         except (UnavailableError, TimeoutError) as error:
             log.warning("event_log_unavailable", runs=len(run_logs), cause=_cause(error))
             persisted: Mapping[str, int | None] = {}
-        except Exception:
+        except Exception as error:
             if len(run_logs) > 1:
                 # One of them is the cause, and must not affect the others.
                 return all([await self._write([run_log]) for run_log in run_logs])
             (run_log,) = run_logs
+            if (
+                isinstance(error, TooLargeToStoreError)
+                and run_log.batch is not None
+                and run_log.batch.segments
+            ):
+                run_log.batch = _without_largest(run_log.batch, error)
+                return await self._write(run_logs)
             run_log.failures += 1
             # A driver may fail on a broken connection a few times; after more failures the events are the cause.
             if run_log.failures >= MAX_FAILURES and run_log.exposes_unpersisted:
@@ -233,6 +241,21 @@ class Flusher:
         if later or self._unpersisted:
             at = min(later, default=loop.time()) + TIMEOUT_SECONDS
             self._overdue_timer = loop.call_at(at, self._expose_overdue)
+
+
+def _without_largest(batch: WriteBatch, error: TooLargeToStoreError) -> WriteBatch:
+    """The batch without its largest event, which the storage does not take. Readers in this process get it from memory;
+    others find a gap."""
+    largest = max(batch.segments, key=lambda segment: len(segment.head) + len(segment.text or ""))
+    log.error(
+        "event_too_large_to_store",
+        run_id=batch.run_id,
+        seq=largest.first,
+        begins=largest.head[:100].decode(errors="replace"),
+        size=error.size,
+        limit=error.limit,
+    )
+    return replace(batch, segments=[segment for segment in batch.segments if segment is not largest])
 
 
 def _unavailable() -> UnavailableError:

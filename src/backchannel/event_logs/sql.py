@@ -21,6 +21,7 @@ from backchannel.event_logs.storage import (
     decode_delta_ends,
     encode_delta_ends,
 )
+from backchannel.retry import request_seconds
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.run_events import MAX_LOGS, MAX_ROWS, EventRow, LogAppend, LogState, SqlRunEvents
 from backchannel.stores.times import utc_now
@@ -156,7 +157,7 @@ class SqlStorage(Storage):
     @asynccontextmanager
     async def _read_slot(self) -> AsyncGenerator[None]:
         try:
-            async with asyncio.timeout(READ_QUEUE_SECONDS):
+            async with asyncio.timeout(min(READ_QUEUE_SECONDS, request_seconds() or READ_QUEUE_SECONDS)):
                 await self._reads.acquire()
         except TimeoutError:
             raise UnavailableError("The server is busy. Try again in a moment.", retry_after=2) from None

@@ -97,6 +97,9 @@ class Storage(ABC):
     async def append(self, batches: Sequence[WriteBatch]) -> Mapping[str, int | None]:
         """Persist batches of several runs, each completely or not at all, and no event twice.
 
+        Raises:
+            TooLargeToStoreError: An event of one of them exceeds a limit of the service; nothing is persisted.
+
         Returns:
             For each run, the number up to which the writer's events are now persisted: less than the batch's `last` if
             the storage has lost events, which the writer then sends again; `None` if another writer has begun. A

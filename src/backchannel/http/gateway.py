@@ -25,6 +25,7 @@ from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
 from backchannel.http.services import Services
 from backchannel.ids import new_id
+from backchannel.retry import with_request_seconds
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Gateway:
         self._public_url = services.settings.public_url
         self._max_body_bytes = services.settings.max_body_bytes
         self._debug = services.settings.debug
+        self._database_seconds = services.settings.database_request_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +73,11 @@ class Gateway:
         exchange = _Exchange(scope, send, request_id)
         exchange.authenticate = partial(self._authenticate, exchange)
         scope.setdefault("state", {})["backchannel"] = exchange
-        with _own_log_variables(request_id), current_identity_restored():
+        with (
+            _own_log_variables(request_id),
+            current_identity_restored(),
+            with_request_seconds(self._database_seconds),
+        ):
             await self._answer(exchange, scope, receive)
 
     async def _answer(self, exchange: "_Exchange", scope: Scope, receive: Receive) -> None:

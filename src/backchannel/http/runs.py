@@ -9,7 +9,8 @@ from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.queries import MAX_PAGE
-from backchannel.errors import BackchannelError, InvalidInputError, class_of
+from backchannel.errors import BackchannelError, InvalidInputError
+from backchannel.errors.base import class_of
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response

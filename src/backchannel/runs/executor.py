@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from chatkit.types import ThreadStreamEvent
+from chatkit.types import AssistantMessageItem, ThreadStreamEvent
 
 from backchannel.chat.driver import TurnDriver, TurnFailedError
 from backchannel.chat.protocol.commands import accept, check_waiting, load_thread
 from backchannel.chat.protocol.failures import explain
 from backchannel.chat.recovery.replay import ReaderState, replay
+from backchannel.chat.recovery.resend import sent_again
 from backchannel.chat.recovery.resume import can_resume, resumed_turn
 from backchannel.chat.recovery.snapshot import missing_events
 from backchannel.chat.turn import Server, Turn
@@ -205,6 +206,11 @@ class Executor:
         except NotFoundError as error:
             await self.refuse(run, error)
             return
+        for item in state.partial.items():
+            if isinstance(item, AssistantMessageItem):
+                # Readers of the dead process may have more text than the log.
+                for event in sent_again(item):
+                    self._output.publish(run.id, event)
         driver = self._driver(run, Turn(thread, _no_events, ""), state)
         await driver.save_partial_items(stopped=status == "cancelled")
         if status != "interrupted":
@@ -221,6 +227,7 @@ class Executor:
             run.context,
             lambda event: self._output.publish(run.id, event),
             lambda work: self._output.commit(run, work),
+            lambda: self._output.persist(run.id),
             self._hooks,
             can_stop=run.can_stop,
             partial=state.partial if state else None,

@@ -17,7 +17,7 @@ from backchannel.chat.protocol.wire import encode_event
 from backchannel.chat.turn import Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
-from backchannel.event_logs.base import Event
+from backchannel.event_logs.base import Event, FencedError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import RunEnded, run_fields
@@ -108,6 +108,17 @@ class RunOutput:
             return await work()
 
         return await retry_until_available(lambda: self.in_transaction(fenced))
+
+    async def persist(self, run_id: str) -> None:
+        """Wait, for a bounded time, until the events that were published are persisted."""
+        try:
+            await self._stores.events.flush(run_id)
+        except UnavailableError:
+            # After a crash, `recovery.resume` then finds text missing from the log and sends the message anew.
+            log.warning("events_not_persisted", run_id=run_id)
+        except FencedError:
+            # The next commit is refused.
+            pass
 
     def publish(self, run_id: str, event: ThreadStreamEvent) -> None:
         """Append a thread event to a run's log."""

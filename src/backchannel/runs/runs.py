@@ -6,12 +6,13 @@ replica, and can go away at any time; the answer is completed and stored all the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import StreamingReq, ThreadItem
 from pydantic import BaseModel
 
+from backchannel.chat.agent.tool_limits import ToolLimits
 from backchannel.chat.protocol.commands import thread_of
 from backchannel.chat.recovery.replay import partial_items
 from backchannel.chat.turn import Server
@@ -48,12 +49,14 @@ class RunOptions:
         prepare_context: Called with the context of a run that this process takes from the queue or from another
             process; see `RequestContext.app`.
         context_headers: Lower-case names of the request headers that are stored with a run.
+        tools: The limits of tool calls.
     """
 
     while_running: WhileRunning = "enqueue"
     debug: bool = False
     prepare_context: PrepareContext = unprepared
     context_headers: frozenset[str] = frozenset()
+    tools: ToolLimits = field(default_factory=ToolLimits)
 
 
 class Runs:
@@ -80,7 +83,7 @@ class Runs:
         self._context_headers = options.context_headers
         self._output = RunOutput(server, stores, hooks, debug=options.debug)
         executor = Executor(server, stores, self._output, hooks)
-        self.worker = Worker(server, stores, executor, self._output, options.prepare_context)
+        self.worker = Worker(server, stores, executor, self._output, options.prepare_context, options.tools)
         self._admission = Admission(
             server, stores, self.worker, executor, self._output, hooks, options.while_running
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from backchannel.chat.agent.tool_limits import ToolLimits
 from backchannel.chat.recovery.resume import can_resume
 from backchannel.chat.turn import Server
 from backchannel.context import PrepareContext, set_current_identity
@@ -44,6 +45,7 @@ class Worker:
         executor: Executor,
         output: RunOutput,
         prepare_context: PrepareContext,
+        tools: ToolLimits,
     ) -> None:
         self.stores = stores
         self.replica = new_id("replica")
@@ -53,6 +55,7 @@ class Worker:
         self._executor = executor
         self._output = output
         self._prepare_context = prepare_context
+        self._tools = tools
         self._runs: dict[str, Run] = {}
         self._closing: set[str] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -188,7 +191,7 @@ class Worker:
         )
         set_current_identity(run.identity)
         try:
-            with with_retry_budget(RUN_SECONDS):
+            with with_retry_budget(RUN_SECONDS), self._tools.apply():
                 try:
                     await execution
                 except asyncio.CancelledError:

@@ -97,6 +97,25 @@ async def test_connections_that_ended_right_after_their_use_are_found_out_by_usi
     assert (await store.load_thread(thread.id, ADA)).id == thread.id
 
 
+@pytest.mark.row("R3")
+async def test_connections_that_cannot_write_any_more_are_given_up(server: Database):
+    """gpustack/gpustack#6105, sidorares/node-mysql2#2050: those to the former primary answer pings and refuse writes."""
+    only_reads = {
+        "postgresql": "SET SESSION default_transaction_read_only = on",
+        "mysql": "SET SESSION TRANSACTION READ ONLY",
+    }
+    store = SqlStore(server)
+    thread = a_thread(store)
+    async with server.read() as one, server.read() as two:
+        for connection in (one, two):
+            await connection.execute(text(only_reads[server.dialect.name]))
+    await store.save_thread(thread, ADA)
+    async with server.read() as one, server.read() as two:
+        for connection in (one, two):
+            await connection.execute(text("DELETE FROM replicas WHERE 1 = 0"))
+    assert (await store.load_thread(thread.id, ADA)).id == thread.id
+
+
 async def test_a_connection_is_asked_for_a_sign_of_life_only_when_it_was_idle(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ):
@@ -184,7 +203,7 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
         raise lost
 
     with pytest.raises(TransactionAbortedError):
-        await retry_transaction(unclear, retry_unknown=False)
+        await retry_transaction(server, unclear, retry_unknown=False)
 
 
 async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):
@@ -252,7 +271,7 @@ async def test_an_error_of_the_callers_own_is_theirs(database: Database):
         assert caught.value is error
 
 
-async def test_giving_up_takes_about_two_seconds():
+async def test_giving_up_takes_about_two_seconds(server: Database):
     assert 1 < sum(min(CONFLICT.initial * 2**n, CONFLICT.maximum) for n in range(MAX_TRIES - 1)) < 3
     calls = 0
 
@@ -262,7 +281,7 @@ async def test_giving_up_takes_about_two_seconds():
         raise TransactionAbortedError("no")
 
     with pytest.raises(TransactionAbortedError):
-        await retry_transaction(never)
+        await retry_transaction(server, never)
     assert calls == MAX_TRIES
 
 

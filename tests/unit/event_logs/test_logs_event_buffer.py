@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from backchannel.event_logs.base import Event, Frame
-from backchannel.event_logs.event_buffer import MAX_DELTAS, EventBuffer, Segment
+from backchannel.event_logs.event_buffer import MAX_CHARS, MAX_DELTAS, EventBuffer, Segment
 
 pytestmark = pytest.mark.row("C4", "H2")
 
@@ -178,3 +178,21 @@ def test_what_is_kept_is_not_told_again() -> None:
         buffer.append(event)
         assert buffer.segments(buffer.last) == []
         assert buffer.segments(buffer.last + 1) == []
+
+
+def test_text_is_stored_in_rows_of_a_limited_size():
+    """meeb/tubesync#251: databases limit the size of a row."""
+    buffer = EventBuffer()
+    long = "".join(f"{number} " for number in range(MAX_CHARS))
+    head = b'{"text":'
+    for text in ("short ", long, "short again"):
+        buffer.append(Event(head, text))
+    segments = buffer.segments(0)
+    assert max(len(segment.text or "") for segment in segments) <= MAX_CHARS
+    assert [segment.last + 1 for segment in segments[:-1]] == [segment.first for segment in segments[1:]]
+    [frame] = buffer.frames(0)
+    assert (frame.seq, frame.event.text) == (buffer.last, f"short {long}short again")
+    copy = EventBuffer()
+    for segment in segments:
+        copy.extend(segment)
+    assert copy.segments(0) == segments

@@ -1,7 +1,7 @@
 """Prepares an interrupted turn to be resumed by another process.
 
 Readers are first brought to the state of the store: items that began but were not stored are removed, and stored items
-that may not have been sent are sent.
+that may not have been sent are sent, from their beginning where a part of their text may have been lost.
 """
 
 from collections.abc import AsyncIterator
@@ -27,8 +27,9 @@ from chatkit.types import (
 )
 
 from backchannel.chat.protocol.commands import load_item, load_thread
-from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.chat.protocol.wire import thread_response
 from backchannel.chat.recovery.replay import ReaderState
+from backchannel.chat.recovery.resend import missing_items
 from backchannel.chat.recovery.resume_point import answer_items
 from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.chat.turn import Resumable, Server, Turn
@@ -63,9 +64,7 @@ async def resumed_turn(
     message = await _message(server, request, thread.id, began_after, context)
     stored = await answer_items(server.store, thread.id, began_after, context.for_server)
     opening = await _missing_opening(server, request, thread, message, state, context)
-    opening += [
-        ThreadItemDoneEvent(item=item) for item in stored if not is_hidden(item) and item.id not in state.done
-    ]
+    opening += missing_items(stored, state)
     stored_ids = {item.id for item in stored}
     unfinished = [item for item in state.partial.items() if item.id not in stored_ids]
     workflows = [item for item in unfinished if isinstance(item, WorkflowItem)]

@@ -13,6 +13,7 @@ from chatkit.types import (
 
 from backchannel.chat.protocol.wire import encode_event, is_hidden
 from backchannel.chat.recovery.replay import ReaderState
+from backchannel.chat.recovery.resend import missing_items
 from backchannel.chat.recovery.resume_point import answer_items
 from backchannel.chat.turn import Server
 from backchannel.context import RequestContext
@@ -38,7 +39,7 @@ async def missing_events(
     removed = [item.id for item in state.partial.items() if item.id not in ids]
     return [
         *(ThreadItemRemovedEvent(item_id=item_id) for item_id in removed),
-        *(ThreadItemDoneEvent(item=item) for item in stored if item.id not in state.done),
+        *missing_items(stored, state),
     ]
 
 

@@ -18,8 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backchannel.errors import BackchannelError, UnavailableError
+from backchannel.errors.base import too_large_to_store_error
 from backchannel.stores.sql.dialects import PoolOptions, dialect_of
 from backchannel.stores.sql.pre_ping import pre_ping
+from backchannel.stores.sql.read_only import drop_read_only_connections
 
 RETRY_AFTER_SECONDS = 2
 """`retry_after` of errors while the database is unavailable or busy."""
@@ -101,7 +103,7 @@ class Database:
             await connection.commit()
         except DBAPIError as error:
             translated = self._translate_error(error)
-            if isinstance(translated, TransactionAbortedError):
+            if isinstance(translated, TransactionAbortedError) and not self.dialect.is_read_only(error.orig):
                 translated.commit_unknown = error.connection_invalidated
             raise translated or error from error
 
@@ -176,13 +178,16 @@ class Database:
             await connection.close()
 
     async def check(self) -> None:
-        """Check that the database responds.
+        """Check that the database responds and accepts writes.
 
         Raises:
             UnavailableError: It does not.
         """
         async with self.read() as connection:
-            await connection.execute(text("SELECT 1"))
+            flags = (await connection.execute(text(self.dialect.read_only_query))).one()
+            if not {str(flag).lower() for flag in flags} <= {"0", "off"}:
+                # It depends on the user, too. Changes nothing.
+                await connection.execute(text("DELETE FROM replicas WHERE 1 = 0"))
 
     async def close(self) -> None:
         """Close all connections. The object cannot be used afterwards."""
@@ -197,6 +202,7 @@ class Database:
         self.dialect.configure_engine(engine.sync_engine)
         if self._pool.pre_ping and self.dialect.has_server:
             pre_ping(engine.sync_engine)
+        drop_read_only_connections(engine.sync_engine, self.dialect.is_read_only)
         return engine
 
     @asynccontextmanager
@@ -223,6 +229,13 @@ class Database:
             return TransactionAbortedError(
                 "The same data was changed by another request at the same time. Try again.", retry_after=1
             )
+        if self.dialect.is_too_large(error):
+            return too_large_to_store_error()
+        if self.dialect.is_read_only(error.orig):
+            return TransactionAbortedError(
+                "The server's database accepts no changes at the moment. Try again soon.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
         if error.connection_invalidated or self.dialect.is_unavailable(error):
             return self._unreachable()
         return None
@@ -231,6 +244,13 @@ class Database:
         return TransactionAbortedError(
             "The server's database cannot be reached. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         )
+
+
+def no_response_error() -> UnavailableError:
+    """The error of a transaction that took too long."""
+    return UnavailableError(
+        "The server's database does not respond. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
+    )
 
 
 def _location(url: URL) -> tuple[str, str, int | None, str]:

@@ -75,7 +75,7 @@ class SqlStore(Store[object]):
         return (
             await once()
             if self.database.in_transaction
-            else await retry_transaction(once, retry_unknown=False)
+            else await retry_transaction(self.database, once, retry_unknown=False)
         )
 
     # Threads

@@ -61,6 +61,7 @@ class Dialect(ABC):
         has_server: Whether connections are to a server, which may close them.
         read_options: Execution options of connections for reading.
         write_options: Execution options of connections for writing.
+        read_only_query: A query for values of which each is `0` or `off` unless the server may refuse writes.
     """
 
     name: ClassVar[str]
@@ -68,6 +69,7 @@ class Dialect(ABC):
     has_server: ClassVar[bool] = True
     read_options: ClassVar[Mapping[str, Any]] = {}
     write_options: ClassVar[Mapping[str, Any]] = {}
+    read_only_query: ClassVar[str] = "SELECT 0"
 
     @abstractmethod
     def url(self, given: URL) -> URL:
@@ -105,6 +107,16 @@ class Dialect(ABC):
     @abstractmethod
     def is_unavailable(self, error: DBAPIError) -> bool:
         """Whether the database cannot be reached, is shutting down, is full, or was locked for too long."""
+
+    def is_read_only(self, error: BaseException | None) -> bool:
+        """Whether a driver's error says that the server refuses all writes, as in a fail-over. Default: no."""
+        del error
+        return False
+
+    def is_too_large(self, error: DBAPIError) -> bool:
+        """Whether the database refused a statement for its size. Default: no."""
+        del error
+        return False
 
     @abstractmethod
     def upsert(

@@ -7,16 +7,42 @@ from typing import Any, override
 
 from sqlalchemy import ColumnElement, Executable, Select, Table, Update, case, func, text
 from sqlalchemy.dialects.mysql import insert, match
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.errors import UnavailableError
 from backchannel.stores.sql.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Dialect, Match, PoolOptions
+from backchannel.stores.sql.dialects.mysql_packets import limit_packets, rows_by_packet
 
 # Sources: https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's server and client error references.
 _LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
-_UNAVAILABLE = frozenset({1021, 1037, 1038, 1040, 1041, 1053, 1129, 1203, 1969, 2002, 2003, 2006, 2013, 3024})
+_PACKET_TOO_LARGE = 1153
+_UNAVAILABLE = frozenset(
+    {
+        1021,
+        1037,
+        1038,
+        1040,
+        1041,
+        1047,
+        1053,
+        1129,
+        1203,
+        1927,
+        1969,
+        2002,
+        2003,
+        2006,
+        2013,
+        3024,
+        3032,
+        3168,
+        4031,
+    }
+)
+# The first is also the error of other options, which its text names.
+_OPTION_PREVENTS, _READ_ONLY = 1290, frozenset({1036, 1792, 1836})
 
 _DRIVER_PARAMETERS = frozenset({"unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname"})
 
@@ -25,6 +51,7 @@ class Mysql(Dialect):
     """MariaDB or MySQL through asyncmy."""
 
     name = "mysql"
+    read_only_query = "SELECT @@global.read_only, @@global.innodb_read_only"
     scheme = "mysql://USER:PASSWORD@HOST/NAME"
 
     @override
@@ -48,12 +75,34 @@ class Mysql(Dialect):
         return {"connect_args": arguments, "isolation_level": "READ COMMITTED", **pool.engine_arguments()}
 
     @override
+    def configure_engine(self, engine: Engine) -> None:
+        limit_packets(engine)
+
+    @override
+    async def execute_many(
+        self, connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        # MariaDB gets all rows of a statement in one packet.
+        assert connection.sync_connection is not None
+        for group in rows_by_packet(connection.sync_connection, statement, rows):
+            await super().execute_many(connection, statement, group)
+
+    @override
+    def is_too_large(self, error: DBAPIError) -> bool:
+        return _code(error.orig) == _PACKET_TOO_LARGE
+
+    @override
     def is_conflict(self, error: DBAPIError) -> bool:
-        return _code(error) in {_LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ}
+        return _code(error.orig) in {_LOCK_WAIT, _DEADLOCK, _CHANGED_SINCE_READ}
 
     @override
     def is_unavailable(self, error: DBAPIError) -> bool:
-        return _code(error) in _UNAVAILABLE
+        return _code(error.orig) in _UNAVAILABLE
+
+    @override
+    def is_read_only(self, error: BaseException | None) -> bool:
+        code = _code(error)
+        return code in _READ_ONLY or (code == _OPTION_PREVENTS and "read" in str(error))
 
     @override
     def upsert(
@@ -107,8 +156,8 @@ class Mysql(Dialect):
         return Match(source=entries, condition=matching, rank=func.coalesce(matching, 0))
 
 
-def _code(error: DBAPIError) -> int:
-    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
+def _code(error: BaseException | None) -> int:
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 

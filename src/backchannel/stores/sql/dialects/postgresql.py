@@ -21,6 +21,7 @@ from backchannel.stores.sql.dialects.on_conflict import OnConflict
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
+_READ_ONLY = "25006"
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 
 # Parameters of URLs, most of them for libpq, by the way they are passed to the driver.
@@ -36,6 +37,7 @@ class Postgresql(OnConflict):
     name = "postgresql"
     scheme = "postgresql://USER:PASSWORD@HOST/NAME"
     # A single statement sees one snapshot anyway; BEGIN and ROLLBACK would be two more round trips.
+    read_only_query = "SELECT current_setting('transaction_read_only')"
     read_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
 
     @override
@@ -76,11 +78,15 @@ class Postgresql(OnConflict):
 
     @override
     def is_conflict(self, error: DBAPIError) -> bool:
-        return _state(error) in _CONFLICTS
+        return _state(error.orig) in _CONFLICTS
 
     @override
     def is_unavailable(self, error: DBAPIError) -> bool:
-        return _state(error).startswith(_UNAVAILABLE_CLASSES)
+        return _state(error.orig).startswith(_UNAVAILABLE_CLASSES)
+
+    @override
+    def is_read_only(self, error: BaseException | None) -> bool:
+        return _state(error) == _READ_ONLY
 
     @override
     def insert(self, table: Table) -> Insert:
@@ -107,5 +113,5 @@ class Postgresql(OnConflict):
         )
 
 
-def _state(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _state(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
