@@ -224,3 +224,127 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
     "string_too_long": (items(fcall(), foutput(given=LONG)), items(fcall(), foutput(given=LONG[1:]))),
     "lone_surrogate": (items(fcall(arguments='{"q": "\udc00"}'), foutput()), items(*ANSWERED)),
 }
+
+BLANK = {"role": "user", "content": " "}
+SHELL = {"type": "local_shell_call", "id": "lsh_1", "call_id": "call_9", "action": {}, "status": "completed"}
+
+ALSO_BAD: list[tuple[str, Json, list[str]]] = [
+    ("openai-chat", chat(USER, {"role": "assistant"}, ASKED), ["assistant_without_content"]),
+    (
+        "openai-chat",
+        chat(USER, calls(call()), {"role": "tool", "tool_call_id": "abcDEF123"}),
+        ["content_null"],
+    ),
+    ("openai-chat", chat(USER, calls(call(), call("2nd")), output("2nd")), ["call_without_output"]),
+    (
+        "openai-chat",
+        chat(USER, calls(call()), SAID, output()),
+        ["call_without_output", "output_without_call"],
+    ),
+    ("openai-chat", called(call_id=None), ["call_id_missing"]),
+    ("openai-chat", called(arguments=None), ["arguments_no_string"]),
+    ("deepseek", chat(USER, {"role": "assistant", "content": []}, ASKED), ["assistant_with_empty_content"]),
+    ("anthropic", chat(SYSTEM, calls(call()), output()), ["first_message_not_of_user"]),
+    ("anthropic", called(arguments="[1]"), ["arguments_no_object"]),
+    ("anthropic", called(name="x" * 129), ["name_of_tool_use"]),
+    ("anthropic", chat(BLANK), ["text_blank"]),
+    (
+        "anthropic",
+        chat(USER, {**SAID, "thinking_blocks": [{"type": "thinking", "thinking": "Hm."}]}, ASKED),
+        ["thinking_without_signature"],
+    ),
+    ("mistral", chat(USER, calls(call()), output(), SYSTEM), ["user_after_output"]),
+    ("mistral", chat(USER, metadata={}), ["unknown_field"]),
+    ("gemini", chat(calls(call()), output()), ["call_not_after_user_or_output"]),
+    ("llama.cpp", chat(SYSTEM, SAID), ["roles_do_not_alternate"]),
+    ("llama.cpp", chat(SYSTEM, SYSTEM, USER), ["system_message_not_first"]),
+    (
+        "deepseek",
+        {**called(), "model": "deepseek-chat", "thinking": {"type": "enabled"}},
+        ["reasoning_missing_in_loop"],
+    ),
+    ("openai-responses", items(USER, REASONING), ["reasoning_without_item"]),
+    ("openai-responses", items(USER, REASONING, USER), ["reasoning_without_item"]),
+    ("openai-responses", items(fcall(), REASONING, foutput()), ["reasoning_without_item"]),
+    (
+        "openai-responses",
+        items(USER, REASONING, {"type": "item_reference", "id": "msg_9"}),
+        ["reasoning_without_item"],
+    ),
+    ("openai-responses", items({**REASONING, "id": "msg_1"}, message(item_id="msg_2")), ["id_prefix"]),
+    ("openai-responses", items({"type": "item_reference", "id": ""}), ["id_characters"]),
+    ("openai-responses", items(fcall("x" * 65), foutput("x" * 65)), ["id_too_long", "id_too_long"]),
+    ("openai-responses", items(fcall(name=""), foutput()), ["string_empty"]),
+    ("openai-responses", items(USER, tools=[{"type": "function", "name": "a.b"}]), ["name_characters"]),
+    ("openai-responses", items(USER, tools=[{"type": "function", "name": "x" * 65}]), ["name_too_long"]),
+    ("openai-responses", items(fcall(arguments={}), foutput()), ["value_of_other_type"]),
+    ("openai-responses", items({"role": "user", "content": None}), ["value_of_other_type"]),
+    ("openai-responses", items(message(None)), ["value_of_other_type"]),
+    ("openai-responses", items({**REASONING, "status": "completed"}, message()), ["field_unknown"]),
+    ("openai-responses", items(USER, SHELL), ["call_without_output"]),
+    ("openai-responses", items({"type": "message", "role": "user", "content": LONG}), ["string_too_long"]),
+    ("openai-responses", items(message(LONG)), ["string_too_long"]),
+]
+ALSO_BAD += [
+    (
+        "openai-responses",
+        items({k: v for k, v in fcall().items() if k != "arguments"}, foutput()),
+        ["field_missing"],
+    ),
+    (
+        "openai-responses",
+        items(fcall(), {"type": "function_call_output", "call_id": "call_1"}),
+        ["field_missing"],
+    ),
+    (
+        "deepseek",
+        {**called(), "model": "deepseek-v4-pro", "thinking": {"type": "enabled"}},
+        ["reasoning_missing"],
+    ),
+]
+ALSO_GOOD: list[tuple[str, Json]] = [
+    ("strictest", chat(SYSTEM, USER, calls(call()), output(content=""), SAID, ASKED)),
+    ("strictest", chat(SYSTEM, USER, calls(call()), output(content=" "))),
+    ("anthropic", chat(USER, {"role": "assistant", "content": [{"type": "text", "text": "It "}]}, ASKED)),
+    ("openai-chat", chat(USER, tools=[tool("weather")], tool_choice="none", parallel_tool_calls=True)),
+    ("openai-chat", chat(USER, tool_choice="none")),
+    ("openai-chat", chat(USER, calls(call()), output(), ASKED)),
+    ("llama.cpp", chat(USER, calls(call()), output())),
+    ("gemini", {**called(), "model": "gemini-2.5-pro"}),
+    ("deepseek", {**called(), "model": "deepseek-chat"}),
+    ("deepseek", {**chat(USER, SAID, ASKED), "model": "deepseek-v4-pro"}),
+    (
+        "deepseek",
+        {**chat(USER, calls(call(), reasoning_content="Hm."), output()), "model": "deepseek-v4-pro"},
+    ),
+    (
+        "anthropic",
+        chat(USER, {**SAID, "thinking_blocks": [{"type": "redacted_thinking", "data": "x"}]}, ASKED),
+    ),
+    ("openai-responses", {"model": "m", "input": "Hi"}),
+    ("openai-responses", items(USER, REASONING, {**REASONING, "id": "rs_2"}, message())),
+    ("openai-responses", items(USER, {"type": "reasoning", "summary": []}, ASKED)),
+    ("openai-responses", items(USER, SAID, ASKED)),
+    ("openai-responses", items(*ANSWERED, fcall("call_2", None), foutput("call_2"))),
+    ("openai-responses", items(USER, tools=[{"type": "web_search"}])),
+    ("openai-responses", items(USER, tools=[])),
+    ("openai-responses", items({"type": "item_reference", "id": "tp_1"})),
+    (
+        "openai-responses",
+        items({"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}),
+    ),
+    (
+        "openai-responses",
+        items(USER, {**SHELL, "name": "a.b"}, {"type": "local_shell_call_output", "call_id": "call_9"}),
+    ),
+    ("openai-responses", items(USER, tools=[{"type": "mcp", "name": "x.y" * 30}])),
+    ("openai-responses", items({"type": "mcp_call", "id": "mcp_1", "arguments": None, "output": None})),
+    (
+        "anthropic",
+        chat(
+            USER,
+            {**SAID, "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]},
+            ASKED,
+        ),
+    ),
+]
