@@ -102,6 +102,8 @@ CHAT: dict[str, tuple[Json, Json]] = {
     ),
     "system_message_not_first": (chat(USER, SYSTEM), chat(SYSTEM, USER)),
     "developer_role": (chat({"role": "developer", "content": "Be brief."}, USER), chat(SYSTEM, USER)),
+    "messages_empty": (chat(), chat(USER)),
+    "array_too_long": (chat(USER, tools=129 * [tool("weather")]), chat(USER, tools=128 * [tool("weather")])),
     "no_messages": (chat(SYSTEM), chat(SYSTEM, USER)),
     "assistant_without_content": (
         chat(USER, {"role": "assistant", "content": None}, ASKED),
@@ -203,6 +205,10 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
         items(*ANSWERED, fcall("call_2", "fc_2"), foutput("call_2")),
     ),
     "reasoning_without_item": (items(USER, REASONING, ASKED), items(USER, REASONING, *ANSWERED)),
+    "reasoning_with_content": (
+        items(USER, {**REASONING, "content": [{"type": "reasoning_text", "text": "Hm."}]}, message()),
+        items(USER, {**REASONING, "content": []}, message()),
+    ),
     "repeated_id": (items(message(), message()), items(message(), message(item_id="msg_2"))),
     "id_prefix": (items(fcall(item_id="msg_1"), foutput()), items(*ANSWERED)),
     "id_characters": (items(message(item_id="msg-1")), items(message(item_id="msg_1"))),
@@ -286,6 +292,12 @@ ALSO_BAD: list[tuple[str, Json, list[str]]] = [
     ("openai-responses", items(message(LONG)), ["string_too_long"]),
 ]
 ALSO_BAD += [
+    ("openai-chat", chat(*(2049 * [USER])), ["array_too_long"]),
+    (
+        "openai-chat",
+        chat(USER, calls(*(call(f"c{n}") for n in range(129))), *(output(f"c{n}") for n in range(129))),
+        ["array_too_long"],
+    ),
     (
         "openai-responses",
         items({k: v for k, v in fcall().items() if k != "arguments"}, foutput()),
@@ -303,6 +315,8 @@ ALSO_BAD += [
     ),
 ]
 ALSO_GOOD: list[tuple[str, Json]] = [
+    ("openai-chat", chat(*(2048 * [USER]))),
+    ("openai-chat", chat({"role": "user", "content": []})),
     ("strictest", chat(SYSTEM, USER, calls(call()), output(content=""), SAID, ASKED)),
     ("strictest", chat(SYSTEM, USER, calls(call()), output(content=" "))),
     ("anthropic", chat(USER, {"role": "assistant", "content": [{"type": "text", "text": "It "}]}, ASKED)),
