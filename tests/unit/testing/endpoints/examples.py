@@ -85,6 +85,10 @@ CHAT: dict[str, tuple[Json, Json]] = {
     "name_characters": (called(name="lookup<|channel|>commentary"), called(name="look-up_2")),
     "name_too_long": (chat(USER, tools=[tool("x" * 65)]), chat(USER, tools=[tool("x" * 64)])),
     "name_of_tool_use": (called(name="functions.weather"), called(name="x" * 128)),
+    "name_of_tool_repeated": (
+        chat(USER, tools=[tool("a"), tool("a")]),
+        chat(USER, tools=[tool("a"), tool("b"), {"type": "custom", "name": "a"}]),
+    ),
     "name_of_declaration": (chat(USER, tools=[tool("2nd")]), chat(USER, tools=[tool("_a.b:c-d")])),
     "arguments_no_string": (called(arguments={"city": "Rome"}), called(arguments='{"city": "Rome"}')),
     "arguments_no_json": (called(arguments='{"q": "x'), called(arguments="[]")),

@@ -20,6 +20,7 @@ from unit.testing.endpoints.examples import (
     items,
     message,
     output,
+    tool,
 )
 
 pytestmark = pytest.mark.row("H5")
@@ -123,6 +124,11 @@ def test_other_good_requests_break_no_rule(profile: str, body: dict) -> None:
             "anthropic",
             CHAT["arguments_no_object"],
             "messages.1.content.0.tool_use.input: Input should be a valid dictionary",
+        ),
+        (
+            "anthropic",
+            (chat(USER, tools=[tool("ok"), tool("todo.list")]),),
+            "tools.1.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
         ),
     ],
 )
