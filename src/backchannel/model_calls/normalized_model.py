@@ -57,6 +57,8 @@ RETRY_DELAYS = (0.5, 2.0)
 repeated by the OpenAI client, which honours `Retry-After`."""
 
 
+_BROKEN = {"error", "network_error", "abort", "malformed_function_call"}
+"""Finish reasons of an answer that did not end well: OpenRouter, Zhipu, vLLM, Gemini."""
 _CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -325,7 +327,7 @@ def _check_end(record: StreamRecord, response: Response) -> None:
     if reason is not None:
         response.status = "incomplete"
         response.incomplete_details = IncompleteDetails.model_construct(reason=reason)
-    elif record.finish_reason is None and not record.ended:
+    elif record.finish_reason in _BROKEN or (record.finish_reason is None and not record.ended):
         raise AnswerIncompleteError()
 
 

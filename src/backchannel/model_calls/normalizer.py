@@ -58,6 +58,8 @@ class ResponseNormalizer:
         self._calls = PartialCalls()
         self._other: list[Any] = []
         self.completed = False
+        self._last_number = 0
+        self._numbers_rise = False
         self._handlers: dict[str, Callable[[Any], Events]] = {
             "response.output_item.added": self._item_added,
             "response.output_item.done": self._item_done,
@@ -94,6 +96,12 @@ class ResponseNormalizer:
         Raises:
             ProviderFailureError: The event reports a failure. `close` yields what is left to show.
         """
+        number = getattr(event, "sequence_number", 0) or 0
+        if number == self._last_number and self._numbers_rise:
+            # Some proxies send events twice.
+            return ()
+        self._numbers_rise = 0 < self._last_number < number
+        self._last_number = number
         handler = self._handlers.get(getattr(event, "type", ""))
         return handler(event) if handler is not None else (event,)
 

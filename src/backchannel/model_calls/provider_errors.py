@@ -47,6 +47,14 @@ _QUOTA = re.compile(
     r"insufficient_quota|insufficient[_ ](?:balance|credit|funds)|billing|exceeded your current quota"
     r"|credit balance|payment[_ ]required|out of credits|quota_exceeded"
 )
+_PER_MINUTE = re.compile(
+    r"resource_exhausted|per[ _]?minute|per[ _]?second|retry ?(?:in|after|delay)|\brpm\b|\btpm\b"
+)
+"""Gemini's limits by the minute say that the quota is exceeded, too."""
+_UNSUPPORTED = re.compile(
+    r"unsupported[_ ](?:parameter|value)|unknown[_ ]parameter|unrecognized request argument"
+    r"|extra inputs are not permitted|does not support|is not supported (?:with|by|for) this model|unsupported_model"
+)
 _RATE = re.compile(r"rate_?limit|rate limit|too many requests|too_many_requests|resource_exhausted|throttl")
 _KEY = re.compile(
     r"invalid_api_key|incorrect api key|invalid api key|api key not valid|authentication|unauthori[sz]ed|permission"
@@ -135,12 +143,16 @@ def _by_words(said: str, facts: ProviderFacts) -> BackchannelError | None:
         return MessageTooLongError()
     if definite and status != 401 and _FILTERED.search(said):
         return ContentFilterError()
-    if status == 402 or _QUOTA.search(said):
+    if status == 402 or (_QUOTA.search(said) and not _PER_MINUTE.search(said)):
         return ModelQuotaError()
     if status == 429 or (status is None and _RATE.search(said)):
         return ModelRateLimitedError(retry_after=facts.retry_after)
     if status is None and _KEY.search(said):
         return ModelNotConfiguredError("The model refused the server's API key.")
+    if definite and _UNSUPPORTED.search(said):
+        return ModelNotConfiguredError(
+            "The model's endpoint does not support what this agent asks for. The operator has to change the agent."
+        )
     if definite and _MODEL.search(said):
         return ModelNotConfiguredError("The model's endpoint does not know this model.")
     if status is None and _UNAVAILABLE.search(said):

@@ -33,6 +33,7 @@ class ShownPart:
         return (
             self.index is not None
             and delta.isascii()
+            and "\0" not in delta
             and not self._joiner.holds
             and self._tags is not None
             and self._tags.passes(delta)

@@ -19,7 +19,7 @@ class SurrogateJoiner:
     def feed(self, delta: str) -> str:
         """The text that is complete with `delta`: a first half at its end is held back."""
         if not self._held and delta.isascii():
-            return delta
+            return delta.replace("\0", "\ufffd")
         text, self._held = self._held + delta, ""
         if "\ud800" <= text[-1:] <= "\udbff":
             text, self._held = text[:-1], text[-1]
@@ -32,7 +32,9 @@ class SurrogateJoiner:
 
 
 def valid_text(text: str) -> str:
-    """`text` with surrogate pairs as one character and lone surrogates as U+FFFD."""
+    """`text` with surrogate pairs as one character, and with U+FFFD in place of lone surrogates and of NUL, which
+    PostgreSQL does not store."""
+    text = text.replace("\0", "\ufffd")
     if text.isascii():
         return text
     try:

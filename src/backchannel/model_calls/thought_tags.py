@@ -18,7 +18,8 @@ _TAGS = {
 
 _CLOSING_ONLY = "</think>"
 """Some chat templates (DeepSeek R1, QwQ) put the opening tag into the prompt, so that the text begins within the
-thought. It counts on a line of its own, before which no opening tag occurs."""
+thought. It counts if no opening tag occurs before it, and if it is not quoted."""
+_QUOTATION = set("`'\"“„«")
 
 _LONGEST = max(map(len, [*_TAGS, *_TAGS.values()]))
 
@@ -70,7 +71,7 @@ class ThoughtTags:
         return [(kind, held)]
 
     def _at_start(self, text: str, pieces: list[Piece]) -> str:
-        begin = text.lstrip()
+        begin = text.removeprefix("\ufeff").lstrip()
         lower = begin[:_LONGEST].lower()
         for tag, closing in _TAGS.items():
             if lower.startswith(tag):
@@ -80,7 +81,7 @@ class ThoughtTags:
                 self._held = text
                 return ""
         self._state = "text"
-        return begin if self._after_thought else text
+        return begin if self._after_thought else text.removeprefix("\ufeff")
 
     def _in_thought(self, text: str, pieces: list[Piece]) -> str:
         place = text.lower().find(self._closing)
@@ -102,7 +103,7 @@ class ThoughtTags:
         opening = text.lower().find("<think")
         if place >= 0 and not 0 <= opening < place:
             self._may_close = False
-            if not (self._last + text[:place]).rstrip(" ").endswith("\n"):
+            if (self._last + text[:place])[-1:] in _QUOTATION:
                 return text
             pieces.append(("text", text[:place]))
             pieces.append(("text_was_thought", ""))

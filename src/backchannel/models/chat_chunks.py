@@ -113,7 +113,9 @@ class ChunkRepair:
         if call_id is not None:
             self._ids.setdefault(index, call_id)
         if name:
-            self._names.setdefault(index, name)
+            known = self._names.get(index, "")
+            # Some servers repeat the name with each delta, some send it in pieces. The Agents SDK takes the last.
+            name = self._names[index] = name if name.startswith(known) else known + name
         arguments = function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)

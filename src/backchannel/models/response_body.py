@@ -45,7 +45,12 @@ def body_event(body: bytes) -> dict[str, Any]:
 
 def _is_chat_answer(data: dict[str, Any]) -> bool:
     """Whether it is an answer of Chat Completions, or an error."""
-    return bool(data.get("choices")) or data.get("object") == "error" or "error" in data or "detail" in data
+    return (
+        bool(data.get("choices"))
+        or data.get("object") == "error"
+        or bool(data.get("error"))
+        or "detail" in data
+    )
 
 
 def check_body(first: bytes) -> None:

@@ -237,10 +237,16 @@ CALL_RULES = (
         {
             "anthropic": Wording(
                 "{place}: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'",
-                "https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use",
+                "home-assistant/core#147760",
             )
         },
-        "The documentation says 64 characters, newer reports 128; the larger one is refused here.",
+        "Reports up to March 2025 have 64 characters (cyanheads/atlas-mcp-server#14), later ones 128.",
+    ),
+    Rule(
+        "name_of_tool_repeated",
+        "chat",
+        checks.names_of_tools_repeated,
+        {"anthropic": Wording("tools: Tool names must be unique.", "danny-avila/LibreChat#13162")},
     ),
     Rule(
         "name_of_declaration",

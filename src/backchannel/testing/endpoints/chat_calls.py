@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from backchannel.testing.endpoints.chat_view import NAME, Chat, calls_of, function_of, kind_of, objects
-from backchannel.testing.endpoints.rules import Found
+from backchannel.testing.endpoints.rules import Found, Json
 
 MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 GEMINI_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
@@ -114,9 +114,22 @@ def names_too_long(chat: Chat) -> Iterator[Found]:
 
 def names_that_anthropic_refuses(chat: Chat) -> Iterator[Found]:
     """Calls and tools whose name has other characters, or more than 128."""
-    for place, name in _names(chat):
+    named = [
+        (f"messages.{index}.content.{number}.tool_use.name", function_of(call))
+        for index, number, call in chat.calls()
+    ]
+    named += [(f"tools.{index}.custom.name", function_of(tool)) for index, tool in _functions(chat)]
+    for place, function in named:
+        name = str(function.get("name") or "")
         if not NAME.fullmatch(name) or len(name) > ANTHROPIC_MAX_NAME:
-            yield {"place": place.replace("[", ".").replace("]", ""), "name": name}
+            yield {"place": place}
+
+
+def names_of_tools_repeated(chat: Chat) -> Iterator[Found]:
+    """Two tools with one name."""
+    names = [str(function_of(tool).get("name")) for _, tool in _functions(chat)]
+    if len(set(names)) < len(names):
+        yield {}
 
 
 def names_that_gemini_refuses(chat: Chat) -> Iterator[Found]:
@@ -170,6 +183,11 @@ def _names(chat: Chat) -> Iterator[tuple[str, str]]:
             f"messages[{index}].tool_calls[{number}].function.name",
             str(function_of(call).get("name") or ""),
         )
+    for number, tool in _functions(chat):
+        yield f"tools[{number}].function.name", str(function_of(tool).get("name") or "")
+
+
+def _functions(chat: Chat) -> Iterator[tuple[int, Json]]:
     for number, tool in enumerate(objects(chat.body.get("tools"))):
         if "function" in tool:
-            yield f"tools[{number}].function.name", str(function_of(tool).get("name") or "")
+            yield number, tool

@@ -72,6 +72,21 @@ def developer_role(chat: Chat) -> Iterator[Found]:
             yield {"index": index}
 
 
+def messages_empty(chat: Chat) -> Iterator[Found]:
+    """`messages: []`."""
+    if chat.body.get("messages") == []:
+        yield {}
+
+
+def arrays_too_long(chat: Chat) -> Iterator[Found]:
+    """More than 2048 messages, 128 tools, or 128 calls in a message."""
+    arrays = [("messages", 2048, chat.messages), ("tools", 128, objects(chat.body.get("tools")))]
+    arrays += [(f"messages[{n}].tool_calls", 128, calls_of(each)) for n, each in enumerate(chat.messages)]
+    for place, limit, array in arrays:
+        if len(array) > limit:
+            yield {"place": place, "limit": limit, "length": len(array)}
+
+
 def no_messages(chat: Chat) -> Iterator[Found]:
     """A request without messages, other than those of the system."""
     if not [each for each in chat.messages if each.get("role") not in ("system", "developer")]:

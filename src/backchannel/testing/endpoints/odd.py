@@ -36,7 +36,8 @@ class OddEndpoint(Endpoint):
         then: The answer to every request after the script.
         unstreamed: The answer to every request that asks for no stream, such as one for a title beside the answer
             itself. Such requests use up no entry then; by default they do.
-        strict: Refuse requests that this API would refuse; they do not use up an entry of the script.
+        strict: Refuse requests that this API would refuse; they do not use up an entry of the script. A
+            `StrictEndpoint` brings its rules, and not its script.
 
     Attributes:
         requests: The requests received so far.
@@ -48,14 +49,14 @@ class OddEndpoint(Endpoint):
         *script: str | Step,
         then: str | Step = "ok",
         unstreamed: str | Step | None = None,
-        strict: Profile | None = None,
+        strict: Profile | StrictEndpoint | None = None,
     ) -> None:
         super().__init__()
         self.go = asyncio.Event()
         self._script = [_checked(entry) for entry in script]
         self._then = _checked(then)
         self._unstreamed = None if unstreamed is None else _checked(unstreamed)
-        self._checks = None if strict is None else StrictEndpoint(strict)
+        self._checks = StrictEndpoint(strict) if isinstance(strict, str) else strict
 
     @property
     def refused(self) -> list[list[Violation]]:

@@ -114,10 +114,16 @@ def lone_surrogate(context: Context) -> list[Part]:
     return said(context, "Rain \ud83d", " again.")
 
 
-@odd("https://www.postgresql.org/docs/current/datatype-character.html")
+@odd("BerriAI/litellm#21884")
 def nul(context: Context) -> list[Part]:
     """A text has a NUL, which databases do not store."""
     return said(context, "Ra\x00in.")
+
+
+@odd("openai/openai-agents-python#526")
+def cut_json(context: Context) -> list[Part]:
+    """The text is JSON, as for a structured output, and is cut off."""
+    return said(context, '{"answer": ', '"Rain')
 
 
 @odd("https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream")

@@ -101,6 +101,14 @@ def reasoning_without_item(request: Input) -> Iterator[Found]:
             yield {"id": item["id"]}
 
 
+def reasoning_with_content(request: Input) -> Iterator[Found]:
+    """Reasoning with the thoughts themselves in `content`, as other providers send them."""
+    for index, item in enumerate(request.items):
+        content = objects(item.get("content"))
+        if item["type"] == "reasoning" and content:
+            yield {"index": index, "length": len(content)}
+
+
 def repeated_ids(request: Input) -> Iterator[Found]:
     """Two items with one id."""
     seen: set[str] = set()

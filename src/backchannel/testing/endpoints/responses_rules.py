@@ -44,6 +44,18 @@ RESPONSES_RULES = (
         "The reverse, an item without its reasoning (continuedev/continue#10018), cannot be seen in a request.",
     ),
     Rule(
+        "reasoning_with_content",
+        "responses",
+        checks.reasoning_with_content,
+        _both(
+            "Invalid 'input[{index}].content': array too long. Expected an array with maximum length 0, but got an "
+            "array with length {length} instead.",
+            "querymt/querymt#976",
+            "input[{index}].content",
+            "array_above_max_length",
+        ),
+    ),
+    Rule(
         "repeated_id",
         "responses",
         checks.repeated_ids,

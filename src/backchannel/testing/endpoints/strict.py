@@ -6,12 +6,12 @@ from typing import override
 from backchannel.models.response_events import Call
 from backchannel.testing.endpoints.answers import answer
 from backchannel.testing.endpoints.chat_content_rules import JSON_HINT
+from backchannel.testing.endpoints.checker import violations
 from backchannel.testing.endpoints.refusals import refusal
 from backchannel.testing.endpoints.requests import ReceivedRequest
 from backchannel.testing.endpoints.rules import APIS, Api, Profile, Violation
 from backchannel.testing.endpoints.server import Endpoint
 from backchannel.testing.endpoints.tokens import too_many_tokens
-from backchannel.testing.endpoints.violations import violations
 from backchannel.testing.endpoints.wire import Reply, json_reply
 from backchannel.testing.model import Say
 

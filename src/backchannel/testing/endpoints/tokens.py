@@ -17,7 +17,7 @@ _OPENAI = Wording(
 )
 _RESPONSES = Wording(
     "Your input exceeds the context window of this model. Please adjust your input and try again.",
-    "https://platform.openai.com/docs/guides/conversation-state",
+    "the-open-agent/openagent#2344",
     "input",
     "context_length_exceeded",
 )
@@ -31,9 +31,8 @@ WORDINGS: Mapping[Profile, Wording] = {
     ),
     "anthropic": Wording("prompt is too long: {tokens} tokens > {limit} maximum", "crmne/ruby_llm#755"),
     "mistral": Wording(
-        "Prompt contains {tokens} tokens and 0 draft tokens, too large for model with {limit} maximum context "
-        "length",
-        "https://docs.mistral.ai/api/",
+        "Prompt contains {tokens} tokens, too large for model with {limit} maximum context length",
+        "https://docs.mistral.ai/resources/known-limitations",
         code="3051",
     ),
     "vllm": Wording(

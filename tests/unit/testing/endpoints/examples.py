@@ -85,6 +85,10 @@ CHAT: dict[str, tuple[Json, Json]] = {
     "name_characters": (called(name="lookup<|channel|>commentary"), called(name="look-up_2")),
     "name_too_long": (chat(USER, tools=[tool("x" * 65)]), chat(USER, tools=[tool("x" * 64)])),
     "name_of_tool_use": (called(name="functions.weather"), called(name="x" * 128)),
+    "name_of_tool_repeated": (
+        chat(USER, tools=[tool("a"), tool("a")]),
+        chat(USER, tools=[tool("a"), tool("b"), {"type": "custom", "name": "a"}]),
+    ),
     "name_of_declaration": (chat(USER, tools=[tool("2nd")]), chat(USER, tools=[tool("_a.b:c-d")])),
     "arguments_no_string": (called(arguments={"city": "Rome"}), called(arguments='{"city": "Rome"}')),
     "arguments_no_json": (called(arguments='{"q": "x'), called(arguments="[]")),
@@ -102,6 +106,8 @@ CHAT: dict[str, tuple[Json, Json]] = {
     ),
     "system_message_not_first": (chat(USER, SYSTEM), chat(SYSTEM, USER)),
     "developer_role": (chat({"role": "developer", "content": "Be brief."}, USER), chat(SYSTEM, USER)),
+    "messages_empty": (chat(), chat(USER)),
+    "array_too_long": (chat(USER, tools=129 * [tool("weather")]), chat(USER, tools=128 * [tool("weather")])),
     "no_messages": (chat(SYSTEM), chat(SYSTEM, USER)),
     "assistant_without_content": (
         chat(USER, {"role": "assistant", "content": None}, ASKED),
@@ -203,6 +209,10 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
         items(*ANSWERED, fcall("call_2", "fc_2"), foutput("call_2")),
     ),
     "reasoning_without_item": (items(USER, REASONING, ASKED), items(USER, REASONING, *ANSWERED)),
+    "reasoning_with_content": (
+        items(USER, {**REASONING, "content": [{"type": "reasoning_text", "text": "Hm."}]}, message()),
+        items(USER, {**REASONING, "content": []}, message()),
+    ),
     "repeated_id": (items(message(), message()), items(message(), message(item_id="msg_2"))),
     "id_prefix": (items(fcall(item_id="msg_1"), foutput()), items(*ANSWERED)),
     "id_characters": (items(message(item_id="msg-1")), items(message(item_id="msg_1"))),
@@ -224,3 +234,135 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
     "string_too_long": (items(fcall(), foutput(given=LONG)), items(fcall(), foutput(given=LONG[1:]))),
     "lone_surrogate": (items(fcall(arguments='{"q": "\udc00"}'), foutput()), items(*ANSWERED)),
 }
+
+BLANK = {"role": "user", "content": " "}
+SHELL = {"type": "local_shell_call", "id": "lsh_1", "call_id": "call_9", "action": {}, "status": "completed"}
+
+ALSO_BAD: list[tuple[str, Json, list[str]]] = [
+    ("openai-chat", chat(USER, {"role": "assistant"}, ASKED), ["assistant_without_content"]),
+    (
+        "openai-chat",
+        chat(USER, calls(call()), {"role": "tool", "tool_call_id": "abcDEF123"}),
+        ["content_null"],
+    ),
+    ("openai-chat", chat(USER, calls(call(), call("2nd")), output("2nd")), ["call_without_output"]),
+    (
+        "openai-chat",
+        chat(USER, calls(call()), SAID, output()),
+        ["call_without_output", "output_without_call"],
+    ),
+    ("openai-chat", called(call_id=None), ["call_id_missing"]),
+    ("openai-chat", called(arguments=None), ["arguments_no_string"]),
+    ("deepseek", chat(USER, {"role": "assistant", "content": []}, ASKED), ["assistant_with_empty_content"]),
+    ("anthropic", chat(SYSTEM, calls(call()), output()), ["first_message_not_of_user"]),
+    ("anthropic", called(arguments="[1]"), ["arguments_no_object"]),
+    ("anthropic", called(name="x" * 129), ["name_of_tool_use"]),
+    ("anthropic", chat(BLANK), ["text_blank"]),
+    (
+        "anthropic",
+        chat(USER, {**SAID, "thinking_blocks": [{"type": "thinking", "thinking": "Hm."}]}, ASKED),
+        ["thinking_without_signature"],
+    ),
+    ("mistral", chat(USER, calls(call()), output(), SYSTEM), ["user_after_output"]),
+    ("mistral", chat(USER, metadata={}), ["unknown_field"]),
+    ("gemini", chat(calls(call()), output()), ["call_not_after_user_or_output"]),
+    ("llama.cpp", chat(SYSTEM, SAID), ["roles_do_not_alternate"]),
+    ("llama.cpp", chat(SYSTEM, SYSTEM, USER), ["system_message_not_first"]),
+    (
+        "deepseek",
+        {**called(), "model": "deepseek-chat", "thinking": {"type": "enabled"}},
+        ["reasoning_missing_in_loop"],
+    ),
+    ("openai-responses", items(USER, REASONING), ["reasoning_without_item"]),
+    ("openai-responses", items(USER, REASONING, USER), ["reasoning_without_item"]),
+    ("openai-responses", items(fcall(), REASONING, foutput()), ["reasoning_without_item"]),
+    (
+        "openai-responses",
+        items(USER, REASONING, {"type": "item_reference", "id": "msg_9"}),
+        ["reasoning_without_item"],
+    ),
+    ("openai-responses", items({**REASONING, "id": "msg_1"}, message(item_id="msg_2")), ["id_prefix"]),
+    ("openai-responses", items({"type": "item_reference", "id": ""}), ["id_characters"]),
+    ("openai-responses", items(fcall("x" * 65), foutput("x" * 65)), ["id_too_long", "id_too_long"]),
+    ("openai-responses", items(fcall(name=""), foutput()), ["string_empty"]),
+    ("openai-responses", items(USER, tools=[{"type": "function", "name": "a.b"}]), ["name_characters"]),
+    ("openai-responses", items(USER, tools=[{"type": "function", "name": "x" * 65}]), ["name_too_long"]),
+    ("openai-responses", items(fcall(arguments={}), foutput()), ["value_of_other_type"]),
+    ("openai-responses", items({"role": "user", "content": None}), ["value_of_other_type"]),
+    ("openai-responses", items(message(None)), ["value_of_other_type"]),
+    ("openai-responses", items({**REASONING, "status": "completed"}, message()), ["field_unknown"]),
+    ("openai-responses", items(USER, SHELL), ["call_without_output"]),
+    ("openai-responses", items({"type": "message", "role": "user", "content": LONG}), ["string_too_long"]),
+    ("openai-responses", items(message(LONG)), ["string_too_long"]),
+]
+ALSO_BAD += [
+    ("openai-chat", chat(*(2049 * [USER])), ["array_too_long"]),
+    (
+        "openai-chat",
+        chat(USER, calls(*(call(f"c{n}") for n in range(129))), *(output(f"c{n}") for n in range(129))),
+        ["array_too_long"],
+    ),
+    (
+        "openai-responses",
+        items({k: v for k, v in fcall().items() if k != "arguments"}, foutput()),
+        ["field_missing"],
+    ),
+    (
+        "openai-responses",
+        items(fcall(), {"type": "function_call_output", "call_id": "call_1"}),
+        ["field_missing"],
+    ),
+    (
+        "deepseek",
+        {**called(), "model": "deepseek-v4-pro", "thinking": {"type": "enabled"}},
+        ["reasoning_missing"],
+    ),
+]
+ALSO_GOOD: list[tuple[str, Json]] = [
+    ("openai-chat", chat(*(2048 * [USER]))),
+    ("openai-chat", chat({"role": "user", "content": []})),
+    ("strictest", chat(SYSTEM, USER, calls(call()), output(content=""), SAID, ASKED)),
+    ("strictest", chat(SYSTEM, USER, calls(call()), output(content=" "))),
+    ("anthropic", chat(USER, {"role": "assistant", "content": [{"type": "text", "text": "It "}]}, ASKED)),
+    ("openai-chat", chat(USER, tools=[tool("weather")], tool_choice="none", parallel_tool_calls=True)),
+    ("openai-chat", chat(USER, tool_choice="none")),
+    ("openai-chat", chat(USER, calls(call()), output(), ASKED)),
+    ("llama.cpp", chat(USER, calls(call()), output())),
+    ("gemini", {**called(), "model": "gemini-2.5-pro"}),
+    ("deepseek", {**called(), "model": "deepseek-chat"}),
+    ("deepseek", {**chat(USER, SAID, ASKED), "model": "deepseek-v4-pro"}),
+    (
+        "deepseek",
+        {**chat(USER, calls(call(), reasoning_content="Hm."), output()), "model": "deepseek-v4-pro"},
+    ),
+    (
+        "anthropic",
+        chat(USER, {**SAID, "thinking_blocks": [{"type": "redacted_thinking", "data": "x"}]}, ASKED),
+    ),
+    ("openai-responses", {"model": "m", "input": "Hi"}),
+    ("openai-responses", items(USER, REASONING, {**REASONING, "id": "rs_2"}, message())),
+    ("openai-responses", items(USER, {"type": "reasoning", "summary": []}, ASKED)),
+    ("openai-responses", items(USER, SAID, ASKED)),
+    ("openai-responses", items(*ANSWERED, fcall("call_2", None), foutput("call_2"))),
+    ("openai-responses", items(USER, tools=[{"type": "web_search"}])),
+    ("openai-responses", items(USER, tools=[])),
+    ("openai-responses", items({"type": "item_reference", "id": "tp_1"})),
+    (
+        "openai-responses",
+        items({"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}),
+    ),
+    (
+        "openai-responses",
+        items(USER, {**SHELL, "name": "a.b"}, {"type": "local_shell_call_output", "call_id": "call_9"}),
+    ),
+    ("openai-responses", items(USER, tools=[{"type": "mcp", "name": "x.y" * 30}])),
+    ("openai-responses", items({"type": "mcp_call", "id": "mcp_1", "arguments": None, "output": None})),
+    (
+        "anthropic",
+        chat(
+            USER,
+            {**SAID, "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]},
+            ASKED,
+        ),
+    ),
+]

@@ -181,6 +181,7 @@ EXPECTED: dict[str, Callable[[Seen], bool]] = {
     "refusal": lambda seen: b'refusal": "I cannot help with that."' in seen.raw and seen.text == "",
     "split_emoji": lambda seen: b'Rain \\ud83d"' in seen.raw and b'"\\ude00."' in seen.raw,
     "lone_surrogate": lambda seen: b'Rain \\ud83d"' in seen.raw and b"\\ude" not in seen.raw,
+    "cut_json": says('{"answer": "Rain'),
     "nul": lambda seen: b"Ra\\u0000in." in seen.raw,
     "byte_order_mark": lambda seen: seen.raw.startswith(b"\xef\xbb\xbf") and seen.text == "\ufeffRain.",
     "reasoning_content": lambda seen: (

@@ -17,7 +17,7 @@ from agents import (
 )
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, RateLimitError
 
-from backchannel.testing.endpoints import ODDITIES, Call, OddEndpoint, Say
+from backchannel.testing.endpoints import ODDITIES, Call, OddEndpoint, Say, StrictEndpoint
 from backchannel.testing.endpoints.odd_responses import JPEG, PIXEL, WEBP
 from unit.testing.endpoints.examples import USER, chat, items, tool
 from unit.testing.endpoints.expectations import EXPECTED, Seen
@@ -234,6 +234,14 @@ async def test_a_refused_request_does_not_use_up_the_script() -> None:
     assert [each[0].rule for each in endpoint.refused] == ["tools_empty"]
     assert (await ask(endpoint, "chat")).text.startswith("<think>")
     assert OddEndpoint().refused == []
+
+
+async def test_the_checks_of_a_strict_endpoint_can_be_used() -> None:
+    strict = StrictEndpoint("openai-chat", ignore={"tools_empty"}, context_tokens=200)
+    endpoint = OddEndpoint("think_tags", strict=strict)
+    assert (await ask(endpoint, "chat", request("chat", tools=[]))).status == 200
+    assert (await ask(endpoint, "chat", chat({**USER, "content": "x" * 1000}))).status == 400
+    assert [each[0].rule for each in endpoint.refused] == ["context_length"]
 
 
 async def test_an_oddity_of_the_other_api_is_explained() -> None:

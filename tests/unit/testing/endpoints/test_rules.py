@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 
 from backchannel.testing.endpoints import RULES, violations, violations_of_input
 from backchannel.testing.endpoints.rules import APIS
-from unit.testing.endpoints.examples import CHAT, RESPONSES, USER, call, calls, chat, items, message, output
+from unit.testing.endpoints.examples import (
+    ALSO_BAD,
+    ALSO_GOOD,
+    CHAT,
+    RESPONSES,
+    USER,
+    call,
+    calls,
+    chat,
+    items,
+    message,
+    output,
+    tool,
+)
 
 pytestmark = pytest.mark.row("H5")
 
@@ -37,6 +50,10 @@ def test_the_bad_example_breaks_the_rule_and_the_good_one_does_not(case: tuple) 
     bad, good = EXAMPLES[rule.api][rule.id]
     assert rule.id in names(profile, bad)
     assert rule.id not in names(profile, good)
+    if profile != "strictest":
+        # Nothing else is found: a request breaks one rule, or none. To end blank, an assistant has to be last.
+        assert set(names(profile, bad)) - {"last_message_of_assistant"} <= {rule.id}
+        assert names(profile, good) == []
     for found in violations(profile, bad):
         assert found.message
         assert found.source
@@ -64,6 +81,16 @@ def test_a_rule_applies_to_its_profiles_only() -> None:
 def test_a_rule_can_be_ignored() -> None:
     bad, _ = CHAT["call_id_format"]
     assert violations("mistral", bad, ignore={"call_id_format"}) == []
+
+
+@pytest.mark.parametrize(("profile", "body", "expected"), ALSO_BAD)
+def test_other_bad_requests_break_exactly_these_rules(profile: str, body: dict, expected: list) -> None:
+    assert names(profile, body) == expected
+
+
+@pytest.mark.parametrize(("profile", "body"), ALSO_GOOD)
+def test_other_good_requests_break_no_rule(profile: str, body: dict) -> None:
+    assert names(profile, body) == []
 
 
 @pytest.mark.parametrize(
@@ -97,6 +124,11 @@ def test_a_rule_can_be_ignored() -> None:
             "anthropic",
             CHAT["arguments_no_object"],
             "messages.1.content.0.tool_use.input: Input should be a valid dictionary",
+        ),
+        (
+            "anthropic",
+            (chat(USER, tools=[tool("ok"), tool("todo.list")]),),
+            "tools.1.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
         ),
     ],
 )

@@ -9,16 +9,17 @@ from agents.models.fake_id import FAKE_RESPONSES_ID
 
 from backchannel.testing.endpoints.chat_call_rules import CALL_RULES
 from backchannel.testing.endpoints.chat_content_rules import CONTENT_RULES
+from backchannel.testing.endpoints.chat_parameter_rules import PARAMETER_RULES
 from backchannel.testing.endpoints.chat_view import Chat
 from backchannel.testing.endpoints.responses_checks import Input
 from backchannel.testing.endpoints.responses_rules import RESPONSES_RULES
 from backchannel.testing.endpoints.rules import APIS, Api, Json, Profile, Rule, Violation, violation
 
-RULES: tuple[Rule, ...] = (*CALL_RULES, *CONTENT_RULES, *RESPONSES_RULES)
+RULES: tuple[Rule, ...] = (*CALL_RULES, *CONTENT_RULES, *PARAMETER_RULES, *RESPONSES_RULES)
 """All rules of all profiles, in the order in which they are checked."""
 
 _BY_API: Mapping[Api, tuple[Rule, ...]] = {
-    "chat": (*CALL_RULES, *CONTENT_RULES),
+    "chat": (*CALL_RULES, *CONTENT_RULES, *PARAMETER_RULES),
     "responses": RESPONSES_RULES,
 }
 
