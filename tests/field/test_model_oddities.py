@@ -159,7 +159,8 @@ async def test_no_oddity_harms_its_thread(serve: Any, stack: AsyncExitStack, kin
         model_api="responses" if api == "responses" else "chat_completions",
     )
     problems: dict[str, list[str]] = {}
-    for name in (each for each in ODDITIES if api in ODDITIES[each].apis):
+    names = [name for name in ODDITIES if api in ODDITIES[name].apis]
+    for name in names if kind == api else names[::4]:
         endpoint.oddity = name
         thread_id, events = await served.create()
         endpoint.oddity = ""

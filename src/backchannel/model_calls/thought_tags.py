@@ -19,6 +19,7 @@ _TAGS = {
 _CLOSING_ONLY = "</think>"
 """Some chat templates (DeepSeek R1, QwQ) put the opening tag into the prompt, so that the text begins within the
 thought. It counts if no opening tag occurs before it, and if it is not quoted."""
+_OPENING = "<think"
 _QUOTATION = set("`'\"“„«")
 
 _LONGEST = max(map(len, [*_TAGS, *_TAGS.values()]))
@@ -41,9 +42,12 @@ class ThoughtTags:
 
     def passes(self, delta: str) -> bool:
         """Whether `delta` is text as it is, and can be no part of a tag."""
-        if self._state != "text" or self._held or (self._may_close and "<" in delta):
+        if self._state != "text" or self._held:
             return False
-        self._last = delta[-1:] or self._last
+        if self._may_close:
+            if "<" in delta or "<" in self._last:
+                return False
+            self._last = delta[-1:] or self._last
         return True
 
     def feed(self, delta: str) -> list[Piece]:
@@ -99,22 +103,23 @@ class ThoughtTags:
         if not self._may_close:
             pieces.append(("text", text))
             return ""
+        before = self._last
         place = text.lower().find(_CLOSING_ONLY)
-        opening = text.lower().find("<think")
-        if place >= 0 and not 0 <= opening < place:
+        opening = (before + text).lower().find(_OPENING)
+        if opening >= 0 and (place < 0 or opening < len(before) + place):
             self._may_close = False
-            if (self._last + text[:place])[-1:] in _QUOTATION:
+            return text
+        if place >= 0:
+            self._may_close = False
+            if (before + text[:place])[-1:] in _QUOTATION:
                 return text
             pieces.append(("text", text[:place]))
             pieces.append(("text_was_thought", ""))
             self._state, self._after_thought = "start", True
             return text[place + len(_CLOSING_ONLY) :]
-        if opening >= 0:
-            self._may_close = False
-            return text
         safe = _without_beginning_of(_CLOSING_ONLY, text)
         pieces.append(("text", text[:safe]))
-        self._last = text[:safe][-1:] or self._last
+        self._last = (before + text[:safe])[1 - len(_OPENING) :]
         self._held = text[safe:]
         return ""
 
