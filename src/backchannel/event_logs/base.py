@@ -15,6 +15,9 @@ JUMP = 1_000_000
 """After a crash, numbering continues after the next multiple of this. Text that the dead writer had shown but not
 persisted has smaller numbers, so that a number never stands for two events."""
 
+MAX_SEQ = 2**53 - 1
+"""The largest sequence number; larger ones count as this one. Exact in JSON and in Redis's scripts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -8,7 +8,7 @@ import structlog
 
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
-from backchannel.event_logs.base import Batch, Event, EventLog, FencedError
+from backchannel.event_logs.base import MAX_SEQ, Batch, Event, EventLog, FencedError
 from backchannel.event_logs.event_buffer import EventBuffer
 from backchannel.event_logs.flusher import Flusher
 from backchannel.event_logs.run_log import RunLog, WritableRunLog
@@ -159,7 +159,7 @@ class DurableEventLog(EventLog):
     async def read(self, run_id: str, after: int, *, wait: float) -> Batch:
         self._ensure_open()
         loop = asyncio.get_running_loop()
-        after, deadline = max(after, 0), loop.time() + wait
+        after, deadline = min(max(after, 0), MAX_SEQ), loop.time() + wait
         run_log = replayed = None
         while not self._closed:
             run_log = self._cached.get(run_id)

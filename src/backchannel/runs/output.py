@@ -5,6 +5,7 @@ run's progress are stored together or not at all. Any other store is written in 
 crash between two steps leaves recoverable.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -30,6 +31,10 @@ from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_now
 
 log = structlog.get_logger(__name__)
+
+PERSIST_SECONDS = 2.0
+"""How long a complete item waits for its events to be persisted. Less than the time after which readers get events that
+are not persisted, so that a reader does not get the end of an item from two processes."""
 
 RECORD_SECONDS = 5.0
 """How long even a request retries to record what its store has accepted already."""
@@ -110,10 +115,11 @@ class RunOutput:
         return await retry_until_available(lambda: self.in_transaction(fenced))
 
     async def persist(self, run_id: str) -> None:
-        """Wait, for a bounded time, until the events that were published are persisted."""
+        """Wait, for at most `PERSIST_SECONDS`, until the events that were published are persisted."""
         try:
-            await self._stores.events.flush(run_id)
-        except UnavailableError:
+            async with asyncio.timeout(PERSIST_SECONDS):
+                await self._stores.events.flush(run_id)
+        except (UnavailableError, TimeoutError):
             # After a crash, `recovery.resume` then finds text missing from the log and sends the message anew.
             log.warning("events_not_persisted", run_id=run_id)
         except FencedError:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Delete,
     Executable,
     Insert,
+    Integer,
     Select,
     Table,
     Update,
@@ -24,7 +26,29 @@ from sqlalchemy import (
 )
 
 from backchannel.context import Identity
+from backchannel.errors import InvalidInputError
 from backchannel.stores.sql.dialects import Dialect, Match
+
+_INTEGERS = ((BigInteger, 63), (Integer, 31))
+"""Types of whole numbers with their bits, without the sign."""
+
+
+def fitting(table: Table, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, unless one does not fit into its column: databases cut such values off, refuse them, or store them.
+
+    Raises:
+        InvalidInputError: A text is too long, or a number too large; the message names the column.
+    """
+    for name, value in values.items():
+        kind = table.c[name].type
+        length = getattr(kind, "length", None)
+        if isinstance(value, str) and length is not None and len(value) > length:
+            raise InvalidInputError(f"{name} has {len(value)} characters; at most {length} can be stored.")
+        if isinstance(value, int):
+            bits = next((bits for type_, bits in _INTEGERS if isinstance(kind, type_)), None)
+            if bits is not None and not -(2**bits) <= value < 2**bits:
+                raise InvalidInputError(f"{name} is a number of more than {bits + 1} bits.")
+    return values
 
 
 def owned(identity: Identity, table: Table) -> ColumnElement[bool]:
@@ -55,8 +79,12 @@ def select_matching(
 
 
 def insert_owned(identity: Identity, table: Table, values: Mapping[str, Any]) -> Insert:
-    """`INSERT` of one row that belongs to the caller."""
-    return insert(table).values({**values, **owner_values(identity)})
+    """`INSERT` of one row that belongs to the caller.
+
+    Raises:
+        InvalidInputError: A value does not fit into its column.
+    """
+    return insert(table).values(fitting(table, {**values, **owner_values(identity)}))
 
 
 def upsert_owned(
@@ -70,8 +98,11 @@ def upsert_owned(
 ) -> Executable:
     """`INSERT` a row of the caller, or `UPDATE` the columns `change` of the one with the same `key`. Without such
     columns, or if that row has another owner, it is not changed.
+
+    Raises:
+        InvalidInputError: A value does not fit into its column.
     """
-    row = {**values, **owner_values(identity)}
+    row = fitting(table, {**values, **owner_values(identity)})
     return dialect.upsert(table, row, key=key, change=change, owned=owned(identity, table))
 
 

@@ -25,13 +25,16 @@ from backchannel.stores.run_store import (
     ThreadBusyError,
 )
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.ownership import delete_owned, insert_owned, select_owned, update_owned
+from backchannel.stores.sql.ownership import delete_owned, fitting, insert_owned, select_owned, update_owned
 from backchannel.stores.sql.tables import runs, usage
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
 _LEGACY_RUN_AGE = timedelta(hours=1)
 """After so long, a running run of a version that stored no replica is taken for orphaned."""
+
+MAX_ERROR_CODE_CHARS = 60
+"""The length of the column; longer codes are cut off."""
 
 
 class SqlRuns(RunStore):
@@ -74,7 +77,7 @@ class SqlRuns(RunStore):
     @override
     @retryable
     async def mark_accepted(self, run_id: str, fence: int, began_after: str) -> None:
-        accepted = _fenced(run_id, fence).values(began_after=began_after)
+        accepted = _fenced(run_id, fence).values(fitting(runs, {"began_after": began_after}))
         async with self.database.write() as connection:
             if not (await connection.execute(accepted)).rowcount:
                 # MySQL does not count a row that has these values already.
@@ -158,7 +161,8 @@ class SqlRuns(RunStore):
             .where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status.in_(sources(status)))
             .values(
                 status=status,
-                error_code=error_code,
+                # An application may choose any; the end of the run must be stored.
+                error_code=error_code and error_code[:MAX_ERROR_CODE_CHARS],
                 ended_at=None if status == "waiting" else utc_now(),
                 holds=None,
                 request=None,
@@ -319,11 +323,12 @@ async def _load(connection: AsyncConnection, run_id: str) -> RunRecord | None:
 
 
 def _usage_row(run: RunRecord, used: Usage) -> Any:
+    # Endpoints of models send any number; the end of the run must be stored.
     values = {
         "run_id": run.id,
-        "requests": used.requests,
-        "input_tokens": used.input_tokens,
-        "output_tokens": used.output_tokens,
+        "requests": min(max(used.requests, 0), 2**31 - 1),
+        "input_tokens": min(max(used.input_tokens, 0), 2**63 - 1),
+        "output_tokens": min(max(used.output_tokens, 0), 2**63 - 1),
         "created_at": utc_now(),
     }
     return insert_owned(run.identity, usage, values)
