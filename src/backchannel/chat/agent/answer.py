@@ -38,6 +38,7 @@ from backchannel.chat.agent.activity import Activity, completed_tool_task, hand_
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks
+from backchannel.chat.agent.tool_output import output_text, output_value
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
 from backchannel.ids import new_id
@@ -216,11 +217,15 @@ class _Answer:
                 call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
             )
             yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
-        event = {"call_id": call_id, "name": call.name, "output": output}
+        # Images and files are a list for the model. Of anything else but strings it gets Python's `str`.
+        is_text = isinstance(output, str)
+        shown = output_value(item.output) if is_text else output
+        event = {"call_id": call_id, "name": call.name, "output": shown}
         self._context.request_context.publish({"type": "tool_call.completed", **event})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
-            yield from self._activity.change(call_id, completed_tool_task(task, output))
+            text = output_text(item.output) if is_text else output
+            yield from self._activity.change(call_id, completed_tool_task(task, text))
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # A visible item closes the workflow before it, as in the SDK.
