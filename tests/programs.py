@@ -93,6 +93,17 @@ def without_joins(told: ReaderState) -> ReaderState:
     return joined
 
 
+async def read_until_broken(response: httpx2.Response) -> bytes:
+    """What arrives of a response that is not complete."""
+    received = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            received += chunk
+    except httpx2.RemoteProtocolError:
+        return received
+    raise AssertionError("The response ended like a complete one.")
+
+
 def held(*deltas: str) -> tuple[Agent[Any], ScriptedModel, asyncio.Event]:
     """An agent whose model waits before its last delta."""
     gate = asyncio.Event()

@@ -29,6 +29,10 @@ PASSING = {502, 503, 504}
 """Temporary statuses of a restarting server or of its proxy, after which the client tries again."""
 
 
+ENDED = 204
+"""The status of a request for the events after the last one of a run that has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
     """One event of a stream.
@@ -107,6 +111,8 @@ class Stream:
             try:
                 if attempts:
                     self._response = await self._client.open_events(self.run_id, self.last_event_id)
+                if self._response.status_code == ENDED:
+                    return
                 async for event in parse_events(self._response.aiter_bytes(), remarks):
                     attempts = 0
                     self.last_event_id = event.id
@@ -228,7 +234,8 @@ class ChatKitClient:
         return _json(await self.http.get(f"/api/chatkit/threads/{thread_id}/feedback"))["data"]
 
     async def open_events(self, run_id: str, last_event_id: str) -> httpx2.Response:
-        """Open a run's event stream after `last_event_id`, or from its beginning if that is empty."""
+        """Open a run's event stream after `last_event_id`, or from its beginning if that is empty. The status is 204 if
+        the run has ended and has no event after that."""
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         return await self._open(
             self.http.build_request("GET", f"/api/chatkit/runs/{run_id}/events", headers=headers)
@@ -247,7 +254,8 @@ class ChatKitClient:
             limit = min(limit, self._max_silence_seconds)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _LimitedSilence(response.stream, limit)
-        if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
+        is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        if response.status_code == ENDED or (response.is_success and is_stream):
             return response
         try:
             await response.aread()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from backchannel.event_logs.base import Event, Frame
+from backchannel.sse import escape_line_ends
 
 MAX_OUTPUT_CHARS = 32_000
 """Longer tool outputs are truncated. In characters of the output if it is a string, else of its JSON."""
@@ -66,7 +67,7 @@ def encode(run_id: str, frames: Iterable[Frame]) -> bytes:
 
     Joined text deltas are one event, with the number of the last of them.
     """
-    return b"".join(_encode(run_id, frame) for frame in frames)
+    return escape_line_ends(b"".join(_encode(run_id, frame) for frame in frames))
 
 
 def done(run_id: str, seq: int, status: str) -> bytes:
@@ -79,7 +80,8 @@ def _framed(run_id: str, seq: int, content: dict[str, Any]) -> bytes:
 
 
 def _line(run_id: str, seq: int, kind: str, body: bytes) -> bytes:
-    return f"id: {run_id}:{seq}\nevent: {kind}\ndata: ".encode() + body + b"\n\n"
+    # The id comes last, as in `sse.encode`.
+    return f"event: {kind}\ndata: ".encode() + body + f"\nid: {run_id}:{seq}\n\n".encode()
 
 
 def _encode(run_id: str, frame: Frame) -> bytes:

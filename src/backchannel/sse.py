@@ -1,14 +1,16 @@
 """Server-sent events: frames in, bytes out. Pure; knows nothing of HTTP.
 
-Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. A frame is `id: <run>:<seq>` and one
-`data:` line, which JSON never breaks. A comment ends with a single newline: with two, clients that dispatch on blank
-lines see an empty event.
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. A frame is one `data:` line, which JSON never
+breaks, and then `id: <run>:<seq>`. The id comes last because some clients use it from its line on and not from the end
+of the event: of an event that was cut before its id, they request the repetition. A comment ends with a single newline:
+with two, clients that dispatch on blank lines see an empty event.
 
 A stream of a run that has ended closes with the comment `: end`. One that closes without it was cut, also if the
 connection was closed in good order: the client connects again.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from urllib.parse import unquote
 
 from backchannel.event_logs.base import Batch, EventLog, Frame
 
@@ -37,6 +39,9 @@ DEFAULT_HEARTBEAT_SECONDS = 15.0
 
 MAX_HEARTBEAT_SECONDS = 3600.0
 
+MAX_SEQ = 10**15 - 1
+"""The largest number of an event that clients can ask for. All clients can represent it exactly."""
+
 type Encode = Callable[[str, Iterable[Frame]], bytes]
 """Writes frames of the run with that id as one piece of an event stream. Frames that are not for its readers are
 left out."""
@@ -47,12 +52,34 @@ type Trailer = Callable[[int], Awaitable[bytes]]
 
 def encode(run_id: str, frames: Iterable[Frame]) -> bytes:
     """The frames as ChatKit clients get them."""
-    prefix = b"id: " + run_id.encode() + b":"
-    return b"".join(
-        prefix + str(frame.seq).encode() + b"\ndata: " + frame.event.body() + b"\n\n"
-        for frame in frames
-        if not frame.event.plain
+    prefix = b"\nid: " + run_id.encode() + b":"
+    return escape_line_ends(
+        b"".join(
+            b"data: " + frame.event.body() + prefix + str(frame.seq).encode() + b"\n\n"
+            for frame in frames
+            if not frame.event.plain
+        )
     )
+
+
+def escape_line_ends(piece: bytes) -> bytes:
+    """A piece of an event stream whose JSON has U+0085, U+2028 and U+2029 as escape sequences.
+
+    JSON allows them as they are, and in an event stream they end no line. But `str.splitlines` splits there, and with
+    it `iter_lines` of HTTP clients. The other characters at which it splits are control characters, which JSON always
+    escapes.
+    """
+    if not piece.isascii():
+        for raw, last, escaped in _LINE_ENDS:
+            # A single byte is found much faster than two or three.
+            if last in piece and raw in piece:
+                piece = piece.replace(raw, escaped)
+    return piece
+
+
+_LINE_ENDS = tuple(
+    (raw, raw[-1:], b"\\u%04x" % ord(raw.decode())) for raw in (b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+)
 
 
 async def stream(
@@ -116,8 +143,9 @@ def silence_limit(heartbeat_seconds: float) -> float:
 
 
 def parse_last_event_id(value: str) -> tuple[str, int] | None:
-    """`<run>:<seq>` as the run's id and the sequence number, or `None` if it is not one of ours."""
-    run_id, separator, seq = value.strip().rpartition(":")
+    """`<run>:<seq>` as the run's id and the sequence number, or `None` if it is not one of ours. Spaces around it and
+    percent-encoding, which some clients add, are removed."""
+    run_id, separator, seq = unquote(value).strip().rpartition(":")
     if (
         not separator
         or not run_id.startswith("run_")

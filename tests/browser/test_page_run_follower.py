@@ -35,7 +35,7 @@ SCENE = """async ({ answers, options, closeAfter }) => {
     if (answer === "no answer") {
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     }
-    return answer.status ? new Response("", answer) : open(answer);
+    return answer.status ? new Response(answer.status === 204 ? null : "", answer) : open(answer);
   };
   const wait = async (ms) => void calls.push(Math.round(ms));
   Math.random = () => 0;
@@ -122,6 +122,13 @@ async def test_the_server_says_how_long_to_wait(timed: Page) -> None:
     )
 
     assert [call for call in calls if isinstance(call, int)] == [2000, 20_000, 30_000, 8000, 100]
+
+
+@pytest.mark.row("K4")
+async def test_a_run_that_has_ended_meanwhile_needs_no_stream(timed: Page) -> None:
+    calls = await follow(timed, {"chunks": [event(1, "a")]}, {"status": 204})
+
+    assert calls == ["after 0", "a", 400, "after 1", "ended"]
 
 
 @pytest.mark.parametrize(

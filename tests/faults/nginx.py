@@ -31,8 +31,8 @@ http {{
     listen 127.0.0.1:{port} backlog=1024;
     location / {{
       proxy_pass http://replicas;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
+      proxy_http_version {upstream_version};
+      proxy_set_header Connection {connection};
       proxy_set_header Host $http_host;
       proxy_buffering off;
       proxy_connect_timeout 1s;
@@ -46,9 +46,14 @@ http {{
 
 
 class Nginx:
-    """nginx on a port of its own, before replicas at these ports."""
+    """nginx on a port of its own, before replicas at these ports.
 
-    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+    Args:
+        upstream_version: The version of HTTP in which it speaks to them. 1.0 was the default for long.
+    """
+
+    def __init__(self, folder: Path, ports: Sequence[int], *, upstream_version: str = "1.1") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._program = find_program("nginx", "nginx")
         self._folder = folder
         self.port = free_port()
@@ -57,6 +62,8 @@ class Nginx:
             user="user root;" if os.geteuid() == 0 else "",
             folder=folder,
             port=self.port,
+            upstream_version=upstream_version,
+            connection='""' if upstream_version == "1.1" else "close",
             servers="\n    ".join(f"server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;" for port in ports),
         )
         self.process = Process(folder / "nginx.log")

@@ -215,6 +215,9 @@ class Answer:
             await self._reopen()
         assert self._response is not None
         try:
+            if self._response.status_code == 204:
+                remarks.comment = "end"
+                return
             async for frame in parse_events(self._response.aiter_bytes(), remarks):
                 event = self._take(frame.id, frame.data)
                 yield event

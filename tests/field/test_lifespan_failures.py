@@ -18,6 +18,7 @@ from backchannel import Application, Settings, build, create_app
 from backchannel.testing import ChatKitClient, Say, ScriptedModel
 from field.hosting import an_agent, serving
 from processes import Process, free_port, until
+from programs import read_until_broken
 
 pytestmark = pytest.mark.row("H14")
 
@@ -115,7 +116,7 @@ async def test_a_lifespan_that_fails_leaves_its_host_alone(
             gate.set()
             # The run is handed over and its reader let go of.
             await eventually(lambda: backchannel.runs.active == 0, "the run has been drained")
-            assert (await reader.aread()).endswith(b": reconnect\n")
+            assert (await read_until_broken(reader)).endswith(b": reconnect\n")
             for path in ("/chat/health/ready", "/chat/health/live", "/chat/api/chatkit/threads"):
                 refused = await person.http.get(url + path)
                 assert (refused.status_code, refused.json()["code"]) == (503, "unavailable"), path
@@ -177,7 +178,7 @@ async def test_a_server_whose_lifespan_fails_ends_in_good_order(tmp_path: Path) 
             stream = await person.say("call forever {}")
             reader = await person.open_events(stream.run_id, "")
             (tmp_path / "fail").touch()
-            assert (await reader.aread()).endswith(b": reconnect\n")
+            assert (await read_until_broken(reader)).endswith(b": reconnect\n")
             await process.ended(10)
             await stream.aclose()
             with pytest.raises(httpx2.TransportError):

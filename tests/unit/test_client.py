@@ -102,6 +102,19 @@ async def test_a_stream_that_breaks_is_resumed_after_its_last_event():
     assert all(body.closed for body in server.bodies)
 
 
+@pytest.mark.row("K4")
+async def test_a_run_that_has_ended_meanwhile_needs_no_stream():
+    server = Server(6, 6, cut=b"")
+    async with client_of(server) as talking:
+        server.total = 7
+        stream = await talking.say("hello")
+        server.down = [503, 204]
+        assert [event["n"] for event in await stream.events()] == [1, 2, 3, 4, 5, 6]
+        server.down = [204]
+        assert await (await talking.resume("run_1", "run_1:6")).events() == []
+    assert len(server.requests) == 4
+
+
 async def test_any_number_of_breaks_is_survived_while_there_is_progress():
     server = Server(3 * RESUME_ATTEMPTS, *[1] * (3 * RESUME_ATTEMPTS - 1))
     async with client_of(server) as talking:

@@ -473,13 +473,13 @@ def test_frames_on_the_wire():
         Frame(9, encode_event(updated(AssistantMessageContentPartTextDelta(content_index=0, delta="é")))),
     ]
     assert encode(RUN, frames).decode() == (
-        "id: run_0198:1\n"
         "event: conversation.item.deleted\n"
-        'data: {"type":"conversation.item.deleted","item_id":"msg_1"}\n\n'
-        "id: run_0198:9\n"
+        'data: {"type":"conversation.item.deleted","item_id":"msg_1"}\n'
+        "id: run_0198:1\n\n"
         "event: conversation.item.updated\n"
         'data: {"type":"conversation.item.updated","item_id":"msg_1",'
-        '"delta":{"type":"text","content_index":0,"text":"é"}}\n\n'
+        '"delta":{"type":"text","content_index":0,"text":"é"}}\n'
+        "id: run_0198:9\n\n"
     )
     assert encode(RUN, []) == b""
 

@@ -18,6 +18,7 @@ from backchannel.sse import (
     END,
     HEADERS,
     HEARTBEAT,
+    MAX_SEQ,
     RECONNECT,
     encode,
     parse_heartbeat,
@@ -46,8 +47,8 @@ def numbered(events: Sequence[Event], first: int = 1) -> list[Frame]:
 def test_frames_on_the_wire():
     frames = numbered([whole("a"), Event(b'{"d":{"delta":', 'say "hi"\n\u2028é')], 7)
     assert encode(RUN, frames) == (
-        b'id: run_0198:7\ndata: {"type": "a"}\n\n'
-        b'id: run_0198:8\ndata: {"d":{"delta":"say \\"hi\\"\\n\xe2\x80\xa8\xc3\xa9"}}\n\n'
+        b'data: {"type": "a"}\nid: run_0198:7\n\n'
+        b'data: {"d":{"delta":"say \\"hi\\"\\n\\u2028\xc3\xa9"}}\nid: run_0198:8\n\n'
     )
     assert encode(RUN, []) == b""
 
@@ -58,7 +59,10 @@ def test_no_text_breaks_a_frame(text: str):
     frame = encode(RUN, numbered([Event(b'{"d":{"delta":', text)]))
     assert frame.count(b"\n") == 3
     assert b"\r" not in frame
-    assert json.loads(frame.split(b"data: ", 1)[1])["d"]["delta"] == text
+    data = frame.split(b"data: ", 1)[1].rpartition(b"\nid: ")[0]
+    assert json.loads(data)["d"]["delta"] == text
+    # As `iter_lines` of HTTP clients splits.
+    assert frame.decode().splitlines()[0] == "data: " + data.decode()
 
 
 def test_half_a_surrogate_pair_does_not_end_the_stream():
@@ -281,6 +285,9 @@ def test_the_heartbeat_that_a_server_names(value: str | None, seconds: float):
         ("run_0198:" + "9" * 16, None),
         ("thr_0198:42", None),
         ("1732276431", None),
+        (" run_1%3A5 ", ("run_1", 5)),
+        ("run_1:999999999999999", ("run_1", MAX_SEQ)),
+        ("run_1:1000000000000000", None),
     ],
 )
 def test_last_event_id(value: str, place: tuple[str, int] | None):
@@ -295,5 +302,5 @@ def test_no_last_event_id_is_an_error(value: str):
 
 @given(st.integers(0, 10**15 - 1))
 def test_every_id_that_is_sent_is_read(seq: int):
-    sent = encode(RUN, [Frame(seq, whole("a"))]).partition(b"\n")[0].removeprefix(b"id: ")
+    sent = encode(RUN, [Frame(seq, whole("a"))]).rstrip().rpartition(b"\nid: ")[2]
     assert parse_last_event_id(sent.decode()) == (RUN, seq)

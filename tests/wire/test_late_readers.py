@@ -6,7 +6,7 @@ import pytest
 from agents import Agent
 from sqlalchemy import text
 
-from backchannel.testing import Say, ScriptedModel, ServerError
+from backchannel.testing import Say, ScriptedModel, ServerError, user_message
 
 pytestmark = pytest.mark.row("C4", "A4", "A1")
 
@@ -92,3 +92,51 @@ async def test_a_run_tells_who_makes_it_and_what_it_used(serve):
     assert run["created_at"] <= run["started_at"] <= run["ended_at"]
     with pytest.raises(ServerError):
         await (await served.someone()).stop(stream.run_id)
+
+
+@pytest.mark.row("K4", "C4")
+@pytest.mark.parametrize("format", ["chatkit", "plain"])
+async def test_a_reader_who_has_all_events_is_told_to_stop_and_no_other(serve, format):
+    """The standard's 204. vercel/ai PR#7195: it has no body."""
+    served = await serve(Agent(name="A", model=ScriptedModel(Say(["one ", "two"]))))
+    stream = await served.person.say("hi")
+    await stream.events()
+
+    async def events(last_event_id: str = "", **params) -> tuple[int, str]:
+        response = await served.person.http.get(
+            f"/api/chatkit/runs/{stream.run_id}/events",
+            params={"format": format, **params},
+            headers={"Last-Event-ID": last_event_id} if last_event_id else {},
+        )
+        return response.status_code, response.text
+
+    def ids(body: str) -> list[str]:
+        return [line.removeprefix("id: ") for line in body.splitlines() if line.startswith("id: ")]
+
+    async def check() -> None:
+        status, body = await events()
+        everything = ids(body)
+        assert status == 200
+        assert len(set(everything)) == len(everything) >= 2
+        for place, last in enumerate(everything[:-1]):
+            status, body = await events(last)
+            assert (status, ids(body)) == (200, everything[place + 1 :])
+            assert body.endswith(": end\n")
+        end = everything[-1]
+        assert await events(end) == (204, "")
+        assert await events(after=end.rpartition(":")[2]) == (204, "")
+        assert await events(lastEventId=end) == (204, "")
+        # A POST gets a stream: clients that repeat it take anything else for an error.
+        again = await served.person.http.post(
+            "/api/chatkit", json={"type": "threads.create", "params": {"input": user_message("hi")}},
+            headers={"Last-Event-ID": end},
+        )  # fmt: skip
+        assert (again.status_code, again.text) == (200, ": end\n")
+
+    await check()
+    async with served.backchannel.database.write() as connection:
+        await connection.execute(text("UPDATE run_logs SET ended_at = '2020-01-01 00:00:00.000000'"))
+    log = served.backchannel.events
+    await log.aclose()
+    served.backchannel.events.__init__(served.backchannel.database, retention=600)
+    await check()

@@ -7,6 +7,7 @@ from agents import Agent, function_tool
 from chatkit.store import Store
 
 from backchannel.testing import Call, Say, ScriptedModel, ServerError, user_message
+from programs import read_until_broken
 
 
 def held(*deltas: str) -> tuple[ScriptedModel, asyncio.Event]:
@@ -345,14 +346,14 @@ async def test_drain_lets_answers_finish_and_refuses_new_ones(serve):
     await draining
 
 
-@pytest.mark.row("G2", "P8")
+@pytest.mark.row("G2", "P8", "K2")
 async def test_drain_hands_over_what_takes_too_long_and_tells_its_readers_to_reconnect(serve):
     model, _never = held("Hello ", "world")
     served = await serve(Agent(name="A", model=model))
     stream = await served.person.say("hi")
     await until_text(stream, "Hello ")
     again = await served.person.open_events(stream.run_id, stream.last_event_id)
-    reading = asyncio.create_task(again.aread())
+    reading = asyncio.create_task(read_until_broken(again))
     await served.backchannel.runs.drain(0)
     assert (await asyncio.wait_for(reading, 5)).endswith(b"retry: 250\n: reconnect\n")
     run = (await served.person.http.get(f"/api/chatkit/runs/{stream.run_id}")).json()

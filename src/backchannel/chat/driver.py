@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import structlog
-from chatkit.errors import BaseStreamError
+from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StreamError
 from chatkit.server import agents_sdk_user_agent_override
 from chatkit.types import (
     AssistantMessageContentPartAdded,
@@ -19,6 +19,7 @@ from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     ClientToolCallItem,
+    ErrorEvent,
     StreamOptions,
     StreamOptionsEvent,
     StructuredInputItem,
@@ -57,6 +58,8 @@ MIN_PIECE_CHARS = 1000
 
 _CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
 
+_FAILED = "The answer could not be completed."
+
 type Emit = Callable[[ThreadStreamEvent], None]
 type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Performs a write, and raises `RunFencedError` without writing anything if another process has taken the run over."""
@@ -83,6 +86,8 @@ class TurnDriver:
         can_stop: Whether the client can stop the answer, and may offer that.
         partial: The unfinished items of the process that had the run before.
         debug: Whether the error event says what was raised.
+        is_stopped: Whether the run was asked to end; by default, whether the task was cancelled, which a server can
+            also do itself.
 
     Attributes:
         awaits_input: Whether the answer asked the person for something: a client tool's result, or structured input.
@@ -101,6 +106,7 @@ class TurnDriver:
         can_stop: bool = True,
         partial: PartialItems | None = None,
         debug: bool,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> None:
         self._server = server
         self._turn = turn
@@ -111,7 +117,9 @@ class TurnDriver:
         self._hooks = hooks
         self._can_stop = can_stop
         self._debug = debug
+        self._is_stopped = is_stopped or _is_cancelled
         self.awaits_input = False
+        self._reported_error: ErrorEvent | None = None
         self._partial = partial or PartialItems()
         self._known = turn.thread.model_copy(deep=True)
         self._began = perf_counter()
@@ -124,7 +132,8 @@ class TurnDriver:
         """Emit and commit everything up to the end of the answer.
 
         Raises:
-            TurnFailedError: The answer failed; the `error` event is emitted and what had been shown is stored.
+            TurnFailedError: The answer failed, or its server yielded an `ErrorEvent`; the `error` event is emitted and
+                what had been shown is stored.
             RunFencedError: Another process executes the run now.
             asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`. One that the
                 server raises by itself is a failure like any other error.
@@ -144,17 +153,23 @@ class TurnDriver:
         except (RunFencedError, GeneratorExit):
             raise
         except BaseException as error:  # extensions in Rust, and SystemExit, which would end the event loop
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and self._is_stopped():
                 raise
-            cause = explain(error)
+            cause = _own_cancellation() if isinstance(error, asyncio.CancelledError) else explain(error)
             if isinstance(error, BaseStreamError) or cause.code not in {"internal_error", "tool_failed"}:
                 facts = cause.provider or {} if isinstance(cause, ModelError) else {}
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__, **facts)
             else:
                 log.exception("turn_failed", code=cause.code)
             await self.save_partial_items(stopped=False)
-            self._emit(failure_event(error, context, debug=self._debug))
+            shown = cause if isinstance(error, asyncio.CancelledError) else error
+            self._emit(failure_event(shown, context, debug=self._debug))
             raise TurnFailedError(cause) from error
+        if self._reported_error is not None:
+            cause = explain(_as_exception(self._reported_error))
+            log.warning("turn_failed", code=cause.code, error="ErrorEvent")
+            await self.save_partial_items(stopped=False)
+            raise TurnFailedError(cause)
 
     async def save_partial_items(self, *, stopped: bool) -> None:
         """Store the unfinished items and emit them as done, or as removed where there is nothing worth storing.
@@ -251,6 +266,8 @@ class TurnDriver:
             case ThreadItemReplacedEvent():
                 await self._commit(lambda: store.save_item(thread_id, event.item, context))
                 self._partial.end(event.item.id)
+            case ErrorEvent():
+                self._reported_error = event
             case _:
                 pass
         has_item = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent | ThreadItemReplacedEvent)
@@ -340,6 +357,18 @@ class TurnDriver:
             await self._commit(lambda: store.save_thread(thread, context))
             current = self._known
         self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
+
+
+def _own_cancellation() -> BackchannelError:
+    """The error for a `CancelledError` that the server raised while its run was not asked to end."""
+    return BackchannelError("A step of this answer was cancelled, so it could not be completed. Try again.")
+
+
+def _as_exception(event: ErrorEvent) -> BaseStreamError:
+    """The exception for which the SDK would send this event."""
+    if isinstance(event.code, ErrorCode):
+        return StreamError(event.code, allow_retry=event.allow_retry)
+    return CustomStreamError(event.message or _FAILED, allow_retry=event.allow_retry)
 
 
 def _is_cancelled() -> bool:

@@ -34,7 +34,7 @@ class Event:
     plain: bool = False
 
     def body(self) -> bytes:
-        """The event's JSON, byte for byte what the SDK would send."""
+        """The event's JSON, byte for byte what the SDK would send. See also `sse.escape_line_ends`."""
         if self.text is None:
             return self.head
         # A lone surrogate, left by a tokenizer that split a character, has no UTF-8: it becomes "?".

@@ -18,11 +18,12 @@ from typing import Any, override
 import structlog
 import uvicorn
 from agents import set_trace_processors
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from backchannel.app import Backchannel
 from backchannel.errors import ConfigurationError
+from backchannel.hosting.abort import AbortableResponses
 from backchannel.hosting.fastapi import create_app
 from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
@@ -75,7 +76,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
             Multiprocess(config, sockets=[listener]).run()
 
 
-def app_of_worker() -> FastAPI:
+def app_of_worker() -> ASGIApp:
     """The application of a worker process, made anew in each."""
     _end_with_parent()
     settings = Settings.load()
@@ -87,12 +88,12 @@ _WORKER = "backchannel.hosting.uvicorn:app_of_worker"
 _EVENT_LOOP = "backchannel.hosting.event_loop:ServerEventLoop"
 
 
-def _app(backchannel: Backchannel) -> FastAPI:
+def _app(backchannel: Backchannel) -> ASGIApp:
     app = create_app(backchannel)
     opened = app.router.lifespan_context
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
+    async def lifespan(app: Any) -> AsyncGenerator[Any]:
         asyncio.get_running_loop().set_exception_handler(_log_task_failure)
         async with opened(app) as state:
             # What is loaded by now stays. Full collections that look at it again stop all streams for 0.1 s each.
@@ -104,7 +105,7 @@ def _app(backchannel: Backchannel) -> FastAPI:
                 yield state
 
     app.router.lifespan_context = lifespan
-    return app
+    return AbortableResponses(app)
 
 
 @contextmanager
@@ -219,7 +220,7 @@ class Server(uvicorn.Server):
 
 
 def _config(
-    app: FastAPI | str, *, host: str, port: int, workers: int | None = None, reload: bool = False
+    app: ASGIApp | str, *, host: str, port: int, workers: int | None = None, reload: bool = False
 ) -> uvicorn.Config:
     return uvicorn.Config(
         app,

@@ -26,13 +26,13 @@ _EXAMPLE: dict[str, Any] = {
     "input": {"type": "user_message", "content": [{"type": "text", "text": "What's due today?"}]}
 }
 _EXAMPLE_ANSWER = """\
-id: run_01:6
 event: conversation.item.updated
 data: {"type":"conversation.item.updated","item_id":"msg_01","delta":{"type":"text","content_index":0,"text":"Two "}}
+id: run_01:6
 
-id: run_01:9
 event: done
 data: {"type":"done","run_id":"run_01","status":"completed"}
+id: run_01:9
 
 : end
 """

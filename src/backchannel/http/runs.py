@@ -13,9 +13,9 @@ from backchannel.errors import BackchannelError, InvalidInputError
 from backchannel.errors.base import class_of
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.services import Services
-from backchannel.http.streaming import STREAM_CONTENT, events_response
+from backchannel.http.streaming import STREAM_CONTENT, events_response, requested_position
 from backchannel.runs.stored_request import waiting_text
-from backchannel.sse import parse_last_event_id
+from backchannel.sse import MAX_SEQ
 from backchannel.stores.run_states import ACTIVE, RunStatus
 from backchannel.stores.run_store import RunRecord
 from backchannel.stores.times import utc_text
@@ -24,7 +24,8 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An event stream. `POST /api/chatkit/stream` describes the plain events.",
         "content": STREAM_CONTENT,
-    }
+    },
+    204: {"description": "The run has ended, and there is no event after that position. Do not reconnect."},
 }
 
 
@@ -117,19 +118,21 @@ def runs_router(services: Services) -> APIRouter:
     async def get_events(  # pyright: ignore[reportUnusedFunction]
         run_id: str,
         context: CurrentContext,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
         format: Literal["chatkit", "plain"] = "chatkit",
         last_event_id: Annotated[str | None, Header()] = None,
+        last_event_id_parameter: Annotated[str | None, Query(alias="lastEventId")] = None,
     ) -> Response:
         """Stream the events of a run after the number `after`, or after the `Last-Event-ID`, as ChatKit thread events
-        or as plain events. Both formats have the same numbers and are available for every run."""
+        or as plain events. Both formats have the same numbers and are available for every run. `lastEventId` is for
+        clients that send the `Last-Event-ID` as a parameter; the header takes precedence."""
         await services.runs.load(run_id, context.identity)
-        if last_event_id:
-            position = parse_last_event_id(last_event_id)
-            if position is None or position[0] != run_id:
-                raise InvalidInputError("Last-Event-ID is not an event of this run.")
+        position = requested_position(last_event_id) or requested_position(last_event_id_parameter)
+        if position is not None:
+            if position[0] != run_id:
+                raise InvalidInputError("Last-Event-ID is an event of another run.")
             after = position[1]
-        return await events_response(services, run_id, after, context, plain=format == "plain")
+        return await events_response(services, run_id, after, context, plain=format == "plain", may_end=True)
 
     @router.post("/{run_id}/cancel")
     async def cancel_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]

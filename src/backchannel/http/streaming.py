@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from chatkit.types import StreamingReq
 from starlette.requests import Request
-from starlette.responses import AsyncContentStream, StreamingResponse
+from starlette.responses import AsyncContentStream, Response
 
 from backchannel import sse
 from backchannel.chat.recovery.snapshot import snapshot
@@ -21,6 +21,7 @@ from backchannel.errors import (
 )
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import StreamClosed, StreamOpened
+from backchannel.http.event_stream import EventStreamResponse
 from backchannel.http.services import Services
 from backchannel.plain import DELTAS, EVENTS, done
 from backchannel.plain import encode as encode_plain
@@ -28,12 +29,15 @@ from backchannel.stores.run_states import ACTIVE
 
 MAX_KEY_CHARS = 255
 
+STORED_ITEMS_SEQ = 10**12
+"""Items that are sent in place of expired events have numbers after this one. Those of events stay below."""
+
 CANCEL_HEADER = "Backchannel-Cancel"
 """With the value `explicit`, a client says that it stops runs by `POST …/runs/{id}/cancel` and not by going away."""
 
 PLAIN_EVENTS = "\n".join(
     [
-        "An event stream: `id: <run>:<number>`, `event: <type>`, `data: <JSON object with that type>`. Events:",
+        "An event stream: `event: <type>`, `data: <JSON object with that type>`, `id: <run>:<number>`. Events:",
         "",
         *(f"- `{name}` {fields}" for name, fields in EVENTS.items()),
         "",
@@ -74,17 +78,17 @@ STREAM_CONTENT: dict[str, Any] = {"text/event-stream": {"schema": {"type": "stri
 
 async def run_response(
     services: Services, request: Request, asked: StreamingReq, context: RequestContext, *, plain: bool
-) -> StreamingResponse:
+) -> Response:
     """Start a run and follow it; or, if the request carries the `Last-Event-ID` of one's own run, only follow that.
 
     Args:
         plain: Whether in the words of the plain API, not ChatKit's.
 
     Raises:
-        InvalidInputError: The `Idempotency-Key` is too long.
+        InvalidInputError: The `Idempotency-Key` is too long, or the `Last-Event-ID` is not one.
         BackchannelError: The request was refused (see `Runs.start`), or the run is not the caller's.
     """
-    place = sse.parse_last_event_id(request.headers.get("last-event-id", ""))
+    place = requested_position(request.headers.get("last-event-id"))
     if place is not None:
         await services.runs.load(place[0], context.identity)
         return await events_response(services, *place, context, plain=plain)
@@ -92,16 +96,26 @@ async def run_response(
     can_stop = cancels or plain or request.headers.get(CANCEL_HEADER, "").strip().lower() == "explicit"
     run_id = await services.runs.start(asked, context, key=idempotency_key(request), can_stop=can_stop)
     response = await events_response(services, run_id, 0, context, plain=plain)
-    if cancels:
+    if cancels and isinstance(response, EventStreamResponse):
         response.body_iterator = _stopping(services, run_id, context, response.body_iterator)
     return response
 
 
 async def events_response(
-    services: Services, run_id: str, after: int, context: RequestContext, *, plain: bool
-) -> StreamingResponse:
+    services: Services,
+    run_id: str,
+    after: int,
+    context: RequestContext,
+    *,
+    plain: bool,
+    may_end: bool = False,
+) -> Response:
     """Follow one of the caller's runs from the event after `after`, which may be still to come. Closing the connection
-    changes nothing for the run. Of a run whose events have expired, what it left in its thread is told instead.
+    changes nothing for the run. Of a run whose events have expired, the items that it left in its thread are sent.
+
+    Args:
+        may_end: Whether the response is 204, on which an `EventSource` stops, if the run has ended and its last event
+            is not after `after`. Otherwise it is an empty stream.
 
     Raises:
         NotFoundError: There is no such run.
@@ -116,16 +130,13 @@ async def events_response(
     headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
         first = await services.events.read(run_id, after, wait=0)
+        if may_end and first.ended and not encode(run_id, first.frames):
+            # The plain API's last event is not in the log; its number follows that of the log's last event.
+            missing = plain and (after == 0 or (await services.events.read(run_id, after - 1, wait=0)).frames)
+            if not missing:
+                return Response(status_code=204, headers={"X-Run-Id": run_id})
     except LookupError:
-        record = await services.runs.load(run_id, context.identity)
-        if record.status in ACTIVE:
-            raise UnavailableError(
-                "The run is changing hands. Try again in a moment.", retry_after=1
-            ) from None
-        frames = await snapshot(services.server, record, after, context)
-        last = frames[-1].seq if frames else after
-        stored = encode(run_id, frames) + (await trailer(last) if plain else b"")
-        return StreamingResponse(_once(stored + sse.END), headers=headers)
+        return await _stored_response(services, run_id, after, context, headers, plain=plain, may_end=may_end)
     stream = sse.stream(
         services.events,
         run_id,
@@ -138,7 +149,33 @@ async def events_response(
     hooks = services.parts.hooks
     if hooks.listens(StreamOpened) or hooks.listens(StreamClosed):
         stream = _reported(hooks, run_id, context, "plain" if plain else "chatkit", stream)
-    return StreamingResponse(stream, headers=headers)
+    return EventStreamResponse(stream, headers=headers)
+
+
+async def _stored_response(
+    services: Services,
+    run_id: str,
+    after: int,
+    context: RequestContext,
+    headers: dict[str, str],
+    *,
+    plain: bool,
+    may_end: bool,
+) -> Response:
+    """The response for a run whose events have expired: its items as they are stored. Their numbers are larger than
+    those of every log, so that a client which reconnects after them does not get them again."""
+    record = await services.runs.load(run_id, context.identity)
+    if record.status in ACTIVE:
+        raise UnavailableError("The run is changing hands. Try again in a moment.", retry_after=1)
+    frames = await snapshot(services.server, record, STORED_ITEMS_SEQ, context)
+    last = frames[-1].seq if frames else STORED_ITEMS_SEQ
+    encode = encode_plain if plain else sse.encode
+    stored = encode(run_id, [frame for frame in frames if frame.seq > after])
+    if plain and after <= last:
+        stored += done(run_id, last, await _status(services, run_id, context.identity))
+    if may_end and not stored:
+        return Response(status_code=204, headers={"X-Run-Id": run_id})
+    return EventStreamResponse(_once(stored + sse.END), headers=headers)
 
 
 async def check_content_type(request: Request) -> None:
@@ -163,6 +200,20 @@ def idempotency_key(request: Request) -> str | None:
     if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
         raise InvalidInputError(f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters.")
     return key
+
+
+def requested_position(last_event_id: str | None) -> tuple[str, int] | None:
+    """The run and the number of a `Last-Event-ID`; `None` if there is none or it is empty.
+
+    Raises:
+        InvalidInputError: It is not the id of an event.
+    """
+    if last_event_id is None or not last_event_id.strip():
+        return None
+    position = sse.parse_last_event_id(last_event_id)
+    if position is None:
+        raise InvalidInputError("Last-Event-ID is not the id of an event. Leave it out to get all events.")
+    return position
 
 
 async def _status(services: Services, run_id: str, identity: Identity) -> str:

@@ -232,6 +232,7 @@ class Executor:
             can_stop=run.can_stop,
             partial=state.partial if state else None,
             debug=self._output.debug,
+            is_stopped=lambda: run.stop_as is not None,
         )
 
 

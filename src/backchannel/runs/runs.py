@@ -31,7 +31,12 @@ from backchannel.runs.stored_request import dump_context, dump_request
 from backchannel.runs.stores import RunStores
 from backchannel.runs.worker import STOP_SECONDS, Worker
 from backchannel.stores.run_states import ACTIVE, RunStatus
-from backchannel.stores.run_store import IdempotencyKeyInUseError, IdempotencyRecord, RunRecord
+from backchannel.stores.run_store import (
+    MAX_THREAD_ID_CHARS,
+    IdempotencyKeyInUseError,
+    IdempotencyRecord,
+    RunRecord,
+)
 from backchannel.stores.times import utc_now
 
 _POLL = Backoff(initial=0.1, maximum=1.0)
@@ -120,6 +125,10 @@ class Runs:
         """
         if self.draining:
             raise UnavailableError("The server is restarting. Try again in a moment.", retry_after=2)
+        if len(thread_of(request) or "") > MAX_THREAD_ID_CHARS:
+            raise NotFoundError(
+                f"There is no thread with such an id: it is longer than {MAX_THREAD_ID_CHARS}."
+            )
         record = new_idempotency_record(request, context.identity, key) if key is not None else None
         if record is not None and key is not None:
             existing = await self._existing_run(record, context, key)

@@ -17,6 +17,9 @@ from backchannel.stores.run_states import RunStatus
 MAX_QUEUED = 20
 """The most queued runs of one thread."""
 
+MAX_THREAD_ID_CHARS = 255
+"""The most characters of the id of a thread that has runs."""
+
 IDEMPOTENCY_KEY_SECONDS = 86_400
 """How long an `Idempotency-Key` is stored: a day, as long as clients are known to retry."""
 

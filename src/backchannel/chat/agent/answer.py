@@ -43,6 +43,7 @@ from backchannel.chat.agent.activity import Activity, completed_tool_task, hand_
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks
+from backchannel.chat.agent.tool_output import output_text, output_value
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
 from backchannel.errors import (
@@ -282,12 +283,16 @@ class _Answer:
                 call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
             )
             yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
-        event = {"call_id": call_id, "name": call.name, "output": output}
+        # Images and files are a list for the model. Of anything else but strings it gets Python's `str`.
+        is_text = isinstance(output, str)
+        shown = output_value(item.output) if is_text else output
+        event = {"call_id": call_id, "name": call.name, "output": shown}
         self._context.request_context.publish({"type": "tool_call.completed", **event})
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
+            text = output_text(item.output) if is_text else output
             failed = call_id in self._context.failed_calls
-            yield from self._activity.change(call_id, completed_tool_task(task, output, failed=failed))
+            yield from self._activity.change(call_id, completed_tool_task(task, text, failed=failed))
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # A visible item closes the workflow before it, as in the SDK.

@@ -217,14 +217,14 @@ def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: boo
     }
     if call.provider_data:
         request["provider_data"] = call.provider_data
-    output = output_text(call.output) if call.finished else INTERRUPTED
+    output = history_output(call.output) if call.finished else INTERRUPTED
     if not in_newest_turn:
         output = shorten(output, MAX_EARLIER_OUTPUT_CHARS)
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
     return [*(call.reasoning if in_newest_turn else ()), request, result]
 
 
-def output_text(output: object) -> str:
+def history_output(output: object) -> str:
     """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
     fill the context, and many endpoints accept them in messages of the user only."""
     if isinstance(output, list):

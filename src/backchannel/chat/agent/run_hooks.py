@@ -20,6 +20,7 @@ from chatkit.types import HiddenContextItem
 from openai.types.responses import ResponseFunctionToolCall, ResponseReasoningItem
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.tool_output import output_text
 from backchannel.chat.recovery import journal
 from backchannel.context import Usage
 from backchannel.hook_dispatcher import HookDispatcher
@@ -106,8 +107,7 @@ class AnswerHooks(RunHooks[Any]):
         self._end_tool_call(context.tool_call_id, "returned")
         item = self._journaled.get(context.tool_call_id)
         if item is not None:
-            output = result if isinstance(result, str) else str(result)
-            await self._context.write_journal(journal.with_output(item, output))
+            await self._context.write_journal(journal.with_output(item, output_text(result)))
 
     @override
     async def on_handoff(

@@ -141,7 +141,7 @@ function resumedStream(follower, response, signal, { aborted, interrupted }) {
 }
 
 function frame({ id, data }) {
-  return `${id ? `id: ${id}\n` : ""}data: ${data.replaceAll("\n", "\ndata: ")}\n\n`;
+  return `data: ${data.replaceAll("\n", "\ndata: ")}\n${id ? `id: ${id}\n` : ""}\n`;
 }
 
 function unlessAborted(promise, signal) {

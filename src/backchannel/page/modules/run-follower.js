@@ -85,6 +85,11 @@ export class RunFollower {
     while (!this.closed) {
       this.#attempts += 1;
       const response = await this.#attempt();
+      if (response?.status === 204) {
+        // There is no event after the one that came last.
+        this.#ended = true;
+        return null;
+      }
       if (response?.ok) {
         this.#failures = 0;
         return response;
