@@ -50,7 +50,7 @@ class ShownPart:
         rest = self._joiner.end()
         if self._tags is None:
             return [("text", rest)] if rest else []
-        return [*self._tags.feed(rest), *self._tags.end()]
+        return [*(self._tags.feed(rest) if rest else ()), *self._tags.end()]
 
     def add(self, text: str) -> None:
         """Add text that is shown, or blank text that waits for further text."""
