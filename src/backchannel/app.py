@@ -20,6 +20,7 @@ from backchannel.errors.base import lifespan_failed_error, not_running_error
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
+from backchannel.http.repetitions import UnansweredRequests
 from backchannel.lifespan_task import LifespanTask
 from backchannel.retention import retention
 from backchannel.runs.rescuer import Rescuer
@@ -96,6 +97,7 @@ class Backchannel:
         is_running: Whether every part is open.
         failed: Set when the application's lifespan has ended while the server ran. The runs are drained then, and no
             further requests are answered; the process that has it should end.
+        unanswered: The requests whose response has not begun.
     """
 
     def __init__(self, settings: Settings, parts: Parts | Callable[[], Awaitable[Parts]]) -> None:
@@ -106,6 +108,7 @@ class Backchannel:
         self._opened = False
         self._on_assembled: list[Callable[[], None]] = []
         self.failed = asyncio.Event()
+        self.unanswered = UnansweredRequests()
         self._draining: asyncio.Task[None] | None = None
         self._failure_drain: asyncio.Task[None] | None = None
 

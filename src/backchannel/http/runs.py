@@ -132,6 +132,7 @@ def runs_router(services: Services) -> APIRouter:
             if position[0] != run_id:
                 raise InvalidInputError("Last-Event-ID is an event of another run.")
             after = position[1]
+        services.unanswered.answered(run_id)
         return await events_response(services, run_id, after, context, plain=format == "plain", may_end=True)
 
     @router.post("/{run_id}/cancel")

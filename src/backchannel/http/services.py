@@ -10,6 +10,7 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.context import RequestContext
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.http.repetitions import UnansweredRequests
 from backchannel.runs.runs import Runs
 from backchannel.settings import Settings
 
@@ -69,6 +70,11 @@ class Services(Protocol):
     @property
     def runs(self) -> Runs:
         """Starts, loads and cancels runs."""
+        ...
+
+    @property
+    def unanswered(self) -> UnansweredRequests:
+        """The requests whose response has not begun."""
         ...
 
     @property

@@ -50,13 +50,17 @@ PLAIN_EVENTS = "\n".join(
 )
 """The plain vocabulary, for OpenAPI."""
 
+KEY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Names the attempt: sending the request again with the same key does nothing a second time and gets "
+    "the response to the first one, or follows its run. Keys are stored for a day.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+}
+"""The header that makes a request safe to send twice, for OpenAPI."""
+
 RUN_HEADERS: list[dict[str, Any]] = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Names the attempt: sending it again starts nothing and follows the first one's run.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
-    },
+    KEY_HEADER,
     {
         "name": CANCEL_HEADER,
         "in": "header",
@@ -91,10 +95,22 @@ async def run_response(
     place = requested_position(request.headers.get("last-event-id"))
     if place is not None:
         await services.runs.load(place[0], context.identity)
+        services.unanswered.answered(place[0])
         return await events_response(services, *place, context, plain=plain)
     cancels = services.settings.on_disconnect == "cancel"
     can_stop = cancels or plain or request.headers.get(CANCEL_HEADER, "").strip().lower() == "explicit"
-    run_id = await services.runs.start(asked, context, key=idempotency_key(request), can_stop=can_stop)
+    key = idempotency_key(request)
+
+    async def start() -> str:
+        return await services.runs.start(asked, context, key=key, can_stop=can_stop)
+
+    async def is_active(run_id: str) -> bool:
+        return (await services.runs.load(run_id, context.identity)).status in ACTIVE
+
+    if key is None and not cancels:
+        run_id = await services.unanswered.start(asked, context.identity, request, start, is_active)
+    else:
+        run_id = await start()
     response = await events_response(services, run_id, 0, context, plain=plain)
     if cancels and isinstance(response, EventStreamResponse):
         response.body_iterator = _stopping(services, run_id, context, response.body_iterator)

@@ -3,15 +3,17 @@
 from typing import Annotated, Any, Literal, Self
 
 from chatkit.types import Page, Thread, ThreadItem, ThreadsUpdateReq, ThreadUpdateParams
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from backchannel.chat.protocol import queries
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.requests import check
 from backchannel.chat.protocol.wire import encode, thread_response
 from backchannel.http.current_context import CurrentContext
+from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
+from backchannel.http.streaming import KEY_HEADER, check_content_type, idempotency_key
 from backchannel.stores.base import Feedback, SearchResult
 from backchannel.stores.times import utc_text
 from backchannel.stores.words import excerpt
@@ -27,6 +29,24 @@ class ThreadPatch(BaseModel):
     """The changeable fields of a thread."""
 
     title: str
+
+
+class NewThread(BaseModel):
+    """A thread to create.
+
+    Attributes:
+        title: 1 to 200 characters; `None` to have one made from the first message.
+        metadata: Stored with the thread for the server's agents (`thread.metadata`), and not sent to clients. At most
+            16,000 characters as JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str | None = Field(default=None, description="Without one, it is made from the first message.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict[str, Any],
+        description="For the server's agents; not sent to clients. At most 16,000 characters as JSON.",
+    )
 
 
 class TextPart(BaseModel):
@@ -130,7 +150,9 @@ def search_router(services: Services) -> APIRouter:
 
 def threads_router(services: Services) -> APIRouter:
     """The router of threads and their items, in keyset pages `{"data", "has_more", "after"}`."""
-    router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
+    router = APIRouter(prefix="/chatkit/threads", tags=["threads"], route_class=JsonRoute)
+
+    _add_creation(router, services)
 
     @router.get("", response_model=Page[Thread])
     async def list_threads(  # pyright: ignore[reportUnusedFunction]
@@ -140,20 +162,27 @@ def threads_router(services: Services) -> APIRouter:
         return _json(await queries.list_threads(services.server, limit, after, order, context))
 
     @router.get("/{thread_id}", response_model=Thread)
-    async def get_thread(thread_id: str, context: CurrentContext) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """A thread with its first page of items."""
-        return _json(
-            await queries.get_thread(services.server, thread_id, context, services.runs.partial_items)
-        )
+    async def get_thread(  # pyright: ignore[reportUnusedFunction]
+        thread_id: str, context: CurrentContext, include: Literal["items"] | None = None
+    ) -> Response:
+        """A thread with its first page of items, oldest first; with `include=items`, with its newest items instead: the
+        page that `…/items` returns."""
+        load_partial = services.runs.partial_items
+        thread = await queries.get_thread(services.server, thread_id, context, load_partial)
+        if include is not None:
+            size = queries.DEFAULT_PAGE
+            page = await queries.list_items(
+                services.server, thread_id, size, None, "desc", context, load_partial
+            )
+            thread = thread.model_copy(update={"items": page})
+        return _json(thread)
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, patch: ThreadPatch, context: CurrentContext
     ) -> Response:
         """Rename a thread."""
-        request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id=thread_id, title=patch.title))
-        check(request, max_message_chars=0)
-        return _json(await queries.rename(services.server, thread_id, request.params.title, context))
+        return _json(await queries.rename(services.server, thread_id, _cleaned(patch.title), context))
 
     @router.delete("/{thread_id}", status_code=204)
     async def delete_thread(thread_id: str, context: CurrentContext) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -179,6 +208,29 @@ def threads_router(services: Services) -> APIRouter:
     return router
 
 
+def _add_creation(router: APIRouter, services: Services) -> None:
+    @router.post(
+        "",
+        status_code=201,
+        response_model=Thread,
+        dependencies=[Depends(check_content_type)],
+        openapi_extra={"parameters": [KEY_HEADER]},
+    )
+    async def create_thread(  # pyright: ignore[reportUnusedFunction]
+        request: Request, thread: NewThread, context: CurrentContext
+    ) -> Response:
+        """Create a thread without messages. Sending a request again with the same `Idempotency-Key` creates nothing and
+        returns the first one's thread."""
+        title = None if thread.title is None else _cleaned(thread.title)
+
+        async def respond() -> bytes:
+            return encode(await queries.create_thread(services.server, title, thread.metadata, context))
+
+        key = idempotency_key(request)
+        body = await services.runs.answer_once(thread, context, key, respond)
+        return Response(body, status_code=201, media_type="application/json")
+
+
 def feedback_router(services: Services) -> APIRouter:
     """The router of feedback."""
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
@@ -190,6 +242,12 @@ def feedback_router(services: Services) -> APIRouter:
         return FeedbackPage(data=[FeedbackResponse.of(each) for each in feedback])
 
     return router
+
+
+def _cleaned(title: str) -> str:
+    request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id="", title=title))
+    check(request, max_message_chars=0)
+    return request.params.title
 
 
 def _json(model: Any) -> Response:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from chatkit.types import (
     Page,
     Thread,
     ThreadItem,
+    ThreadMetadata,
     ThreadsDeleteReq,
     ThreadsGetByIdReq,
     ThreadsListReq,
@@ -34,12 +36,17 @@ from backchannel.chat.turn import Server
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
+from backchannel.stores.times import to_sdk, utc_now
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
 """Some clients request 9999 items; they get this many and a cursor."""
 
 MAX_FEEDBACK_ITEMS = 100
+
+MAX_METADATA_CHARS = 16_000
+"""The most characters of a thread's metadata as JSON with ASCII characters only."""
+
 _EMPTY_OBJECT = b"{}"
 
 
@@ -158,6 +165,26 @@ async def list_items(
     elif not page.has_more:
         page.data += _missing(partial, page)
     return items_response(page)
+
+
+async def create_thread(
+    server: Server, title: str | None, metadata: dict[str, Any], context: RequestContext
+) -> Thread:
+    """Store a new thread of the caller, without items.
+
+    Raises:
+        InvalidInputError: The JSON of the metadata is longer than `MAX_METADATA_CHARS`.
+    """
+    if len(json.dumps(metadata)) > MAX_METADATA_CHARS:
+        raise InvalidInputError(f"metadata may have at most {MAX_METADATA_CHARS} characters as JSON.")
+    thread = ThreadMetadata(
+        id=server.store.generate_thread_id(context.for_server),
+        created_at=to_sdk(utc_now()),
+        title=title,
+        metadata=metadata,
+    )
+    await server.store.save_thread(thread, context.for_server)
+    return thread_response(thread)
 
 
 async def rename(server: Server, thread_id: str, title: str, context: RequestContext) -> Thread:
