@@ -7,12 +7,12 @@ import { Draft } from "./drafts.js";
 import { messageText } from "./items.js";
 import { LoadedItems, readNewest } from "./loaded-items.js";
 import { spokenText } from "./markdown.js";
+import { GONE_ON, earlierFailure, notAnswered } from "./notices.js";
 import { RunQueue } from "./run-queue.js";
 import { closedReason, threadTitle } from "./threads.js";
 
 // How long the server may take to end the stream of a cancelled run.
 const CANCEL_TIMEOUT_MS = 5000;
-const GONE_ON = "This chat has gone on in another tab or on another device, so this answer was not regenerated.";
 
 /**
  * Fires "change" when anything that is shown changed, "thread" when the thread's own data did, and
@@ -48,7 +48,10 @@ export class Conversation extends EventTarget {
     this.allowCancel = true;
     this.progress = null;
     this.notices = [];
-    /** The last failure as {message, canRetry, refusal}, or null. `refusal`: a request failed, not the answer. */
+    /**
+     * The last failure, or null: of the newest answer, as `failureOf` gives it, perhaps `dismissed`; or of a request, as
+     * {message, canRetry, refusal: true, requestId}.
+     */
     this.failure = null;
     this.pendingText = null;
     this.stopped = false;
@@ -79,9 +82,10 @@ export class Conversation extends EventTarget {
     this.phase = "loading";
     this.#changed();
     try {
-      const { runs, page, thread } = await readNewest(this.#api, this.id);
+      const { runs, page, thread, failure } = await readNewest(this.#api, this.id);
       this.items.reset(page);
       this.#setThread(thread);
+      this.#setAnswerFailure(failure);
       this.phase = "ready";
       const queued = runs.map((run) => run.text);
       this.draft.recover(({ text, after }) => [...this.items.textsAfter(after), ...queued].includes(text));
@@ -164,7 +168,7 @@ export class Conversation extends EventTarget {
       if (this.running) return false;
       if (newest.runs.length === 0 && !this.items.lacks(newest.page.data, id)) return true;
       this.failure = null;
-      this.notices = [{ level: "info", title: null, message: GONE_ON }];
+      this.notices = [GONE_ON];
       this.#catchUp(newest);
     } catch (error) {
       this.#showError(`The answer was not regenerated. ${error.message}`, error);
@@ -206,7 +210,7 @@ export class Conversation extends EventTarget {
   }
 
   dismissFailure() {
-    this.failure = null;
+    this.failure = this.failure?.refusal ? null : { ...this.failure, dismissed: true };
     this.#changed();
   }
 
@@ -223,7 +227,8 @@ export class Conversation extends EventTarget {
       await this.#queue.start(type, params, key, options);
       return true;
     } catch (error) {
-      if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !isRefusal(error));
+      // Only a refusal below 500 is certain: the server does not have the message.
+      if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !(error.status < 500));
       this.#startFailed(error, text);
       return false;
     }
@@ -259,7 +264,7 @@ export class Conversation extends EventTarget {
     this.pendingText = run.text;
     if (this.failure && !this.failure.refusal) {
       // As a notice, because a failure is shown as that of the current run.
-      this.notices = [...this.notices, { level: "danger", title: null, message: this.failure.message }];
+      if (!this.failure.dismissed) this.notices = [...this.notices, earlierFailure(this.failure)];
       this.failure = null;
     }
     this.#changed();
@@ -296,6 +301,11 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event("refused"));
   }
 
+  // The failure of a request of this page stays.
+  #setAnswerFailure(failure) {
+    if (!this.failure?.refusal) this.failure = failure;
+  }
+
   #showError(message, { requestId = null }) {
     this.failure = { message, canRetry: false, refusal: true, requestId };
     this.#changed();
@@ -311,8 +321,7 @@ export class Conversation extends EventTarget {
   }
 
   #dropped(run) {
-    const title = `Not answered: “${run.text.slice(0, 200)}”`;
-    this.notices = [...this.notices, { level: "info", title, message: run.rejection ?? "" }];
+    this.notices = [...this.notices, notAnswered(run.text, run.rejection)];
     this.#changed();
   }
 
@@ -369,22 +378,16 @@ export class Conversation extends EventTarget {
   #offerLastToolCall() {
     const send = (result, accepted) =>
       this.#start("threads.add_client_tool_output", { thread_id: this.id, result }, { accepted });
-    offerLastCall(this.items, { isPending: (id) => this.#isPending(id), send, changed: () => this.#changed() });
-  }
-
-  // Another tab may have sent the result of a tool call.
-  async #isPending(itemId) {
-    const newest = await readNewest(this.#api, this.id).catch(() => null);
-    const item = newest?.page.data.find(({ id }) => id === itemId);
-    if (newest === null || item?.status === "pending") return true;
-    if (!this.running) this.#catchUp(newest);
-    return false;
+    const read = () => readNewest(this.#api, this.id);
+    const catchUp = (newest) => !this.running && this.#catchUp(newest);
+    offerLastCall(this.items, { read, catchUp, send, changed: () => this.#changed() });
   }
 
   // Shows what was added elsewhere; not while a run is shown here.
-  #catchUp({ runs, page, thread }) {
+  #catchUp({ runs, page, thread, failure }) {
     this.items.catchUp(page);
     this.#setThread(thread);
+    this.#setAnswerFailure(failure);
     this.#queue.sync(runs);
     this.#changed();
   }
@@ -392,8 +395,4 @@ export class Conversation extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-function isRefusal(error) {
-  return error instanceof ApiError && error.status < 500;
 }
