@@ -9,7 +9,7 @@ from agents import Agent, function_tool
 from chatkit.errors import CustomStreamError
 from playwright.async_api import Locator, Route, expect
 
-from browser.chat_page import CONTRAST_SCRIPT, ChatPage, OpenPage
+from browser.chat_page import CONTRAST_SCRIPT, END, ChatPage, OpenPage, frame
 from field.model_endpoint import DROP, ModelEndpoint, call, chunk, listening_endpoint, text
 from field.tabs import another_tab
 
@@ -167,6 +167,18 @@ async def test_only_the_newest_answer_has_a_notice(
     chat = await opened(open_page, serve, endpoint)
     endpoint.replies = [402]
     await chat.send("first")
+    await expect(chat.alert).to_contain_text("quota")
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json={"code": "rate_limited", "message": "Too many messages."})
+
+    # A message that is refused does not hide for good that the answer before it failed.
+    await chat.on_operation("threads.add_user_message", refuse)
+    await chat.send("second")
+    await expect(chat.alert).to_contain_text("Too many messages.")
+    await chat.page.unroute_all()
+    await chat.alert.get_by_role("button", name="Dismiss").click()
+    await expect(chat.alert).to_contain_text("quota")
     await chat.alert.get_by_role("button", name="Dismiss").click()
     await expect(chat.alert).to_have_count(0)
     await expect(chat.messages).to_contain_text("This message has no answer.")
@@ -193,6 +205,35 @@ async def test_only_the_newest_answer_has_a_notice(
     await expect(second.answers).to_have_count(1)
     held.set()
     assert second.problems == []
+
+
+@pytest.mark.row("M23b")
+async def test_a_message_that_was_never_in_the_thread_leaves_no_notice_at_its_end(
+    open_page: OpenPage, serve: Any, endpoint: ModelEndpoint
+) -> None:
+    """The end of the thread is of an earlier run then. Without a public report."""
+    chat = await opened(open_page, serve, endpoint)
+    endpoint.replies = [text("Hello.")]
+    await chat.ask("hi")
+    operation = "threads.custom_action"
+
+    async def newest(route: Route) -> None:
+        run = {"id": "run_x", "operation": operation, "status": "failed", "error": None}
+        await route.fulfill(json={"data": [run]})
+
+    async def events(route: Route) -> None:
+        event = {"type": "error", "reason": "guardrail", "message": "Not that.", "allow_retry": False}
+        await route.fulfill(body=f"{frame(event)}\n\n{END}\n\n", content_type="text/event-stream")
+
+    await chat.page.route("**/runs?limit=1", newest)
+    await chat.page.route("**/runs/run_x/events?*", events)
+    await chat.page.reload()
+    await expect(chat.alert).to_contain_text("Not that.")
+
+    operation = "threads.add_user_message"
+    await chat.page.reload()
+    await expect(chat.button("Regenerate answer")).to_be_visible()
+    await expect(chat.alert).to_have_count(0)
 
 
 @pytest.mark.row("M16b")

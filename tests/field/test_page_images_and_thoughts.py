@@ -79,10 +79,10 @@ def response(*output: dict[str, Any], status: str = "completed") -> dict[str, An
 
 def said(words: str) -> list[Part]:
     """The events of a message and of its response."""
-    part = {"type": "output_text", "text": "", "annotations": []}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": []}
+    message: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    done = {**message, "status": "completed", "content": [{**part, "text": words}]}
+    done: dict[str, Any] = {**message, "status": "completed", "content": [{**part, "text": words}]}
     return [
         response(status="in_progress"),
         item_event("added", 0, message),

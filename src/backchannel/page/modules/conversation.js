@@ -50,7 +50,7 @@ export class Conversation extends EventTarget {
     this.notices = [];
     /**
      * The last failure, or null: of the newest answer, as `failureOf` gives it, perhaps `dismissed`; or of a request, as
-     * {message, canRetry, refusal: true, requestId}.
+     * {message, canRetry, refusal: true, requestId, earlier}, where `earlier` is that of the answer.
      */
     this.failure = null;
     this.pendingText = null;
@@ -210,7 +210,7 @@ export class Conversation extends EventTarget {
   }
 
   dismissFailure() {
-    this.failure = this.failure?.refusal ? null : { ...this.failure, dismissed: true };
+    this.failure = this.failure.refusal ? this.failure.earlier : { ...this.failure, dismissed: true };
     this.#changed();
   }
 
@@ -221,6 +221,7 @@ export class Conversation extends EventTarget {
 
   async #start(type, params, { accepted = () => {}, key = attemptKey(), text = null } = {}) {
     if (!this.running) this.notices = [];
+    const earlier = this.failure?.refusal ? this.failure.earlier : this.failure;
     this.failure = null;
     try {
       const options = { text, accepted: (run) => this.#accepted(run, accepted) };
@@ -230,6 +231,7 @@ export class Conversation extends EventTarget {
       // Only a refusal below 500 is certain: the server does not have the message.
       if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !(error.status < 500));
       this.#startFailed(error, text);
+      if (this.failure?.refusal) this.failure.earlier = earlier;
       return false;
     }
   }
@@ -307,17 +309,15 @@ export class Conversation extends EventTarget {
   }
 
   #showError(message, { requestId = null }) {
-    this.failure = { message, canRetry: false, refusal: true, requestId };
+    const earlier = this.failure?.refusal ? this.failure.earlier : this.failure;
+    this.failure = { message, canRetry: false, refusal: true, requestId, earlier };
     this.#changed();
   }
 
-  // Another run of the thread is active, perhaps of another tab. It is shown.
+  // Another run of the thread is active, perhaps of another tab. It is shown, if the server can be asked.
   async #joinOtherRuns() {
-    try {
-      this.#queue.sync(await this.#api.activeRuns(this.id));
-    } catch {
-      // The alert of the failure is shown all the same.
-    }
+    const runs = await this.#api.activeRuns(this.id).catch(() => null);
+    if (runs) this.#queue.sync(runs);
   }
 
   #dropped(run) {
@@ -338,6 +338,7 @@ export class Conversation extends EventTarget {
     this.#setIdle();
     if (!run.committed && (how === "complete" || !this.id)) this.#returnMessage(run);
     if (this.stopped) announce("Answer stopped.");
+    else if (this.failure && !this.shown) announce(`“${threadTitle(this.thread)}” was not answered.`);
     else if (!this.failure && answer && isNew) this.#announceAnswer(answer);
     // Replayed events may have an older title of the thread.
     if (run.startedElsewhere) this.#refreshThread();
