@@ -57,7 +57,7 @@ async def test_an_error_can_be_retried(chat: ChatPage) -> None:
     await expect(chat.questions).to_have_count(1)
     await chat.screenshot("error")
     async with chat.page.expect_request(lambda request: "retry_after_item" in (request.post_data or "")):
-        await chat.alert.get_by_role("button", name="Retry").click()
+        await chat.alert.get_by_role("button", name="Try again").click()
 
     await expect(chat.alert).to_have_count(0)
     await chat.wait_until_idle()
@@ -75,7 +75,7 @@ async def test_an_error_that_cannot_be_retried_can_be_dismissed(chat: ChatPage) 
     await chat.send("find milk")
 
     await expect(chat.alert).to_contain_text("Not allowed.")
-    await expect(chat.alert.get_by_role("button", name="Retry")).to_have_count(0)
+    await expect(chat.alert.get_by_role("button", name="Try again")).to_have_count(0)
     await chat.alert.get_by_role("button", name="Dismiss").click()
     await expect(chat.alert).to_have_count(0)
 

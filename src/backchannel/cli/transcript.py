@@ -8,6 +8,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 _MARKS = {"loading": ("◌", "yellow"), "complete": ("✓", "green"), "none": ("·", "dim")}
+_ENDS = {"Failed.": ("✗", "red"), "Not finished.": ("–", "yellow")}
+"""By the beginning of the content of a task without a status: the protocol has no status for these."""
 _NOTICES = {"info": "dim", "warning": "yellow", "danger": "red"}
 
 
@@ -32,9 +34,7 @@ class Transcript:
             case {"type": "notice", "message": message, **rest}:
                 self._notes.append(Text(message, style=_NOTICES.get(str(rest.get("level")), "dim")))
             case {"type": "error", **rest}:
-                message = rest.get("message") or "The answer failed."
-                retry = " You can try again." if rest.get("allow_retry") else ""
-                self._notes.append(Text(f"{message}{retry}", style="red"))
+                self._notes.append(_failure_line(rest))
             case _:
                 pass
 
@@ -52,6 +52,8 @@ class Transcript:
                     parts.append(Text(f"◌ waits for a result of {item['name']}", style="yellow"))
                 case "widget":
                     parts.append(Text(item.get("copy_text") or "(a widget; open the chat page to see it)"))
+                case "generated_image":
+                    parts.append(_image_line(item))
                 case _:
                     pass
         return Group(*parts, *self._notes)
@@ -87,8 +89,33 @@ def _part(item: dict[str, Any], index: int) -> dict[str, Any]:
     return item["content"][index]
 
 
+def _failure_line(error: dict[str, Any]) -> Text:
+    message = str(error.get("message") or "The answer failed.")
+    if error.get("allow_retry") and "try again" not in message.lower():
+        message += " You can try again."
+    line = Text(message, style="red")
+    # Of most failures `code` only says that the server chose the message.
+    if code := error.get("reason") or error.get("code"):
+        line.append(f" ({code})", style="dim")
+    return line
+
+
+def _image_line(item: dict[str, Any]) -> Text:
+    if item.get("image"):
+        return Text("(an image; open the chat page to see it)")
+    return Text("◌ makes an image", style="yellow")
+
+
 def _task_line(task: dict[str, Any]) -> Text:
-    mark, style = _MARKS.get(task.get("status_indicator", "none"), _MARKS["none"])
+    status = task.get("status_indicator", "none")
+    mark, style = _MARKS.get(status, _MARKS["none"])
+    for beginning, end in _ENDS.items():
+        if (
+            status == "none"
+            and task["type"] == "custom"
+            and (task.get("content") or "").startswith(beginning)
+        ):
+            mark, style = end
     line = Text(f"{mark} ", style=style)
     line.append(task.get("title") or task["type"], style="bold dim")
     if task.get("content"):

@@ -96,17 +96,45 @@ def test_items_stay_in_the_order_they_came_and_leave_when_removed():
     ]
     assert shown(events) == ["✓ Look", "First", "A card", "Second", "◌ waits for a result of pick"]
     assert shown([*events, {"type": "thread.item.removed", "item_id": "a"}])[1] == "A card"
+    image = {"id": "i", "type": "generated_image", "image": None}
+    assert shown([added(image)]) == ["◌ makes an image"]
+    assert shown([done({**image, "image": {"id": "ig", "url": "data:"}})])[0].startswith("(an image")
     assert shown([done({"id": "w", "type": "widget", "widget": {}})])[0].startswith("(a widget")
 
 
+@pytest.mark.row("M23b")
 def test_errors_and_notices_come_last():
     events = [
         {"type": "notice", "level": "info", "message": "Careful."},
         {"type": "error", "message": "It failed.", "allow_retry": True},
+        {
+            "type": "error",
+            "code": "custom",
+            "reason": "answer_empty",
+            "message": "Empty. Try again.",
+            "allow_retry": True,
+        },
         {"type": "error", "code": "stream.error", "allow_retry": False},
         done(message("a", "Partly")),
     ]
-    assert shown(events) == ["Partly", "Careful.", "It failed. You can try again.", "The answer failed."]
+    assert shown(events) == [
+        "Partly",
+        "Careful.",
+        "It failed. You can try again.",
+        "Empty. Try again. (answer_empty)",
+        "The answer failed. (stream.error)",
+    ]
+
+
+@pytest.mark.row("M16b")
+def test_tools_that_failed_and_that_did_not_finish_have_marks_of_their_own():
+    thought = {**task(None, "none", "Failed. I try again."), "type": "thought"}
+    tasks = [task("Look", "none", "Failed. city: Rome"), task("Add", "none", "Not finished."), thought]
+    assert shown([done(workflow(*tasks))]) == [
+        "✗ Look  Failed. city: Rome",
+        "– Add  Not finished.",
+        "· thought  Failed. I try again.",
+    ]
 
 
 def test_what_is_not_known_is_passed_over():

@@ -87,6 +87,13 @@ export class ChatApi {
     return page.data ?? [];
   }
 
+  /** The newest run of a thread, whatever its status, or null. */
+  async newestRun(threadId) {
+    const path = `api/chatkit/threads/${encodeURIComponent(threadId)}/runs?limit=1`;
+    const page = await this.#json(await this.#fetch(path, {}));
+    return page.data?.[0] ?? null;
+  }
+
   /**
    * The reader's threads in which each word of the text begins a word, the best first, as {data, has_more};
    * each of `data` is {thread, title, excerpts}.

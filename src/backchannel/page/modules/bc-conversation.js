@@ -1,4 +1,5 @@
 // The open conversation: its items in order, the state of the current run, and the scroll position.
+import "./bc-generated-image.js";
 import "./bc-message.js";
 import "./bc-quiet-item.js";
 import "./bc-structured-input.js";
@@ -16,6 +17,7 @@ const TAGS = {
   task: "bc-workflow",
   structured_input: "bc-structured-input",
   widget: "bc-widget",
+  generated_image: "bc-generated-image",
 };
 const FOUND_MS = 2400;
 const INVISIBLE = new Set(["end_of_turn", "hidden_context_item", "sdk_hidden_context"]);
@@ -130,6 +132,9 @@ export class BcConversation extends HTMLElement {
     const entries = conversation.items.all().filter((entry) => !INVISIBLE.has(entry.item.type));
     // Only an answer without a user message after it can be retried.
     const lastWord = conversation.items.findLast(({ type }) => type === "assistant_message" || type === "user_message");
+    const { failure, running, closedReason } = conversation;
+    // A failed answer has buttons of its own, below.
+    const repeatable = !running && !closedReason && (!failure || (failure.refusal && !failure.canRetry));
     const keep = new Set();
     let position = 0;
     for (const entry of entries) {
@@ -139,9 +144,10 @@ export class BcConversation extends HTMLElement {
       position += 1;
       this.#updateElement(element, entry, {
         conversation,
-        running: conversation.running,
+        running,
         last: entry === lastWord,
-        repeatable: !conversation.running && !conversation.closedReason && !conversation.failure?.canRetry,
+        repeatable,
+        cutOff: Boolean(failure?.cutOff) && !running && entry === entries.at(-1),
       });
     }
     for (const [id, element] of this.#elements) {
@@ -168,7 +174,7 @@ export class BcConversation extends HTMLElement {
   }
 
   #updateElement(element, entry, view) {
-    const state = [entry.version, entry.live, view.running, view.last, view.repeatable].join();
+    const state = [entry.version, entry.live, view.running, view.last, view.repeatable, view.cutOff].join();
     if (this.#shownVersions.get(entry.item.id) === state) return;
     this.#shownVersions.set(entry.item.id, state);
     try {

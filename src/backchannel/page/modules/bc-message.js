@@ -42,9 +42,13 @@ function exactTime(timestamp) {
 export class BcAssistantMessage extends HTMLElement {
   #parts = [];
   #body = null;
+  #end = null;
   #footer = null;
 
-  /** `view` is {conversation, last, repeatable}: whether this is the last answer, and can be retried. */
+  /**
+   * `view` is {conversation, last, repeatable, cutOff}: whether this is the last answer, can be retried, and is only the
+   * beginning of an answer.
+   */
   update(entry, view) {
     this.#build();
     const { item, live } = entry;
@@ -56,6 +60,7 @@ export class BcAssistantMessage extends HTMLElement {
     for (const { element } of this.#parts.splice(contents.length)) element.remove();
     setAttribute(this.#article, "aria-busy", live ? "true" : null);
     this.hidden = !live && messageText(item).trim() === "" && this.#sources(item).length === 0;
+    this.#end.hidden = !view.cutOff;
     this.#showFooter(entry, view);
   }
 
@@ -66,8 +71,10 @@ export class BcAssistantMessage extends HTMLElement {
   #build() {
     if (this.#body) return;
     this.#body = el("div", { class: "answer" });
+    this.#end = el("p", { class: "cut-off", hidden: true }, icon("cut"), "Cut off");
     this.#footer = el("div", { class: "answer-footer" });
-    this.append(el("article", { class: "assistant-message", "aria-label": "Answer" }, this.#body, this.#footer));
+    const parts = [this.#body, this.#end, this.#footer];
+    this.append(el("article", { class: "assistant-message", "aria-label": "Answer" }, ...parts));
   }
 
   #newPart() {

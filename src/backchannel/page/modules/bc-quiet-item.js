@@ -1,6 +1,6 @@
 // Items without a view of their own: one quiet line each, so that a new kind of item never breaks a page.
 import { clientToolState } from "./client-tools.js";
-import { el, externalLink } from "./dom.js";
+import { el } from "./dom.js";
 
 export class BcQuietItem extends HTMLElement {
   update(entry) {
@@ -12,7 +12,6 @@ export class BcQuietItem extends HTMLElement {
 
 const LINES = {
   client_tool_call: (item) => line(toolLine(item)),
-  generated_image: generatedImage,
 };
 
 function unknown(item) {
@@ -28,25 +27,6 @@ function toolLine(item) {
   return clientToolState(item.id) === "unhandled"
     ? `The assistant asked for “${item.name}”, which this page does not offer.`
     : `Waiting for “${item.name}”…`;
-}
-
-function generatedImage(item) {
-  const address = item.image?.url ?? "";
-  if (address === "") return line("Making an image…");
-  if (isShowable(address)) {
-    return el("figure", { class: "generated-image" }, el("img", { src: address, alt: "Image made by the assistant" }));
-  }
-  const link = externalLink(address, {}, "Open the image");
-  return link ? el("p", { class: "quiet-line" }, link) : line("An image this page cannot show.");
-}
-
-function isShowable(address) {
-  if (/^data:image\/(png|jpeg|gif|webp);/i.test(address)) return true;
-  try {
-    return new URL(address, document.baseURI).origin === location.origin;
-  } catch {
-    return false;
-  }
 }
 
 customElements.define("bc-quiet-item", BcQuietItem);

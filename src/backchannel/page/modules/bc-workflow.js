@@ -7,6 +7,12 @@ import { renderMarkdown } from "./markdown.js";
 const MIN_OPEN_MS = 1400;
 const FOLDING_MS = 240;
 
+// How the server marks a task that did not complete: the protocol has no status for it.
+const ENDS = [
+  { word: "Failed.", label: "Failed", name: "failed" },
+  { word: "Not finished.", label: "Not finished", name: "unfinished" },
+];
+
 let nextId = 1;
 
 export class BcWorkflow extends HTMLElement {
@@ -95,17 +101,35 @@ function workflowOf(item) {
   return item.type === "task" ? { type: "custom", tasks: [item.task], expanded: true } : (item.workflow ?? {});
 }
 
-function liveTitle(workflow) {
-  return workflow.type === "reasoning" ? "Thinking…" : "Working…";
+function liveTitle({ type, tasks = [] }) {
+  const last = tasks.at(-1);
+  const thinking = last ? last.type === "thought" : type === "reasoning";
+  return thinking ? "Thinking…" : "Working…";
 }
 
 function summaryTitle(workflow) {
   const { summary, tasks = [], type } = workflow;
   if (summary?.title) return summary.title;
   const seconds = typeof summary?.duration === "number" ? Math.round(summary.duration) : 0;
-  if (type === "reasoning") return seconds < 1 ? "Thought about it" : `Thought for ${durationText(seconds)}`;
-  const steps = stepsText(tasks);
-  return seconds < 1 ? steps : `${steps} · ${durationText(seconds)}`;
+  const work = tasks.filter((task) => task.type !== "thought");
+  if (work.length === 0 && (type === "reasoning" || tasks.length > 0)) {
+    return seconds < 1 ? "Thought about it" : `Thought for ${durationText(seconds)}`;
+  }
+  const parts = [stepsText(work), ...endsText(work)];
+  return seconds < 1 ? parts.join(" · ") : [...parts, durationText(seconds)].join(" · ");
+}
+
+// In words only: the answer may have got on without the tool.
+function endsText(tasks) {
+  return ENDS.map((end) => [tasks.filter((task) => endOf(task) === end).length, end.label.toLowerCase()])
+    .filter(([count]) => count > 0)
+    .map(([count, label]) => `${count} ${label}`);
+}
+
+/** How a task ended that did not complete, or null. */
+function endOf(task) {
+  if (task.type !== "custom" || task.status_indicator !== "none") return null;
+  return ENDS.find(({ word }) => task.content?.startsWith(word)) ?? null;
 }
 
 // Tools say more than hand-offs, which are named only if there were no tools.
@@ -134,7 +158,9 @@ function taskTitle(task) {
 
 function taskLine(task, live, fresh) {
   const title = taskTitle(task);
-  const body = task.content ? renderMarkdown(task.content) : null;
+  const end = endOf(task);
+  const content = end ? task.content.slice(end.word.length).trim() : task.content;
+  const body = content ? renderMarkdown(content) : null;
   body?.classList.add("task-content");
   const sources = (task.sources ?? []).map((source) => {
     const label = source.title || source.filename || source.url || "Source";
@@ -142,13 +168,13 @@ function taskLine(task, live, fresh) {
   });
   return el(
     "li",
-    { class: "task-line", "data-status": task.status_indicator ?? "none", "data-fresh": fresh },
+    { class: "task-line", "data-status": end?.name ?? task.status_indicator ?? "none", "data-fresh": fresh },
     taskMark(task, live),
     el(
       "div",
       { class: "task-body" },
       title || !body ? el("span", { class: "task-title" }, title ?? "Step") : null,
-      status(task, live),
+      end ? el("span", { class: "task-end" }, " ", icon(end.name), end.label) : status(task, live),
       body,
       sources.length > 0 ? el("ul", { class: "sources" }, sources) : null,
     ),

@@ -12,10 +12,10 @@ export function clientToolState(itemId) {
  * respond(result)}. A handler calls preventDefault() and later respond(). Each call is offered once, and by one tab;
  * another one offers it only if that one is closed, or has no handler.
  *
- * `isPending(itemId)` asks the server whether a call has no result yet; `send(result, accepted)` sends one, calls
- * `accepted()`, and resolves to whether it was; `changed()` is called when items changed.
+ * `read()` reads the thread as the server has it, and `catchUp(newest)` shows what was read; `send(result, accepted)`
+ * sends a result, calls `accepted()`, and resolves to whether it was; `changed()` is called when items changed.
  */
-export function offerLastCall(items, { isPending, send, changed }) {
+export function offerLastCall(items, { read, catchUp, send, changed }) {
   const call = items.findLast((item) => item.type !== "end_of_turn")?.item;
   if (call?.type !== "client_tool_call" || call.status !== "pending" || states.has(call.id)) return;
   const set = (state) => {
@@ -31,8 +31,17 @@ export function offerLastCall(items, { isPending, send, changed }) {
     return;
   }
   navigator.locks.request(`backchannel-client-tool:${call.id}`, async () => {
-    if (await isPending(call.id)) await offer(call, respond, set);
+    if (await isPending(call.id, read, catchUp)) await offer(call, respond, set);
   });
+}
+
+// Another tab may have sent the result of a tool call.
+async function isPending(itemId, read, catchUp) {
+  const newest = await read().catch(() => null);
+  const item = newest?.page.data.find(({ id }) => id === itemId);
+  if (newest === null || item?.status === "pending") return true;
+  catchUp(newest);
+  return false;
 }
 
 // Resolves when the server has the result, or if there is no handler.

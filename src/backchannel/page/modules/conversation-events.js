@@ -1,4 +1,5 @@
 // How each type of thread event changes a conversation, which is `this`.
+import { failureOf } from "./failed-run.js";
 
 /** Whether an event says that its run is queued behind another one. */
 export function isQueuedEvent(event) {
@@ -42,9 +43,8 @@ const EVENTS = {
   client_effect({ name, data }) {
     document.dispatchEvent(new CustomEvent("backchannel:client-effect", { detail: { name, data: data ?? {} } }));
   },
-  error({ code, message, allow_retry: canRetry }) {
-    const text = message || "Something went wrong while answering.";
-    this.failure = { message: text, code, canRetry: Boolean(canRetry) };
+  error(error) {
+    this.failure = failureOf(error);
   },
 };
 

@@ -1,9 +1,12 @@
-// Below the last item: the message that is being sent, the activity of the run, notices and errors.
+// Below the last item: the message that is being sent, the activity of the run, notices and failures.
 import { userBubble } from "./bc-message.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
 import { waitingList } from "./waiting-list.js";
+
+// Not only "Continue": models have answered the question before again, from the beginning.
+const CONTINUE = "Continue where the answer was cut off.";
 
 /** The tail as {element, update(conversation), reset()}. */
 export function conversationTail() {
@@ -70,7 +73,7 @@ function activityText(conversation) {
   if (conversation.status === "stopping") return "Stopping";
   if (conversation.progress) return conversation.progress.replace(/(\.\.\.|…)$/, "");
   const last = conversation.items.all().at(-1);
-  if (last?.live && last.item.type === "workflow") return null;
+  if (last?.live && (last.item.type === "workflow" || last.item.type === "generated_image")) return null;
   const writing = last?.live && last.item.type === "assistant_message";
   return writing && last.item.content?.some((content) => content.text) ? null : "Answering";
 }
@@ -96,30 +99,47 @@ function noticeBox(notice, conversation) {
 
 function failure(conversation) {
   // A failed answer is shown when its run has ended, a refused request at once.
-  const shown = conversation.phase === "ready" && (!conversation.running || conversation.failure?.refusal);
-  const problem = shown ? conversation.failure : null;
+  const { failure: problem, phase, running, closedReason: closed } = conversation;
+  const shown = problem && !problem.dismissed && phase === "ready" && (!running || problem.refusal);
   return {
-    key: problem ? `${problem.message} ${problem.canRetry} ${problem.requestId}` : null,
+    key: shown ? `${problem.message} ${problem.canRetry} ${problem.requestId} ${closed}` : null,
     nodes: () => [
       el(
         "div",
-        { class: "notice", "data-level": "danger", role: "alert" },
-        icon("alert"),
+        { class: "notice", "data-level": problem.level ?? "danger", role: "alert" },
+        icon(problem.level === "info" ? "info" : "alert"),
         el(
           "div",
           { class: "notice-body" },
           el("p", {}, problem.message),
           problem.requestId ? el("p", { class: "reference" }, `Reference: ${problem.requestId}`) : null,
         ),
-        problem.canRetry ? retryButton(conversation) : dismissButton(() => conversation.dismissFailure()),
+        ...waysOut(conversation),
       ),
     ],
   };
 }
 
-function retryButton(conversation) {
-  const attributes = { type: "button", class: "button", onclick: () => conversation.retry() };
-  return el("button", attributes, icon("refresh"), "Retry");
+// What can be done about a failure.
+function waysOut(conversation) {
+  const { canRetry, truncated } = conversation.failure;
+  const open = !conversation.closedReason;
+  const buttons = [
+    truncated && open ? actionButton("arrow-right", "Continue", () => conversation.send(CONTINUE)) : null,
+    canRetry && open ? actionButton("refresh", "Try again", () => conversation.retry()) : null,
+  ].filter(Boolean);
+  if (buttons.length === 0) return [dismissButton(() => conversation.dismissFailure())];
+  return [el("div", { class: "notice-actions" }, buttons)];
+}
+
+function actionButton(picture, label, act) {
+  const button = el("button", { type: "button", class: "button" }, icon(picture), label);
+  button.addEventListener("click", () => {
+    // It disappears; a keyboard's focus goes to the message box, but no phone's keyboard opens.
+    if (button.matches(":focus-visible")) button.dispatchEvent(new CustomEvent("focus-lost", { bubbles: true }));
+    act();
+  });
+  return button;
 }
 
 function dismissButton(onclick) {
@@ -129,11 +149,12 @@ function dismissButton(onclick) {
 // A message has no answer if it was stopped before the first word, or the run was lost.
 function unanswered(conversation) {
   const last = conversation.items.all().at(-1)?.item;
-  const idle = conversation.phase === "ready" && !conversation.running && !conversation.failure;
+  const failed = conversation.failure;
+  const idle = conversation.phase === "ready" && !conversation.running && (!failed || failed.dismissed);
   const open = idle && !conversation.closedReason && !conversation.pendingText;
   const message = conversation.stopped ? "You stopped this answer." : "This message has no answer.";
   const shown = open && (last?.type === "user_message" || (conversation.stopped && last));
-  const canRetry = last?.type === "user_message";
+  const canRetry = last?.type === "user_message" && !failed;
   return {
     key: shown ? `${message} ${canRetry}` : null,
     nodes: () => [

@@ -7,12 +7,12 @@ import { Draft } from "./drafts.js";
 import { messageText } from "./items.js";
 import { LoadedItems, readNewest } from "./loaded-items.js";
 import { spokenText } from "./markdown.js";
+import { GONE_ON, earlierFailure, notAnswered } from "./notices.js";
 import { RunQueue } from "./run-queue.js";
 import { closedReason, threadTitle } from "./threads.js";
 
 // How long the server may take to end the stream of a cancelled run.
 const CANCEL_TIMEOUT_MS = 5000;
-const GONE_ON = "This chat has gone on in another tab or on another device, so this answer was not regenerated.";
 
 /**
  * Fires "change" when anything that is shown changed, "thread" when the thread's own data did, and
@@ -48,7 +48,10 @@ export class Conversation extends EventTarget {
     this.allowCancel = true;
     this.progress = null;
     this.notices = [];
-    /** The last failure as {message, canRetry, refusal}, or null. `refusal`: a request failed, not the answer. */
+    /**
+     * The last failure, or null: of the newest answer, as `failureOf` gives it, perhaps `dismissed`; or of a request, as
+     * {message, canRetry, refusal: true, requestId, earlier}, where `earlier` is that of the answer.
+     */
     this.failure = null;
     this.pendingText = null;
     this.stopped = false;
@@ -79,9 +82,10 @@ export class Conversation extends EventTarget {
     this.phase = "loading";
     this.#changed();
     try {
-      const { runs, page, thread } = await readNewest(this.#api, this.id);
+      const { runs, page, thread, failure } = await readNewest(this.#api, this.id);
       this.items.reset(page);
       this.#setThread(thread);
+      this.#setAnswerFailure(failure);
       this.phase = "ready";
       const queued = runs.map((run) => run.text);
       this.draft.recover(({ text, after }) => [...this.items.textsAfter(after), ...queued].includes(text));
@@ -164,7 +168,7 @@ export class Conversation extends EventTarget {
       if (this.running) return false;
       if (newest.runs.length === 0 && !this.items.lacks(newest.page.data, id)) return true;
       this.failure = null;
-      this.notices = [{ level: "info", title: null, message: GONE_ON }];
+      this.notices = [GONE_ON];
       this.#catchUp(newest);
     } catch (error) {
       this.#showError(`The answer was not regenerated. ${error.message}`, error);
@@ -206,7 +210,7 @@ export class Conversation extends EventTarget {
   }
 
   dismissFailure() {
-    this.failure = null;
+    this.failure = this.failure.refusal ? this.failure.earlier : { ...this.failure, dismissed: true };
     this.#changed();
   }
 
@@ -217,14 +221,17 @@ export class Conversation extends EventTarget {
 
   async #start(type, params, { accepted = () => {}, key = attemptKey(), text = null } = {}) {
     if (!this.running) this.notices = [];
+    const earlier = this.failure?.refusal ? this.failure.earlier : this.failure;
     this.failure = null;
     try {
       const options = { text, accepted: (run) => this.#accepted(run, accepted) };
       await this.#queue.start(type, params, key, options);
       return true;
     } catch (error) {
-      if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !isRefusal(error));
+      // Only a refusal below 500 is certain: the server does not have the message.
+      if (error.name !== "AbortError" && text !== null) this.draft.failed(key, !(error.status < 500));
       this.#startFailed(error, text);
+      if (this.failure?.refusal) this.failure.earlier = earlier;
       return false;
     }
   }
@@ -259,7 +266,7 @@ export class Conversation extends EventTarget {
     this.pendingText = run.text;
     if (this.failure && !this.failure.refusal) {
       // As a notice, because a failure is shown as that of the current run.
-      this.notices = [...this.notices, { level: "danger", title: null, message: this.failure.message }];
+      if (!this.failure.dismissed) this.notices = [...this.notices, earlierFailure(this.failure)];
       this.failure = null;
     }
     this.#changed();
@@ -296,23 +303,25 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event("refused"));
   }
 
+  // The failure of a request of this page stays.
+  #setAnswerFailure(failure) {
+    if (!this.failure?.refusal) this.failure = failure;
+  }
+
   #showError(message, { requestId = null }) {
-    this.failure = { message, canRetry: false, refusal: true, requestId };
+    const earlier = this.failure?.refusal ? this.failure.earlier : this.failure;
+    this.failure = { message, canRetry: false, refusal: true, requestId, earlier };
     this.#changed();
   }
 
-  // Another run of the thread is active, perhaps of another tab. It is shown.
+  // Another run of the thread is active, perhaps of another tab. It is shown, if the server can be asked.
   async #joinOtherRuns() {
-    try {
-      this.#queue.sync(await this.#api.activeRuns(this.id));
-    } catch {
-      // The alert of the failure is shown all the same.
-    }
+    const runs = await this.#api.activeRuns(this.id).catch(() => null);
+    if (runs) this.#queue.sync(runs);
   }
 
   #dropped(run) {
-    const title = `Not answered: “${run.text.slice(0, 200)}”`;
-    this.notices = [...this.notices, { level: "info", title, message: run.rejection ?? "" }];
+    this.notices = [...this.notices, notAnswered(run.text, run.rejection)];
     this.#changed();
   }
 
@@ -329,6 +338,7 @@ export class Conversation extends EventTarget {
     this.#setIdle();
     if (!run.committed && (how === "complete" || !this.id)) this.#returnMessage(run);
     if (this.stopped) announce("Answer stopped.");
+    else if (this.failure && !this.shown) announce(`“${threadTitle(this.thread)}” was not answered.`);
     else if (!this.failure && answer && isNew) this.#announceAnswer(answer);
     // Replayed events may have an older title of the thread.
     if (run.startedElsewhere) this.#refreshThread();
@@ -369,22 +379,16 @@ export class Conversation extends EventTarget {
   #offerLastToolCall() {
     const send = (result, accepted) =>
       this.#start("threads.add_client_tool_output", { thread_id: this.id, result }, { accepted });
-    offerLastCall(this.items, { isPending: (id) => this.#isPending(id), send, changed: () => this.#changed() });
-  }
-
-  // Another tab may have sent the result of a tool call.
-  async #isPending(itemId) {
-    const newest = await readNewest(this.#api, this.id).catch(() => null);
-    const item = newest?.page.data.find(({ id }) => id === itemId);
-    if (newest === null || item?.status === "pending") return true;
-    if (!this.running) this.#catchUp(newest);
-    return false;
+    const read = () => readNewest(this.#api, this.id);
+    const catchUp = (newest) => !this.running && this.#catchUp(newest);
+    offerLastCall(this.items, { read, catchUp, send, changed: () => this.#changed() });
   }
 
   // Shows what was added elsewhere; not while a run is shown here.
-  #catchUp({ runs, page, thread }) {
+  #catchUp({ runs, page, thread, failure }) {
     this.items.catchUp(page);
     this.#setThread(thread);
+    this.#setAnswerFailure(failure);
     this.#queue.sync(runs);
     this.#changed();
   }
@@ -392,8 +396,4 @@ export class Conversation extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-function isRefusal(error) {
-  return error instanceof ApiError && error.status < 500;
 }

@@ -1,17 +1,23 @@
 // The items of a thread as far as they are loaded from the server.
+import { readFailure } from "./failed-run.js";
 import { ItemList, messageText } from "./items.js";
 
 const PAGE = 30;
 
-/** Reads the active runs of a thread, its newest items and its own data, as {runs, page, thread}. */
+/**
+ * Reads the active runs of a thread, its newest items, its own data, and why its newest answer failed, as
+ * {runs, page, thread, failure}. There is no failure while a run is active.
+ */
 export async function readNewest(api, threadId) {
   // The runs first: of a run that is not among them, all items are loaded.
   const runs = await api.activeRuns(threadId);
-  const [page, thread] = await Promise.all([
+  const [page, thread, newestRun] = await Promise.all([
     readItems(api, threadId),
     api.call("threads.get_by_id", { thread_id: threadId }),
+    api.newestRun(threadId),
   ]);
-  return { runs, page, thread };
+  const failure = runs.length === 0 ? await readFailure(api, newestRun, page.data) : null;
+  return { runs, page, thread, failure };
 }
 
 async function readItems(api, threadId, after = null) {

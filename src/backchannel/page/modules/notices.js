@@ -1,0 +1,20 @@
+// What the page itself says below the last message, as {level, title, message}.
+
+const MAX_TEXT = 200;
+
+/** A tab with an old copy of the thread does not regenerate an answer. */
+export const GONE_ON = {
+  level: "info",
+  title: null,
+  message: "This chat has gone on in another tab or on another device, so this answer was not regenerated.",
+};
+
+/** An earlier answer than the current one has failed. */
+export function earlierFailure({ message }) {
+  return { level: "danger", title: null, message };
+}
+
+/** A queued message was not answered, for the given reason. */
+export function notAnswered(text, reason) {
+  return { level: "info", title: `Not answered: “${text.slice(0, MAX_TEXT)}”`, message: reason ?? "" };
+}
