@@ -24,8 +24,8 @@ pytestmark = pytest.mark.row("R7")
 
 LIMIT = 2.0
 """`BACKCHANNEL_DATABASE_REQUEST_TIMEOUT_SECONDS`."""
-SLACK = 1.5
-"""For a busy machine."""
+SLACK = 3.0
+"""For a busy machine. Without the deadline it takes a minute."""
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])

@@ -19,7 +19,7 @@ from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
 from backchannel.event_logs import flusher
-from backchannel.event_logs.base import EventLog, Frame
+from backchannel.event_logs.base import Event, EventLog, Frame
 from backchannel.event_logs.durable import DurableEventLog
 from backchannel.event_logs.sql import SqlStorage
 from backchannel.event_logs.storage import WriteBatch
@@ -224,3 +224,37 @@ async def test_text_that_the_log_has_lost_is_sent_again(
         for text, done in added_up(frames) + added_up_plainly(run_id, frames):
             assert text == done, name
         assert added_up(frames)[-1][1] == "".join(WORDS[:6])
+
+
+async def test_readers_of_a_stopped_answer_have_the_text_that_is_stored(
+    database: Database,
+    processes: Callable[[SqlStorage], Process],
+    model: ScriptedModel,
+    ann: RequestContext,
+):
+    """It is stopped after its process died: the log has less of the text than readers of that process."""
+    storage = SlowStorage(database)
+    victim = processes(storage)
+    model.add(Say(WORDS, until=asyncio.Event()))
+    run_id = await victim.runs.start(count(), ann)
+    begun = await read(victim.events, run_id, 0, until=lambda frames: len(text_of(frames)) > 0)
+    await victim.events.flush(run_id)
+    storage.away = True
+    run = victim.runs.worker.get(run_id)
+    assert run is not None
+    assert run.task is not None
+    head = next(frame.event.head for frame in begun if frame.event.text is not None)
+    victim.events.append(run_id, Event(head, "and what the log has lost"))
+    seen = begun + await read(
+        victim.events, run_id, begun[-1].seq, until=lambda frames: "lost" in text_of(frames)
+    )
+    run.stop("fenced")
+    await asyncio.wait([run.task], timeout=SECONDS)
+    heir = processes(SqlStorage(database, retention=60, poll_seconds=0.01))
+    await SqlRuns(database).request_stop(run_id, ann.identity, "cancelled")
+    former = (await heir.runs.load(run_id, ann.identity)).replica
+    assert await heir.runs.worker.take_over([run_id], former) == 1
+    frames = seen + await read(heir.events, run_id, seen[-1].seq, until=never)
+    for [(text, done)] in (added_up(frames), added_up_plainly(run_id, frames)):
+        assert text == done
+    assert (await heir.runs.load(run_id, ann.identity)).status == "cancelled"

@@ -72,7 +72,11 @@ async def retry_transaction[R](
     limit = request_seconds() if database.dialect.has_server else None
     deadline = loop.time() + (retry_budget() if limit is None else limit)
 
+    last: UnavailableError | None = None
+
     def should_retry(error: UnavailableError, failures: int) -> bool:
+        nonlocal last
+        last = error
         aborted = isinstance(error, TransactionAbortedError)
         if aborted and error.commit_unknown and not retry_unknown:
             return False
@@ -97,7 +101,8 @@ async def retry_transaction[R](
         if not timeout.expired():
             raise
         log.warning("transaction_timed_out", seconds=limit)
-        raise no_response_error() from error
+        # What an earlier try failed with says more.
+        raise last or no_response_error() from error
 
 
 async def _run_to_completion[R](work: Callable[[], Awaitable[R]], deadline: float = math.inf) -> R:
