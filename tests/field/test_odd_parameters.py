@@ -8,6 +8,7 @@ import pytest
 from agents import Agent
 
 from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.todo import assistant
 
 HUGE = "9" * 19
 """Does not fit a 64-bit integer."""
@@ -129,6 +130,18 @@ async def test_no_id_in_an_operation_is_an_error_of_the_server(database_url: str
             await asked.send("POST", "/api/chatkit", range(200, 500), content=body, headers=headers)
     assert asked.wrong == []
     assert len((await served.person.request("threads.list", {}))["data"]) == 1
+
+
+@pytest.mark.row("R9", "A3")
+async def test_no_parameter_of_the_todos_is_an_error_of_the_server(database_url: str, serve: Any):
+    """As above, in routes of an application."""
+    served = await serve(assistant, database_url=database_url)
+    asked = Asked(served.person.http)
+    for name in ("limit", "offset", "priority"):
+        await asked.get(f"/api/todos?{name}={HUGE}")
+    for path in ("?q=%00", "?status=%00", "?offset=-1", "/%00", f"/{'x' * 300}"):
+        await asked.get(f"/api/todos{path}", range(200, 500))
+    assert asked.wrong == []
 
 
 @pytest.mark.row("K8", "R9")

@@ -23,10 +23,15 @@ class JsonRoute(APIRoute):
         return handle_json
 
 
+def without_bom(body: bytes) -> bytes:
+    """A body without the byte order mark that some clients begin UTF-8 with. RFC 8259 allows to ignore it."""
+    return body.removeprefix(b"\xef\xbb\xbf")
+
+
 class _JsonRequest(Request):
     @override
     async def json(self) -> Any:
-        body = await self.body()
+        body = without_bom(await self.body())
         try:
             return from_json(body, allow_inf_nan=False)
         except ValueError as error:

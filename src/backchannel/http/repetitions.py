@@ -1,6 +1,6 @@
 """Recognises requests that are sent again without an `Idempotency-Key`, because nothing of the response arrived.
 
-See docs/decisions/0031-a-request-that-was-not-answered.md for what counts as a repetition and why not more.
+See docs/decisions/0023-a-request-that-was-not-answered.md for what counts as a repetition and why not more.
 """
 
 import asyncio
