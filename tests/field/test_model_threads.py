@@ -25,6 +25,7 @@ from openai import AsyncOpenAI
 
 from backchannel import HistoryConverter
 from backchannel.context import RequestContext
+from backchannel.model_calls import normalized_model
 from backchannel.testing.endpoints import Call, Pause, Reply, Say, StrictEndpoint
 from backchannel.testing.endpoints.wire import DONE, ChatStream, json_reply
 
@@ -361,3 +362,52 @@ async def test_tokens_of_a_failed_answer_are_counted(serve: Any, stack: AsyncExi
     run = (await served.person.http.get(f"/api/chatkit/runs/{page['data'][0]['id']}")).json()
     assert (run["status"], run["error"]["code"]) == ("failed", "answer_truncated")
     assert (run["usage"]["input_tokens"], run["usage"]["output_tokens"]) == (7, 3)
+
+
+OVERLOADED = b'data: {"error": {"message": "Overloaded", "type": "overloaded_error"}}\n\n'
+
+
+@pytest.mark.row("M23")
+async def test_a_failure_is_repeated_only_before_anything_was_shown(
+    serve: Any, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalized_model, "RETRY_DELAYS", (0.01, 0.01))
+    limited = json_reply({"error": {"message": "slow down"}}, 429, {"retry-after-ms": "1"})
+    endpoint = StrictEndpoint(
+        "openai-chat",
+        limited,
+        Reply([OVERLOADED]),
+        Say("one"),
+        Reply([CHAT.text("half"), OVERLOADED]),
+        Say("three"),
+    )
+    served = await served_on(serve, stack, endpoint, Agent(name="A"))
+    thread_id, events = await served.create()
+    assert error(events) is None
+    assert len(endpoint.requests) == 3
+    assert error(await say(served, thread_id, "again")) == ("model_unavailable", True)
+    assert len(endpoint.requests) == 4, "what was shown is not asked for again"
+    assert texts(await served.items(thread_id)) == ["hello", "one", "again", "half"]
+    assert error(await say(served, thread_id, "go on")) is None
+
+
+@pytest.mark.row("M23")
+async def test_the_log_has_the_providers_words_without_secrets(
+    serve: Any, stack: AsyncExitStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """openai/openai-agents-python#4515."""
+    body = {
+        "error": {
+            "message": "Invalid value: 'my dog is called Bello' (key sk-proj-0123456789)",
+            "code": "bad_value",
+        }
+    }
+    endpoint = StrictEndpoint("openai-chat", json_reply(body, 400))
+    served = await served_on(serve, stack, endpoint, Agent(name="A"))
+    await served.create("my dog is called Bello")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "turn_failed" in line]
+    assert "provider_status=400" in line
+    assert "bad_value" in line
+    assert "Invalid value" in line
+    assert "Bello" not in line
+    assert "0123456789" not in line

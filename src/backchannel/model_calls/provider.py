@@ -1,5 +1,6 @@
 """Gives agents normalized models."""
 
+from collections.abc import AsyncIterator
 from copy import copy
 from typing import Any, cast, override
 from weakref import WeakKeyDictionary
@@ -8,6 +9,7 @@ from agents import Agent, Model, ModelProvider, OpenAIChatCompletionsModel, Open
 
 from backchannel.model_calls.normalized_model import NormalizedModel
 from backchannel.model_calls.timeouts import ModelTimeouts
+from backchannel.models.event_stream import record_chunks
 from backchannel.models.openai_client import decoding_client
 
 
@@ -21,17 +23,18 @@ class NormalizedModels(ModelProvider):
         self._provider = provider
         self._timeouts = timeouts
         self._models: WeakKeyDictionary[Model, NormalizedModel] = WeakKeyDictionary()
-        self._named: dict[str | None, NormalizedModel] = {}
+        self._named: dict[str | None, tuple[Model, NormalizedModel]] = {}
 
     @override
     def get_model(self, model_name: str | None) -> Model:
         model = self._provider.get_model(model_name)
-        known = self._named.get(model_name)
-        # Providers may make a new object for each call.
-        if known is None or type(known.inner) is not type(model):
-            known = self._named[model_name] = NormalizedModel(model, self._timeouts)
-        elif known.inner is not model:
-            known.inner = model
+        source, known = self._named.get(model_name, (None, None))
+        if known is None:
+            known = NormalizedModel(_observed(model), self._timeouts)
+        elif source is not model:
+            # Providers may make a new object for each call.
+            known.inner = _observed(model)
+        self._named[model_name] = model, known
         return known
 
     @override
@@ -58,15 +61,31 @@ class NormalizedModels(ModelProvider):
         """The normalized form of a model."""
         known = self._models.get(model)
         if known is None:
-            known = self._models[model] = NormalizedModel(_with_decoder(model), self._timeouts)
+            known = self._models[model] = NormalizedModel(_observed(model), self._timeouts)
         return known
 
 
-def _with_decoder(model: Model) -> Model:
-    """A copy of an OpenAI model whose client reads what compatible endpoints send; any other model itself."""
-    if not isinstance(model, OpenAIChatCompletionsModel | OpenAIResponsesModel):
+def _observed(model: Model) -> Model:
+    """A copy of a model over Chat Completions whose chunks are read by Backchannel, too; any other model itself.
+
+    The clients of OpenAI's models decode with `EventStreamDecoder`. Others, such as LiteLLM's, are only observed: the
+    Agents SDK does not pass on why an answer ended.
+    """
+    fetch = getattr(model, "_fetch_response", None)
+    if fetch is None:
         return model
-    copied: Any = copy(model)
     # There is no public access.
-    copied._client = decoding_client(copied._client)  # noqa: SLF001
+    copied: Any = copy(model)
+    if isinstance(model, OpenAIChatCompletionsModel | OpenAIResponsesModel):
+        copied._client = decoding_client(copied._client)  # noqa: SLF001
+        return copied
+
+    async def fetch_response(*args: Any, **options: Any) -> Any:
+        fetched = await fetch(*args, **options)
+        if not isinstance(fetched, tuple):
+            return fetched
+        response, stream = cast("tuple[Any, AsyncIterator[Any]]", fetched)
+        return response, record_chunks(stream)
+
+    copied._fetch_response = fetch_response  # noqa: SLF001
     return copied

@@ -75,7 +75,7 @@ class ChunkRepair:
         repaired["delta"] = (
             self._delta(dict(cast("dict[str, Any]", delta))) if isinstance(delta, dict) else {}
         )
-        repaired["finish_reason"] = _finish_reason(choice.get("finish_reason"))
+        repaired["finish_reason"] = openai_finish_reason(choice.get("finish_reason"))
         if repaired["index"] == 0:
             self.finish_reason = repaired["finish_reason"] or self.finish_reason
         return repaired
@@ -147,8 +147,8 @@ class ChunkRepair:
         return index
 
 
-def _finish_reason(reason: object) -> str | None:
-    """The reason in OpenAI's words."""
+def openai_finish_reason(reason: object) -> str | None:
+    """The finish reason in OpenAI's words; `None` if there is none."""
     if not isinstance(reason, str) or not reason:
         return None
     words = {

@@ -1,6 +1,6 @@
 """A faster SSE decoder for the OpenAI client, which also reads what compatible endpoints send in place of a stream."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast, override
@@ -8,7 +8,7 @@ from typing import Any, cast, override
 from openai._streaming import ServerSentEvent, SSEDecoder  # pyright: ignore[reportPrivateImportUsage]
 from pydantic_core import from_json
 
-from backchannel.models.chat_chunks import ChunkRepair
+from backchannel.models.chat_chunks import ChunkRepair, openai_finish_reason
 from backchannel.models.event_repair import repair_event
 from backchannel.models.response_body import body_event, check_body
 
@@ -36,6 +36,23 @@ class StreamRecord:
 
 current_record: ContextVar[StreamRecord | None] = ContextVar("current_record", default=None)
 """The record of the model call of this task. A decoder fills the record that is set when it is made."""
+
+
+async def record_chunks(stream: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+    """The chunks of a client that is not OpenAI's, such as LiteLLM's. Fills the record of this task's model call."""
+    record = current_record.get() or StreamRecord()
+    try:
+        async for chunk in stream:
+            record.chunks = True
+            for choice in getattr(chunk, "choices", None) or ():
+                reason = openai_finish_reason(getattr(choice, "finish_reason", None))
+                record.finish_reason = reason or record.finish_reason
+            yield chunk
+        record.ended = True
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
 
 
 class EventStreamDecoder(SSEDecoder):

@@ -3,13 +3,16 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from openai._streaming import ServerSentEvent, SSEDecoder
 
-from backchannel.models.event_stream import EventStreamDecoder
+from backchannel.errors import ModelResponseError
+from backchannel.models.event_stream import EventStreamDecoder, StreamRecord, current_record, record_chunks
 
 pytestmark = pytest.mark.row("C4")
 
@@ -105,3 +108,42 @@ async def test_an_answer_arrives_in_pieces_of_any_size(size: int):
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
     expected = [("delta", f'{{"n":"é{number}"}}', None, None) for number in range(50)]
     assert await read(EventStreamDecoder(), chunks) == expected
+
+
+@pytest.mark.row("M23", "A5")
+async def test_chunks_of_other_clients_are_recorded():
+    """BerriAI/litellm, whose chunks do not pass the decoder."""
+
+    async def chunks() -> AsyncIterator[Any]:
+        for reason in (None, "max_tokens"):
+            yield SimpleNamespace(choices=[SimpleNamespace(finish_reason=reason)])
+        yield SimpleNamespace(choices=[])
+
+    record = StreamRecord()
+    token = current_record.set(record)
+    try:
+        assert len([chunk async for chunk in record_chunks(chunks())]) == 3
+    finally:
+        current_record.reset(token)
+    assert (record.chunks, record.finish_reason, record.ended) == (True, "length", True)
+
+
+@pytest.mark.row("M12")
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"<html><head><title>Bad gateway</title></head></html>", "Bad gateway"),
+        (b'\xef\xbb\xbf  {"status": "ok"}', "JSON"),
+        (b"", "empty"),
+        (b"Service unavailable", "text"),
+        (b"{broken", "broken JSON"),
+    ],
+)
+async def test_what_is_no_stream_is_named(body: bytes, named: str):
+    with pytest.raises(ModelResponseError, match=named):
+        await events(EventStreamDecoder(), [body])
+
+
+@pytest.mark.row("M12")
+async def test_an_answer_without_its_blank_line_at_the_end_is_read():
+    assert [each.data for each in await events(EventStreamDecoder(), [b'data: {"a":1}\n'])] == ['{"a":1}']
