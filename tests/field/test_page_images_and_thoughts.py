@@ -1,6 +1,7 @@
 """Images and thoughts of a model in the page: as they come, when they fail, and after a reload."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -177,7 +178,10 @@ async def test_each_thought_has_its_place(open_page: OpenPage, serve: Any, endpo
         await expect(chat.answers.locator("p").first).to_have_text("It is five.")
         # Those that were seen live fold after a moment.
         await expect(chat.steps.get_by_role("button", expanded=True)).to_have_count(0)
-        for button in await chat.steps.get_by_role("button").all():
+        summaries = chat.steps.get_by_role("button")
+        # Thoughts beside tools do not hide the tools' names.
+        await expect(summaries).to_have_text([re.compile("^Add"), re.compile("^Thought")])
+        for button in await summaries.all():
             await button.click()
         lines = chat.steps.get_by_role("listitem")
         await expect(lines).to_have_text(
