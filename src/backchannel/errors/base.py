@@ -157,6 +157,7 @@ class GuardrailError(BackchannelError):
     """A guardrail of the agent refused the message or the answer."""
 
     code = "guardrail"
+    text = "A safety check of the assistant withheld this."
     status = 422
     allow_retry = False
 

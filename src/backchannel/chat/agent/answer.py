@@ -78,8 +78,9 @@ async def stream_answer(
             async for event in result.stream_events():
                 for thread_event in answer.translate(event):
                     yield thread_event
-                if isinstance(event, JournalWrite):
-                    # The consumer stores an item before it asks for the next event.
+                if isinstance(event, JournalWrite) and not event.stored.done():
+                    # The consumer stores an item before it asks for the next event. The tool that waits for it may
+                    # have been cancelled because another one failed.
                     event.stored.set_result(None)
         except (asyncio.CancelledError, GeneratorExit):
             raise
