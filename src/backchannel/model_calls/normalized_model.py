@@ -137,9 +137,7 @@ class NormalizedModel(Model):
             except Exception as error:
                 items = self._smaller(items, _explained(error, items), error)
         else:
-            raise MessageTooLongError(
-                "This message is too long for the model. Shorten it, or send it in parts."
-            )
+            raise MessageTooLongError
         response.output = clean_output(response.output, call.tool_names, _call_ids(items))
         return response
 
