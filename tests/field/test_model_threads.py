@@ -439,3 +439,35 @@ async def test_an_approval_that_nobody_can_give_is_an_error(
     assert ran == []
     assert error(await say(served, thread_id, "never mind")) is None
     assert endpoint.refused == []
+
+
+@pytest.mark.row("M28")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/api/chatkit/stream",
+            b'{"input": {"type": "user_message", "content": [{"type": "text", "text": "%s"}]}}',
+        ),
+        (
+            "/api/chatkit",
+            b'{"type": "threads.create", "params": {"input": {"content": [{"type": "input_text", "text": "%s"}],'
+            b' "attachments": [], "inference_options": {}}}}',
+        ),
+    ],
+)
+async def test_half_a_surrogate_pair_in_a_message_is_replaced(
+    serve: Any, stack: AsyncExitStack, path: str, body: bytes
+) -> None:
+    """rakazo#416."""
+    endpoint = StrictEndpoint("strictest", Say("fine"))
+    served = await served_on(serve, stack, endpoint, Agent(name="A"))
+    text = rb"half \ud83d, whole \ud83d\ude42, no escape \\ud83d"
+    response = await served.person.http.post(
+        path, content=body % text, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 200
+    (message,) = [each for each in endpoint.requests[0].body["messages"] if each["role"] == "user"]
+    content = message["content"]
+    sent = content if isinstance(content, str) else content[0]["text"]
+    assert sent == "half \ufffd, whole 🙂, no escape \\ud83d"

@@ -25,9 +25,7 @@ BAD = [
     (b"[" * 5000, 400, "invalid_request", "JSON"),
     # What Python takes for JSON.
     (with_metadata(b"NaN"), 400, "invalid_request", "JSON"),
-    (with_metadata(b'"\\ud800"'), 400, "invalid_request", "JSON"),
     (with_metadata(b"[" * 999 + b"]" * 999), 400, "invalid_request", "JSON"),
-    (json.dumps(said(content=[{**TEXT, "text": "a\ud800"}])).encode(), 400, "invalid_request", "JSON"),
     (b"", 422, "invalid_input", "body"),
     ([], 422, "invalid_input", "body"),
     ("hi", 422, "invalid_input", "body"),

@@ -54,7 +54,7 @@ async def test_what_is_wrong_with_a_new_thread_is_said(served: Any):
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input"), body
         assert word in refused.json()["message"].lower()
     headers = {"Content-Type": "application/json"}
-    for content in (b"{", b'{"title": "\\ud800"}', b'{"metadata": {"a": NaN}}'):
+    for content in (b"{", b'{"metadata": {"a": NaN}}'):
         assert (await served.person.http.post(PATH, content=content, headers=headers)).status_code == 400
     assert (await served.person.http.post(PATH, content=b"{}")).status_code == 415
     assert (await served.person.http.get(PATH)).json()["data"] == []

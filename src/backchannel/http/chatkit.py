@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from backchannel.chat.protocol.queries import answer
 from backchannel.chat.protocol.requests import OPERATIONS, parse_request
 from backchannel.context import RequestContext
-from backchannel.http.json_body import without_bom
+from backchannel.http.json_body import parseable
 from backchannel.http.services import Services
 from backchannel.http.streaming import check_content_type, idempotency_key, run_response
 
@@ -49,7 +49,7 @@ def chatkit_router(services: Services) -> APIRouter:
         context: RequestContext = await request.state.backchannel.authenticate(request)
         await check_content_type(request)
         limit = services.settings.max_message_chars
-        parsed = parse_request(without_bom(await request.body()), max_message_chars=limit)
+        parsed = parse_request(parseable(await request.body()), max_message_chars=limit)
         if is_streaming_req(parsed):
             return await run_response(services, request, parsed, context, plain=False)
 
