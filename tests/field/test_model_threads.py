@@ -451,8 +451,10 @@ async def test_an_approval_that_nobody_can_give_is_an_error(
         ),
         (
             "/api/chatkit",
-            b'{"type": "threads.create", "params": {"input": {"content": [{"type": "input_text", "text": "%s"}],'
-            b' "attachments": [], "inference_options": {}}}}',
+            (
+                b'{"type": "threads.create", "params": {"input": {"content": [{"type": "input_text", "text": "%s"}],'
+                b' "attachments": [], "inference_options": {}}}}'
+            ),
         ),
     ],
 )

@@ -11,8 +11,8 @@ from pydantic_core import from_json
 
 
 class JsonRoute(APIRoute):
-    """A route that rejects what Python's JSON parser accepts beyond the standard: NaN, and excessive nesting. For use as
-    a router's `route_class`."""
+    """A route that rejects what Python's JSON parser accepts beyond the standard: NaN, and excessive nesting. It is
+    used as a router's `route_class`."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
