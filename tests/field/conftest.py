@@ -1,6 +1,7 @@
 """A real server in the test's own event loop, databases with tables, and the page in Chromium."""
 
 from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url, warm_context
+from field.odd_models import stack
 from wire.conftest import database_url, eventually_fixture, serve
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "serve",
     "server",
     "server_url",
+    "stack",
     "warm_context",
 ]
