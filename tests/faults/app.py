@@ -95,7 +95,13 @@ async def ask_page(ctx: ToolContext[AgentContext], value: str) -> str:
     return "asked"
 
 
-tools = [record, record_once, slow, slow_once, ask_page]
+@function_tool
+async def lookup(q: str = "x") -> str:
+    """Look something up, which leaves no trace."""
+    return f"found {q}"
+
+
+tools = [record, record_once, slow, slow_once, ask_page, lookup]
 stop = StopAtTools(stop_at_tool_names=["ask_page"])
 
 helper = Agent(name="helper", instructions="You are the helper.", tools=tools, tool_use_behavior=stop)

@@ -1,4 +1,4 @@
-"""A model server of its own on a real port, speaking the Responses stream and doing what the last message says.
+"""A model server of its own on a real port, which does what the last message says.
 
 A message is `label: step then step …`. Each call of the model does one step, the first that has no outcome yet:
 
@@ -10,7 +10,8 @@ A message is `label: step then step …`. Each call of the model does one step, 
 - `fail 500`: no stream, but that status.
 
 Each token of `tokens` names the label and the call that it came from, so that two halves of different attempts are
-never taken for one answer; see `whole`. As OpenAI's API does, it refuses a tool call without its output.
+never taken for one answer; see `whole`. As OpenAI's API does, it refuses a tool call without its output. It speaks both
+APIs, by the path of the request.
 """
 
 import asyncio
@@ -18,11 +19,14 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from backchannel.testing.endpoints import Reply
+from faults.chat_api import ChatWire, as_input
+from faults.replies import send
 from processes import until
 
 MODEL = "fake"
@@ -38,7 +42,9 @@ class ModelCall:
         number: Of all calls, from 1.
         label: Of the message that it answers.
         step: Which of the message's steps it does, from 0; `None` if nothing is left to do.
-        body: What was asked.
+        body: What was asked; its `input` is there with both APIs.
+        api: `responses` or `chat`.
+        oddity: The name of the oddity that it was answered with.
         tokens: How many were written.
         ended: Whether it came to its end.
         hung_up: When the client closed the connection before that (`time.monotonic`).
@@ -49,6 +55,8 @@ class ModelCall:
     label: str
     step: int | None
     body: dict[str, Any]
+    api: str = "responses"
+    oddity: str = ""
     tokens: int = 0
     ended: bool = False
     hung_up: float | None = None
@@ -77,10 +85,12 @@ class ModelServer:
     Attributes:
         calls: Every call so far.
         url: What `OPENAI_BASE_URL` has to be.
+        odd: Gives the odd answer to a call, and names it in the call; `None` for an ordinary answer.
     """
 
     calls: list[ModelCall] = field(default_factory=list)
     url: str = ""
+    odd: Callable[[ModelCall], Reply | None] = lambda _: None
     _gates: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def gate(self, name: str) -> asyncio.Event:
@@ -107,23 +117,28 @@ class ModelServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = re.search(r"content-length: (\d+)", head)
             body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
-            await self._respond(body, reader, writer)
+            api = "chat" if "/chat/completions " in head else "responses"
+            await self._respond(api, body if api == "responses" else as_input(body), reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
     async def _respond(
-        self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, api: str, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         label, steps, done = _script(body)
         step = done if done < len(steps) else None
-        call = ModelCall(len(self.calls) + 1, label, step, body)
+        call = ModelCall(len(self.calls) + 1, label, step, body, api)
         self.calls.append(call)
         what = steps[step] if step is not None else "say nothing is left to do"
         if (fault := _unanswered(body)) is not None:
             call.ended = True
             return await _refuse(writer, 400, f"No tool output found for function call {fault}.")
+        if (reply := self.odd(call)) is not None:
+            await send(writer, reply)
+            call.ended = True
+            return None
         if what.startswith("fail "):
             call.ended = True
             return await _refuse(writer, int(what.split()[1]), "told to fail")
@@ -154,7 +169,7 @@ class ModelServer:
         self, call: ModelCall, what: str, hung_up: asyncio.Task[None]
     ) -> AsyncIterator[tuple[bytes, int]]:
         """Pieces of the stream, and how many tokens each has."""
-        wire = Wire(call)
+        wire = Wire(call) if call.api == "responses" else ChatWire(call.number, call.step, MODEL)
         yield wire.begin(), 0
         if what.startswith(("call ", "hand off to ")):
             for name, value in _calls(what):
@@ -313,11 +328,16 @@ def _text(content: Any) -> str:
 
 def _script(body: dict[str, Any]) -> tuple[str, list[str], int]:
     """The label and the steps of the last message that has any, and how many have an outcome."""
-    message, place = "", 0
+    # Messages without an answer between them are sent as one, in parts; what the server adds ends with a tag.
+    script, place = "", 0
     for index, each in enumerate(body["input"]):
-        if each.get("role") == "user" and ": " in (text := _text(each["content"])):
-            message, place = text, index
-    label, _, steps = message.partition(": ")
+        if each.get("role") == "user":
+            said = each["content"]
+            parts = [said] if isinstance(said, str) else [part.get("text", "") for part in said]
+            for line in "\n".join(parts).replace("</HiddenContext>", "\n").splitlines():
+                if ": " in line:
+                    script, place = line, index
+    label, _, steps = script.partition(": ")
     after = [each for each in body["input"][place:] if each.get("type") == "function_call_output"]
     numbers = [int(found[1]) for each in after if (found := re.search(r"_step(\d+)$", each["call_id"]))]
     return label, steps.split(" then "), max(numbers, default=-1) + 1

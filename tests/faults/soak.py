@@ -5,11 +5,14 @@ $ PYTHONPATH=tests uv run python -m faults.soak --seconds 600 --people 200 --rep
 ```
 
 Prints a report as JSON, and ends with 1 if a message was lost, something was done or said twice, something is stuck or
-memory grew. `tests/faults/test_soak.py` runs it for half a minute.
+memory grew. `tests/faults/test_soak.py` runs it for half a minute. With `--odd 10` the model answers one message in ten
+oddly (`faults.odd_answers`), and each replica changes the API with each start; what an oddity should end with
+(`oddity_failures`) is then no loss.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import signal
@@ -24,7 +27,9 @@ from typing import Any
 from backchannel.testing import ServerError
 from faults.cluster import Cluster, Replica, running
 from faults.model_server import ModelServer, model_server, whole
+from faults.odd_answers import OddAnswers
 from faults.talker import Answer, OutOfOrderError, Person
+from oddity_failures import expected_failure
 
 TURN_SECONDS = 90
 """A turn that takes longer is stuck."""
@@ -38,6 +43,7 @@ GROWTH_MIB = 48
 """How much memory may grow after that."""
 TURNS = 15
 """How many messages a thread gets before the next one is begun."""
+APIS = itertools.cycle(("responses", "chat_completions"))
 ROLES = ("talk", "talk", "tool", "tool", "once", "twice", "drop", "stop")
 """What may happen in a turn."""
 
@@ -73,6 +79,8 @@ class Report:
     twice: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    odd_answers: dict[str, int] = field(default_factory=dict)
+    odd_ends: dict[str, int] = field(default_factory=dict)
     memory: list[dict[str, Any]] = field(default_factory=list)
     memory_is_flat: bool = True
 
@@ -85,16 +93,25 @@ class Report:
 class Soak:
     """One soak, in the course of which the report is written."""
 
-    def __init__(self, cluster: Cluster, report: Report, *, kill_every: float, chance: random.Random) -> None:
+    def __init__(
+        self, cluster: Cluster, report: Report, odd: OddAnswers, *, kill_every: float, chance: random.Random
+    ) -> None:
         self.cluster = cluster
         self.model: ModelServer = cluster.model
         self.report = report
+        self.odd = odd
         self.kill_every = kill_every
         self.chance = chance
         self.end = time.monotonic() + report.seconds
         self._firsts: list[float] = []
         self._lives: dict[tuple[str, int], list[tuple[float, int]]] = {}
         self._turns: list[list[Turn]] = []
+
+    async def start(self, count: int) -> None:
+        """Start the replicas."""
+        replicas = [self.cluster.replica() for _ in range(count)]
+        await asyncio.gather(*(replica.start(**self.api()) for replica in replicas))
+        self.end = time.monotonic() + self.report.seconds
 
     async def run(self) -> None:
         """Let everybody talk until the end, and look at what is left."""
@@ -155,15 +172,17 @@ class Soak:
             answers.append(await self._ask(person, f"{also.label}: tokens 5", answers[0].thread_id, also))
             turns.append(also)
         if role in {"drop", "stop"}:
-            await answers[0].until(lambda answer: answer.text != "" or len(answer.events) > 2)
+            async for _ in answers[0].follow():
+                if answers[0].text != "" or len(answers[0].events) > 2:
+                    break
             await answers[0].drop()
             answers[0].replicas = chance.sample(person.replicas, len(person.replicas))
         if role == "stop":
             await person.stop(answers[0].run_id)
-        for answer in answers:
+        for turn, answer in zip(turns[-len(answers) :], answers, strict=True):
             await answer.finish()
             await person.adds_up_plainly(answer)
-            self._note(answer, role)
+            self._note(answer, turn)
         # Views of one thread are told of different messages.
         for answer in answers[1:]:
             answers[0].view.items |= answer.view.items
@@ -176,16 +195,23 @@ class Soak:
         self._firsts.append(time.monotonic() - asked)
         return turn.answer
 
-    def _note(self, answer: Answer, role: str) -> None:
-        report = self.report
+    def _note(self, answer: Answer, turn: Turn) -> None:
+        report, oddity = self.report, self.odd.given.get(turn.label, "")
         report.cut_streams += answer.cuts
         report.requests_sent_again += answer.retries
-        if answer.errors:
-            report.errors.append(f"{answer.run_id}: {json.dumps(answer.errors)[:600]}")
-        expected = {"completed", "cancelled"} if role == "stop" else {"completed"}
+        is_stopped = turn.role == "stop" and answer.run["status"] == "cancelled"
+        failure = None if is_stopped else expected_failure(oddity)
+        ends = [(error["reason"], error["allow_retry"]) for error in answer.errors]
+        for code, _ in ends:
+            report.odd_ends[code] = report.odd_ends.get(code, 0) + 1
+        if ends != ([failure] if failure else []):
+            report.errors.append(
+                f"{answer.run_id}: {turn.label} {oddity}: expected {failure}: {json.dumps(answer.errors)[:600]}"
+            )
+        expected = {"cancelled"} if is_stopped else {"failed"} if failure else {"completed"}
         report.stopped += answer.run["status"] == "cancelled"
         if answer.run["status"] not in expected:
-            report.lost.append(f"{answer.run_id} is {answer.run['status']}")
+            report.lost.append(f"{answer.run_id}: {turn.label} {oddity} is {answer.run['status']}")
 
     async def _check(self, person: Person, thread: Answer, turns: list[Turn]) -> None:
         """Compare what was said in a thread with what is kept of it."""
@@ -211,6 +237,8 @@ class Soak:
         answers: dict[str, list[str]] = {}
         label = ""
         for item in kept:
+            if '"loading"' in json.dumps(item) or item.get("status") == "pending":
+                report.stuck.append(f"{name}: {json.dumps(item)[:300]}")
             text = "".join(part["text"] for part in item.get("content", ()))
             if item["type"] == "user_message":
                 label = text.partition(":")[0]
@@ -219,6 +247,8 @@ class Soak:
                 answers[label] = []
             elif item["type"] == "assistant_message":
                 answers[label].append(text)
+                if not text.strip() or "think>" in text:
+                    report.errors.append(f"{name}: {label} has the text {text[:80]!r}")
         for turn in turns:
             said = answers.get(turn.label)
             if said is None:
@@ -229,6 +259,10 @@ class Soak:
                 and turn.answer.run.get("status") == "cancelled"
             ):
                 continue
+            elif self.odd.given.get(turn.label):
+                said = [text for text in said if text.startswith(f"{turn.label}.")]
+                if len(said) > 1 or not all(whole(text, turn.label, turn.tokens) for text in said):
+                    report.twice.append(f"{name}: {turn.label} was answered {said!r}"[:600])
             elif len(said) != 1 or not whole(said[0], turn.label, turn.tokens):
                 kind = report.twice if len(said) > 1 else report.lost
                 kind.append(f"{name}: {turn.label} was answered {said!r}"[:600])
@@ -242,7 +276,11 @@ class Soak:
             await replica.process.kill()
             self.report.kills += 1
             await asyncio.sleep(self.chance.uniform(0, 3))
-            await replica.start()
+            await replica.start(**self.api())
+
+    def api(self) -> dict[str, str]:
+        """The variables of one start of a replica."""
+        return {"BACKCHANNEL_MODEL_API": next(APIS)} if self.odd.every else {}
 
     async def _measure(self) -> None:
         while True:
@@ -259,11 +297,14 @@ class Soak:
     def _judge(self) -> None:
         report, cluster = self.report, self.cluster
         report.model_calls = len(self.model.calls)
+        report.odd_answers = dict(sorted(self.odd.counts.items()))
+        report.errors += self.odd.refused[:20]
         for turn in (turn for turns in self._turns for turn in turns):
             if turn.role == "tool" and len(cluster.ledger("record", turn.label)) > 1:
                 report.twice.append(f"{turn.label}: the tool ran twice")
             keys = {line["key"] for line in cluster.ledger("record_once", turn.label)}
-            if turn.role == "once" and len(keys) != 1:
+            is_odd = turn.label in self.odd.given
+            if turn.role == "once" and len(keys) != 1 and not (is_odd and not keys):
                 report.twice.append(f"{turn.label}: the idempotent tool had the keys {keys}")
         for replica in cluster.replicas:
             if not replica.process.alive:
@@ -298,12 +339,16 @@ async def soak(
     kind: str = "postgresql+redis",
     kill_every: float = 30,
     seed: int = 1,
+    odd: int = 0,
 ) -> Report:
     """Soak; what happened."""
     report = Report(seconds=seconds, people=people, replicas=replicas, kind=kind, seed=seed)
-    async with model_server() as model, running(kind, folder, model, replicas) as cluster:
+    async with model_server() as model, running(kind, folder, model) as cluster:
         chance = random.Random(seed)
-        soaking = Soak(cluster, report, kill_every=kill_every, chance=chance)
+        odd_answers = OddAnswers(odd, seed)
+        model.odd = odd_answers.reply
+        soaking = Soak(cluster, report, odd_answers, kill_every=kill_every, chance=chance)
+        await soaking.start(replicas)
         async with asyncio.timeout(seconds + TURN_SECONDS + SETTLE_SECONDS):
             await soaking.run()
     return report
@@ -320,6 +365,7 @@ def main() -> None:
     parser.add_argument("--kind", default="postgresql+redis")
     parser.add_argument("--kill-every", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--odd", type=int, default=0, help="one message in so many is answered oddly")
     parser.add_argument("--folder", type=Path, default=None, help="for logs; a temporary one by default")
     options = vars(parser.parse_args())
     folder = options.pop("folder") or Path(tempfile.mkdtemp(prefix="soak-"))

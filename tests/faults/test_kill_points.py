@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from backchannel.errors import ModelQuotaError
 from backchannel.faultpoints import POINTS
 from faults.cluster import Cluster, Replica, running
 from faults.model_server import ModelServer, whole
 from faults.talker import UNKNOWN, Person, texts
+from processes import until
 
 pytestmark = pytest.mark.row("H1", "C4", "C6", "H7")
 
@@ -220,3 +222,20 @@ async def explained(cluster: Cluster) -> AsyncGenerator[None]:
         for replica in cluster.replicas:
             error.add_note(f"log of {replica.name}:\n{replica.process.told()[-NOTE_CHARACTERS:]}")
         raise
+
+
+@pytest.mark.row("C8", "H1")
+async def test_the_code_of_a_failure_outlives_the_process_that_stored_it(model: ModelServer, tmp_path: Path):
+    """The row has ended, and the log lacks the error: its readers get the code that the row has."""
+    async with running("sqlite", tmp_path / "failed", model) as cluster, Person([], user="ada") as ada:
+        replica = cluster.replica()
+        await replica.start(FAULTS_KILL_AT="run.finished")
+        ada.replicas = cluster.urls
+        answer = await ada.ask("failed: fail 402")
+        await until(lambda: not replica.process.alive, "it dies")
+        await replica.start()
+        await answer.finish()
+    assert (answer.run["status"], len(answer.errors)) == ("failed", 1)
+    error = answer.errors[0]
+    assert (error["reason"], error["allow_retry"]) == ("model_quota", False)
+    assert error["message"] == ModelQuotaError.text

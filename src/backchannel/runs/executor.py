@@ -13,7 +13,7 @@ from chatkit.types import AssistantMessageItem, ThreadStreamEvent
 
 from backchannel.chat.driver import TurnDriver, TurnFailedError
 from backchannel.chat.protocol.commands import accept, check_waiting, load_thread
-from backchannel.chat.protocol.failures import explain
+from backchannel.chat.protocol.failures import explain, stored_failure
 from backchannel.chat.recovery.replay import ReaderState, replay
 from backchannel.chat.recovery.resend import sent_again
 from backchannel.chat.recovery.resume import can_resume, resumed_turn
@@ -146,7 +146,7 @@ class Executor:
         for event in await missing_events(self._server, record, state, context):
             self._output.publish(record.id, event)
         if error is None and record.status in {"failed", "interrupted"} and not state.failed:
-            error = RunAbandonedError("The answer ended with an error. Try again.")
+            error = stored_failure(record.error_code)
         if error is not None:
             self._output.publish_failure(record.id, error, context)
         await events.end(record.id)

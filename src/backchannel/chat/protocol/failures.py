@@ -4,6 +4,8 @@ Exceptions of models, tools and custom servers are mapped to `backchannel.errors
 whose cause is only logged.
 """
 
+from collections.abc import Iterator
+
 from agents.exceptions import (
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
@@ -87,6 +89,24 @@ def explain(error: BaseException) -> BackchannelError:
             return explain_model_error(error) or BackchannelError(
                 "Something went wrong while answering. Try again."
             )
+
+
+def stored_failure(code: str | None) -> BackchannelError:
+    """The error that stands for one of which only the code is stored: the same code and `allow_retry`, and the message
+    of its class. The code of an application's own error gets a general message, and may be retried."""
+    known = next((each for each in _subclasses(BackchannelError) if each.code == code), None)
+    allow_retry = known is None or known.allow_retry
+    if known is not None and known.text != BackchannelError.text:
+        message = known.text
+    else:
+        message = "The answer ended with an error." + (" Try again." if allow_retry else "")
+    return ApplicationError(message, code=code or "interrupted", allow_retry=allow_retry)
+
+
+def _subclasses(of: type[BackchannelError]) -> Iterator[type[BackchannelError]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def failure_event(error: BaseException, context: RequestContext, *, debug: bool) -> ErrorEvent:
