@@ -1,4 +1,7 @@
-"""Which oddity (`backchannel.testing.endpoints.ODDITIES`) ends with which error code; the others are answered."""
+"""Which oddity (`backchannel.testing.endpoints.ODDITIES`) ends with which error code; the others are answered; and what must hold for every answer."""
+
+import json
+from typing import Any
 
 FAILURES: dict[str, tuple[str, bool]] = {
     "empty_text": ("answer_empty", True),
@@ -56,3 +59,43 @@ def expected_failure(name: str) -> tuple[str, bool] | None:
     if "context_length" in name:
         return "message_too_long", False
     return next((failure for start, failure in BY_STATUS.items() if name.startswith(start)), None)
+
+
+def problems_of(
+    events: list[dict[str, Any]], items: list[dict[str, Any]], failure: tuple[str, bool] | None
+) -> list[str]:
+    """What is wrong with an answer that should end with `failure`, given its events and its thread's stored items."""
+    problems: list[str] = []
+    open_items: set[str] = set()
+    deltas: dict[str, str] = {}
+    for event in events:
+        match event["type"]:
+            case "thread.item.added":
+                open_items.add(event["item"]["id"])
+            case "thread.item.removed":
+                open_items.discard(event["item_id"])
+                deltas.pop(event["item_id"], None)
+            case "thread.item.done":
+                open_items.discard(event["item"]["id"])
+                if event["item"]["type"] == "assistant_message":
+                    text = "".join(part["text"] for part in event["item"]["content"])
+                    if deltas.pop(event["item"]["id"], None) != text or not text.strip() or "think>" in text:
+                        problems.append(f"text {text[:80]!r}")
+            case "thread.item.updated" if "delta" in event["update"]:
+                deltas[event["item_id"]] = deltas.get(event["item_id"], "") + event["update"]["delta"]
+            case _:
+                pass
+    failures = [(event["reason"], event["allow_retry"]) for event in events if event["type"] == "error"]
+    if failures != ([failure] if failure else []):
+        problems.append(f"failed with {failures}")
+    if open_items or deltas:
+        problems.append(f"left open: {open_items or deltas}")
+    loading = [item for item in items if '"loading"' in json.dumps(item)]
+    if loading or [item for item in items if item.get("status") == "pending"]:
+        problems.append("a task is loading")
+    shown = {event["item"]["id"]: event["item"] for event in events if event["type"] == "thread.item.done"}
+    if any(
+        stored != shown[stored["id"]] for stored in items if stored["id"] in shown and "image" not in stored
+    ):
+        problems.append("another item is stored than was shown")
+    return problems

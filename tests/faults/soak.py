@@ -103,6 +103,7 @@ class Soak:
         self.kill_every = kill_every
         self.chance = chance
         self.end = time.monotonic() + report.seconds
+        self._over = asyncio.Event()
         self._firsts: list[float] = []
         self._lives: dict[tuple[str, int], list[tuple[float, int]]] = {}
         self._turns: list[list[Turn]] = []
@@ -118,10 +119,12 @@ class Soak:
         killing = asyncio.create_task(self._kill())
         measuring = asyncio.create_task(self._measure())
         await asyncio.gather(*(self._person(number) for number in range(self.report.people)))
-        for task in (killing, measuring):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        # Which starts again what it has killed.
+        self._over.set()
+        await killing
+        measuring.cancel()
+        with suppress(asyncio.CancelledError):
+            await measuring
         self._judge()
 
     async def _person(self, number: int) -> None:
@@ -268,8 +271,7 @@ class Soak:
                 kind.append(f"{name}: {turn.label} was answered {said!r}"[:600])
 
     async def _kill(self) -> None:
-        while True:
-            await asyncio.sleep(self.kill_every)
+        while not await self._is_over(self.kill_every):
             replica = self.chance.choice(self.cluster.replicas)
             if not replica.process.alive:
                 continue
@@ -277,6 +279,12 @@ class Soak:
             self.report.kills += 1
             await asyncio.sleep(self.chance.uniform(0, 3))
             await replica.start(**self.api())
+
+    async def _is_over(self, seconds: float) -> bool:
+        """Whether everybody has talked to the end within so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
+        return self._over.is_set()
 
     def api(self) -> dict[str, str]:
         """The variables of one start of a replica."""

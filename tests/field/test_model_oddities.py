@@ -1,7 +1,6 @@
 """Every oddity that providers are reported to answer with (`ODDITIES` has the sources), one after the other: what arrived is
 shown once and stored, nothing stays open, a failure has its code, and the next message is answered."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, override
@@ -14,7 +13,7 @@ from backchannel.model_calls import normalized_model
 from backchannel.testing.endpoints import ODDITIES, OddEndpoint, ReceivedRequest, Reply, violations
 from backchannel.testing.endpoints.answers import answer
 from backchannel.testing.model import Say
-from oddity_failures import expected_failure
+from oddity_failures import expected_failure, problems_of
 
 pytestmark = pytest.mark.row("C8", "M4", "M9", "M10", "M11", "M12", "M15", "M22", "M23", "M28")
 
@@ -37,44 +36,6 @@ class Chosen(OddEndpoint):
 def lookup(q: str = "x") -> str:
     """Look something up."""
     return f"found {q}"
-
-
-def problems_of(name: str, events: list[dict[str, Any]], items: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with an answer, whatever it is."""
-    problems: list[str] = []
-    open_items: set[str] = set()
-    deltas: dict[str, str] = {}
-    for event in events:
-        match event["type"]:
-            case "thread.item.added":
-                open_items.add(event["item"]["id"])
-            case "thread.item.removed":
-                open_items.discard(event["item_id"])
-                deltas.pop(event["item_id"], None)
-            case "thread.item.done":
-                open_items.discard(event["item"]["id"])
-                if event["item"]["type"] == "assistant_message":
-                    text = "".join(part["text"] for part in event["item"]["content"])
-                    if deltas.pop(event["item"]["id"], None) != text or not text.strip() or "think>" in text:
-                        problems.append(f"text {text[:80]!r}")
-            case "thread.item.updated" if "delta" in event["update"]:
-                deltas[event["item_id"]] = deltas.get(event["item_id"], "") + event["update"]["delta"]
-            case _:
-                pass
-    failures = [(event["reason"], event["allow_retry"]) for event in events if event["type"] == "error"]
-    if failures != [failure for failure in [expected_failure(name)] if failure]:
-        problems.append(f"failed with {failures}")
-    if open_items or deltas:
-        problems.append(f"left open: {open_items or deltas}")
-    loading = [item for item in items if '"loading"' in json.dumps(item)]
-    if loading or [item for item in items if item.get("status") == "pending"]:
-        problems.append("a task is loading")
-    shown = {event["item"]["id"]: event["item"] for event in events if event["type"] == "thread.item.done"}
-    if any(
-        stored != shown[stored["id"]] for stored in items if stored["id"] in shown and "image" not in stored
-    ):
-        problems.append("another item is stored than was shown")
-    return problems
 
 
 @pytest.fixture
@@ -111,8 +72,8 @@ async def test_no_oddity_harms_its_thread(serve: Any, stack: AsyncExitStack, kin
         endpoint.oddity = ""
         later = await (await served.person.say("and now?", thread_id)).events()
         items = await served.items(thread_id)
-        found = problems_of(name, events, items)
-        found += [f"then: {each}" for each in problems_of("", later, items)]
+        found = problems_of(events, items, expected_failure(name))
+        found += [f"then: {each}" for each in problems_of(later, items, None)]
         found += [f"then: {each.rule}" for each in violations("strictest", endpoint.requests[-1].body)]
         if found:
             problems[name] = found

@@ -24,6 +24,8 @@ CONTINUE = "(Continue.)"
 NO_ANSWER = "(No answer.)"
 MAX_OUTPUT_CHARS = 100_000
 """A longer output of a tool is shortened for the model."""
+MAX_CALLS = 128
+"""OpenAI refuses a message with more calls. Further calls are in a message of their own."""
 
 type Item = dict[str, Any]
 
@@ -140,6 +142,9 @@ def _pair(items: Sequence[Item]) -> list[Item]:
         taken.add(call_id)
         paired.append({**item, "call_id": call_id})
         waiting.append({**output, "call_id": call_id})
+        if len(waiting) >= MAX_CALLS:
+            paired += waiting
+            waiting = []
     return paired + waiting
 
 
@@ -207,8 +212,12 @@ def _joined_with_calls(items: Sequence[Item]) -> list[Item]:
         following = next(
             (each.get("type") for each in items[place + 1 :] if each.get("type") != "reasoning"), None
         )
-        if item.get("role") != "assistant" or "id" in item or following != "function_call":
+        if item.get("role") != "assistant" or "id" in item:
             joined.append(item)
+            continue
+        if following != "function_call":
+            # Text that came after a call in the same answer stands behind the outputs now.
+            joined.append({"role": "assistant", "content": _joined_answer(item["content"], "").strip()})
             continue
         text = _joined_answer(item["content"], "").strip()
         part = {"type": "output_text", "text": text, "annotations": list[Any]()}

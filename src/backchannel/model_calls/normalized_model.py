@@ -359,7 +359,7 @@ def _explain(error: Exception) -> BackchannelError | None:
             return explained
         case TimeoutError():
             return ModelTotalTimeoutError()
-        case json.JSONDecodeError():
+        case json.JSONDecodeError() | UnicodeDecodeError():
             return ModelResponseError("The model's endpoint sent broken JSON. Try again.")
         case _:
             return explain_model_error(error)

@@ -110,6 +110,8 @@ def provider_facts(error: BaseException) -> ProviderFacts | None:
 def explain_model_error(error: BaseException) -> BackchannelError | None:
     """The error for an exception of a model call; `None` if it is not one of a provider or its client."""
     match error:
+        case APITimeoutError() if _is_connection_failure(error):
+            return ModelUnreachableError()
         case APITimeoutError() | ModelTimeoutError():
             return ModelTimedOutError()
         case APIConnectionError():
@@ -129,6 +131,17 @@ def explain_model_error(error: BaseException) -> BackchannelError | None:
     facts = provider_facts(error)
     assert facts is not None
     return explain_facts(facts)
+
+
+def _is_connection_failure(error: BaseException) -> bool:
+    """Whether the cause of a timeout is a failed connection: the OpenAI client's aiohttp transport raises timeouts also
+    for a refused connection, an unknown host, and a connection that the server has closed."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if type(cause).__module__.partition(".")[0] == "aiohttp":
+            return not isinstance(cause, TimeoutError)
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def explain_facts(facts: ProviderFacts) -> BackchannelError:

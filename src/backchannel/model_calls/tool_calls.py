@@ -6,6 +6,9 @@ import secrets
 import string
 from collections.abc import Collection, Container
 from hashlib import blake2b
+from typing import cast
+
+from backchannel.model_calls.text import valid_text
 
 ID_CHARS = 9
 """Mistral accepts exactly nine letters and digits as the id of a call; every other API accepts them too."""
@@ -82,14 +85,27 @@ def usable_arguments(arguments: object) -> str:
         value, end = json.JSONDecoder().raw_decode(text)
     except ValueError:
         return arguments
+    except RecursionError:
+        # The Agents SDK fails for what it cannot parse for this reason; a part of it is broken JSON, which it reports.
+        return text[:MAX_UNREADABLE_CHARS]
     if isinstance(value, str):
         return usable_arguments(value) if _is_object(value) else arguments
     if value is None and end == len(text):
         return "{}"
     rest = _TEMPLATE_TOKEN.sub("", text[end:]).strip()
     if isinstance(value, dict) and end < len(text) and (not rest or rest == text[:end]):
-        return text[:end]
-    return arguments
+        return _encodable(cast("object", value), text[:end])
+    return _encodable(cast("object", value), arguments)
+
+
+def _encodable(value: object, text: str) -> str:
+    """`text`, whose JSON is `value`, without escaped halves of surrogate pairs: parsed strings with one cannot be
+    encoded, and the Agents SDK fails for them."""
+    if "\\u" not in text or not isinstance(value, dict):
+        return text
+    written = json.dumps(cast("dict[str, object]", value), ensure_ascii=False)
+    valid = valid_text(written)
+    return text if valid == written else valid
 
 
 def history_arguments(arguments: object) -> str:

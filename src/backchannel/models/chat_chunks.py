@@ -3,6 +3,8 @@
 import json
 from typing import Any, cast
 
+from backchannel.models.token_counts import count
+
 _CHOICE: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": None}
 
 
@@ -89,12 +91,19 @@ class ChunkRepair:
                 delta["reasoning_content"] = thought
         elif content is not None and not isinstance(content, str):
             delta["content"] = json.dumps(content, ensure_ascii=False)
+        audio: Any = delta.pop("audio", None)
+        if isinstance(audio, dict) and not delta.get("content"):
+            # The Agents SDK fails for audio; the transcript is what can be shown.
+            transcript = cast("dict[str, Any]", audio).get("transcript")
+            delta["content"] = transcript if isinstance(transcript, str) else None
         _repair_reasoning(delta)
         calls: Any = delta.pop("tool_calls", None)
         function: Any = delta.pop("function_call", None)
         if isinstance(function, dict):
             # The API before tools.
             calls = [{"index": 0, "id": self._ids.get(0) or "call_0", "function": function}]
+        if isinstance(calls, dict):
+            calls = [calls]
         if isinstance(calls, list) and calls:
             delta["tool_calls"] = [
                 self._call(cast("dict[str, Any]", each))
@@ -179,6 +188,10 @@ def _repair_reasoning(delta: dict[str, Any]) -> None:
         elif isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
             delta[name] = str(fields.get("content") or fields.get("text") or fields.get("thinking") or "")
+        elif isinstance(value, list):
+            delta[name] = "".join(_content_parts(cast("list[Any]", value)))
+        elif not isinstance(value, str):
+            delta[name] = str(value)
     for other in ("thinking", "thought"):
         if other in delta and "reasoning_content" not in delta and "reasoning" not in delta:
             delta["reasoning_content"] = delta[other]
@@ -216,9 +229,9 @@ def _usage(usage: object) -> dict[str, Any] | None:
     if not isinstance(usage, dict):
         return None
     counts = cast("dict[str, Any]", usage)
-    sent = counts.get("prompt_tokens") or counts.get("input_tokens") or 0
-    received = counts.get("completion_tokens") or counts.get("output_tokens") or 0
-    total = counts.get("total_tokens") or sent + received
+    sent = count(counts.get("prompt_tokens")) or count(counts.get("input_tokens"))
+    received = count(counts.get("completion_tokens")) or count(counts.get("output_tokens"))
+    total = count(counts.get("total_tokens")) or sent + received
     return {**counts, "prompt_tokens": sent, "completion_tokens": received, "total_tokens": total}
 
 

@@ -3,6 +3,8 @@
 import json
 from typing import Any, cast
 
+from backchannel.models.token_counts import count
+
 _TEXT_FIELDS = {
     "response.output_text.delta": "delta",
     "response.output_text.done": "text",
@@ -15,6 +17,7 @@ _TEXT_FIELDS = {
     "response.reasoning_summary_text.delta": "delta",
     "response.reasoning_summary_text.done": "text",
 }
+_ENDS = {"response.completed", "response.incomplete", "response.failed"}
 _INDEXES = ("output_index", "content_index", "summary_index")
 
 
@@ -41,6 +44,9 @@ def repair_event(event: dict[str, Any]) -> dict[str, Any]:
                 _repair_item(event[name])
         if isinstance(event.get("response"), dict):
             _repair_response(event["response"])
+        elif kind in _ENDS:
+            # What was said before is the answer.
+            event["response"] = {"object": "response", "output": list[Any]()}
     elif kind == "error" and "error" not in event:
         event.setdefault("sequence_number", 0)
     return event
@@ -53,22 +59,22 @@ def _repair_response(response: dict[str, Any]) -> None:
         if isinstance(item, dict):
             _repair_item(cast("dict[str, Any]", item))
     usage = response.get("usage")
-    if isinstance(usage, dict):
-        response["usage"] = _usage(cast("dict[str, Any]", usage))
+    if usage is not None:
+        response["usage"] = _usage(cast("dict[str, Any]", usage)) if isinstance(usage, dict) else None
 
 
 def _usage(usage: dict[str, Any]) -> dict[str, Any]:
-    sent = usage.get("input_tokens") or usage.get("prompt_tokens") or 0
-    received = usage.get("output_tokens") or usage.get("completion_tokens") or 0
+    sent = count(usage.get("input_tokens")) or count(usage.get("prompt_tokens"))
+    received = count(usage.get("output_tokens")) or count(usage.get("completion_tokens"))
     repaired = {**usage, "input_tokens": sent, "output_tokens": received}
-    repaired["total_tokens"] = usage.get("total_tokens") or sent + received
-    for name, counts in (
+    repaired["total_tokens"] = count(usage.get("total_tokens")) or sent + received
+    for name, names in (
         ("input_tokens_details", ("cached_tokens", "cache_write_tokens")),
         ("output_tokens_details", ("reasoning_tokens",)),
     ):
         details: Any = usage.get(name)
         known = cast("dict[str, Any]", details) if isinstance(details, dict) else {}
-        repaired[name] = {**known, **{count: known.get(count) or 0 for count in counts}}
+        repaired[name] = {**known, **{each: count(known.get(each)) for each in names}}
     return repaired
 
 

@@ -1,5 +1,7 @@
 """A faster SSE decoder for the OpenAI client, which also reads what compatible endpoints send in place of a stream."""
 
+import codecs
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Any, cast, override
 from openai._streaming import ServerSentEvent, SSEDecoder  # pyright: ignore[reportPrivateImportUsage]
 from pydantic_core import from_json
 
+from backchannel.errors import ModelResponseError
 from backchannel.models.chat_chunks import ChunkRepair, openai_finish_reason
 from backchannel.models.event_repair import repair_event
 from backchannel.models.response_body import body_event, check_body
@@ -78,9 +81,12 @@ class EventStreamDecoder(SSEDecoder):
             return
         count = 0
         async for event in self._events(self._terminated(_prepend(first, stream))):
-            if event.data.startswith("[DONE]"):
+            said = event.data if event.data[:1] == "{" else event.data.strip(" ")
+            if said[:6].upper() == "[DONE]":
                 self._record.ended = True
-            elif not event.data.strip() or (self._at_end and not _is_json(event.data)):
+                if not event.data.startswith("[DONE]"):
+                    event = ServerSentEvent(event=event.event, data="[DONE]", id=event.id)  # noqa: PLW2901
+            elif (self._at_end and not _is_json(said)) or (said[:1] != "{" and _is_no_object(said)):
                 continue
             count += 1
             yield event
@@ -92,7 +98,8 @@ class EventStreamDecoder(SSEDecoder):
         try:
             async for chunk in iterator:
                 if b"\r" in chunk:
-                    async for event in super().aiter_bytes(_prepend(bytes(buffer) + chunk, iterator)):
+                    rest = _valid_utf8(_prepend(bytes(buffer) + chunk, iterator))
+                    async for event in super().aiter_bytes(rest):
                         yield self._repaired(event)
                     return
                 # The first line feed of a blank line may be the previous chunk's last byte.
@@ -132,8 +139,11 @@ class EventStreamDecoder(SSEDecoder):
         return _Event(self._repair, event=event.event, data=event.data, id=event.id)
 
     def _repair(self, data: Any) -> Any:
+        if isinstance(data, list) and data:
+            # Gemini wraps its errors in a list.
+            data = cast("list[Any]", data)[0]
         if not isinstance(data, dict):
-            return data
+            raise ModelResponseError("The model's endpoint sent JSON that is not an answer. Try again.")
         data = cast("dict[str, Any]", data)
         if "type" in data and "choices" not in data:
             return repair_event(data)
@@ -168,7 +178,13 @@ class _Event(ServerSentEvent):
             data = from_json(self.data)
         except ValueError:
             # The standard parser is more lenient, and callers expect its errors.
-            data = super().json()
+            try:
+                data = super().json()
+            except json.JSONDecodeError:
+                raise
+            except (ValueError, RecursionError):
+                # Nested too deeply, or a number with thousands of digits.
+                raise ModelResponseError("The model's endpoint sent broken JSON. Try again.") from None
         return self._repair(data)
 
 
@@ -180,6 +196,17 @@ class _Body(ServerSentEvent):
     @override
     def json(self) -> Any:
         return self._value
+
+
+def _is_no_object(data: str) -> bool:
+    """Whether the data of an event is blank, or JSON without meaning: `null`, a number, a text, an empty list."""
+    if not data.strip():
+        return True
+    try:
+        value = from_json(data)
+    except ValueError:
+        return False
+    return not isinstance(value, dict) and not (isinstance(value, list) and value)
 
 
 def _is_json(data: str) -> bool:
@@ -199,6 +226,14 @@ async def _first_bytes(iterator: AsyncIterator[bytes]) -> tuple[bytes, AsyncIter
             break
     first = first.removeprefix(BOM)
     return (first.lstrip() if first.lstrip()[:1] in {b"<", b"{", b"["} else first), iterator
+
+
+async def _valid_utf8(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The bytes with U+FFFD in place of what is no UTF-8, which the client's decoder refuses."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for chunk in chunks:
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
 
 
 async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -73,14 +73,14 @@ async def test_events_are_those_of_the_client(
 @pytest.mark.parametrize(
     ("chunks", "expected"),
     [
-        ([b"event: a\ndata: 1\ndata: 2\n\n"], [("a", "1\n2", None, None)]),
+        ([b"event: a\ndata: x1\ndata: x2\n\n"], [("a", "x1\nx2", None, None)]),
         (
-            [b"event: a\nda", b"ta: 1\r\n\r\nda", b"ta: 2\n\n"],
-            [("a", "1", None, None), (None, "2", None, None)],
+            [b"event: a\nda", b"ta: x1\r\n\r\nda", b"ta: x2\n\n"],
+            [("a", "x1", None, None), (None, "x2", None, None)],
         ),
-        ([b"data: 1\n", b"\ndata: 2\n\n\n"], [(None, "1", None, None), (None, "2", None, None)]),
-        ([b'data: 1\n\ndata: {"not": "whole'], [(None, "1", None, None)]),
-        ([b": ping\n\n", b"data: 1\n\n"], [(None, "1", None, None)]),
+        ([b"data: x1\n", b"\ndata: x2\n\n\n"], [(None, "x1", None, None), (None, "x2", None, None)]),
+        ([b'data: x1\n\ndata: {"not": "whole'], [(None, "x1", None, None)]),
+        ([b": ping\n\n", b"data: x1\n\n"], [(None, "x1", None, None)]),
     ],
 )
 async def test_what_is_rarely_said(chunks: list[bytes], expected: Read):
@@ -89,11 +89,24 @@ async def test_what_is_rarely_said(chunks: list[bytes], expected: Read):
 
 @pytest.mark.parametrize(
     "data",
-    ['{"a":[1,2.5,true,null],"b":"\\u00e9\\ud83d\\ude42"}', '"half a pair: \\ud83d"', "NaN", "1" * 30, "[]"],
+    [
+        '{"a":[1,2.5,true,null],"b":"\\u00e9\\ud83d\\ude42"}',
+        '{"half a pair": "\\ud83d"}',
+        '{"a":NaN}',
+        '{"a":%s}' % ("1" * 30),
+        '{"a":[]}',
+    ],
 )
 async def test_data_are_read_as_by_the_client(data: str):
     (event,) = await events(EventStreamDecoder(), [f"event: e\ndata: {data}\n\n".encode()])
     assert repr(event.json()) == repr(json.loads(data))
+
+
+@pytest.mark.parametrize("data", ["null", "3", '"x"', "[]", "true"])
+async def test_data_that_are_no_object_are_left_out(data: str):
+    """NousResearch/hermes-agent#80822: sent as a sign of life."""
+    chunks = [f'data: {data}\n\ndata: {{"a":1}}\n\n'.encode()]
+    assert [event.data for event in await events(EventStreamDecoder(), chunks)] == ['{"a":1}']
 
 
 async def test_data_that_are_no_json_are_refused_as_by_the_client():
