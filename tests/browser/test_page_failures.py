@@ -249,7 +249,7 @@ async def test_an_unreachable_server_is_said_and_found_again(chat: ChatPage) -> 
 async def test_a_locked_chat_says_why_and_takes_nothing(chat: ChatPage) -> None:
     async def lock(route: Route) -> None:
         frames, headers = await real_frames(route)
-        created: dict[str, Any] = json.loads(frames[0].partition("data: ")[2])
+        created: dict[str, Any] = json.loads(frames[0].partition("data: ")[2].splitlines()[0])
         thread = {**created["thread"], "status": {"type": "locked", "reason": "Under review."}}
         event = frame({"type": "thread.updated", "thread": thread})
         await fulfill_frames(route, [*frames[:-1], event, END], headers)

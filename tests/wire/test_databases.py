@@ -301,7 +301,7 @@ def picture() -> str:
 
 @pytest.mark.row("D4")
 async def test_large_contents_are_in_one_row_once(database_url: str, serve):
-    """Data URLs and long outputs of tools are kept for the model, and not again in what the person is shown."""
+    """Data URLs and long outputs of tools are stored once, and not again in what the person is shown."""
     model = ScriptedModel(Call("picture"), Say("Here it is."), Say("Yes."))
     agent = Agent(name="A", model=model, tools=[picture])
     served = await serve(agent, database_url=database_url, history_tokens=200_000)
@@ -312,4 +312,5 @@ async def test_large_contents_are_in_one_row_once(database_url: str, serve):
         words = [row[0] for row in await connection.execute(text("SELECT LENGTH(words) FROM search_entries"))]
     assert 300_000 < sum(sizes) < 310_000
     assert sum(words) < 1_000
-    assert "QUJDQUJD" in str(model.calls[-1])
+    assert "QUJDQUJD" in str(model.calls[1]), "the model sees the picture when it answers"
+    assert "bytes, left out" in str(model.calls[-1]), "and a note on it in later turns"
