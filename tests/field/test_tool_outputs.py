@@ -10,6 +10,7 @@ import pytest
 from agents import Agent, ToolOutputText, function_tool
 from pydantic import BaseModel
 
+from backchannel.model_calls.model_input import EMPTY_OUTPUT
 from backchannel.testing import Call, Say, ScriptedModel
 from programs import ask, message
 
@@ -83,7 +84,8 @@ async def test_everything_that_tools_return_is_shown_as_json(serve: Any):
     assert len(outputs) == len(OUTPUTS)
     for text, (returned, _), json_value in zip(outputs, OUTPUTS, expected, strict=True):
         if isinstance(json_value, str):
-            assert text == json_value, returned
+            # Some APIs refuse an empty output.
+            assert text == (json_value if json_value.strip() else EMPTY_OUTPUT), returned
         else:
             assert json.loads(text) == json_value, returned
 
