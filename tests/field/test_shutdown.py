@@ -182,7 +182,7 @@ async def test_a_tool_that_exits_ends_its_own_run_only(tmp_path: Path) -> None:
                 async with asyncio.timeout(5):
                     events = await (await person.say(f"call {tool} {{}}")).events()
                 assert [event["type"] for event in events].count("error") == 1, tool
-                assert (events[-1]["type"], events[-1]["reason"]) == ("error", "internal_error"), tool
+                assert (events[-1]["type"], events[-1]["reason"]) == ("error", "tool_failed"), tool
             runs = await person.http.get(f"/api/chatkit/runs/{other.run_id}")
             assert runs.json()["status"] == "running"
             await other.aclose()
