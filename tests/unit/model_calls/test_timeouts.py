@@ -16,15 +16,16 @@ from backchannel.model_calls.timeouts import ModelTimeouts, Watch
 pytestmark = pytest.mark.row("M23")
 
 
-async def events(count: int) -> AsyncGenerator[int]:
+async def events(count: int, silent: asyncio.Event) -> AsyncGenerator[int]:
     for number in range(count):
         await asyncio.sleep(0)
         yield number
+    silent.set()
     await asyncio.Event().wait()
 
 
-async def read(limits: ModelTimeouts, count: int) -> list[int]:
-    watch, stream = Watch(limits), events(count)
+async def read(limits: ModelTimeouts, count: int, silent: asyncio.Event) -> list[int]:
+    watch, stream = Watch(limits), events(count, silent)
     got: list[int] = []
     try:
         while True:
@@ -47,15 +48,16 @@ async def read(limits: ModelTimeouts, count: int) -> list[int]:
 )
 async def test_each_limit(limits: ModelTimeouts, count: int, error: type[ModelTimedOutError]) -> None:
     with pytest.raises(error):
-        await asyncio.wait_for(read(limits, count), 5)
+        await asyncio.wait_for(read(limits, count, asyncio.Event()), 5)
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
-    task = asyncio.create_task(read(ModelTimeouts(), 1))
-    await asyncio.sleep(0.01)
+    silent = asyncio.Event()
+    task = asyncio.create_task(read(ModelTimeouts(), 1, silent))
+    await asyncio.wait_for(silent.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
