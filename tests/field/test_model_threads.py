@@ -179,10 +179,13 @@ async def test_a_server_of_ones_own_keeps_each_answer_of_chat_completions(
         events = await say(served, thread_id, text)
         begun = {each["item"]["id"] for each in events if each["type"] == "thread.item.added"}
         about = {each["item_id"] for each in events if each["type"] == "thread.item.updated"}
+        done = {each["item"]["id"] for each in events if each["type"] == "thread.item.done"}
         assert about <= begun
+        assert begun <= done
     items = await served.items(thread_id)
     assert texts(items) == ["a", "one", "b", "two", "c", "three"]
     assert len({item["id"] for item in items}) == 6
+    assert all("fake" not in item["id"] for item in items), "the placeholder would be in every thread"
 
 
 @pytest.mark.row("M28", "M18")
