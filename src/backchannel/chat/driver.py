@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 import structlog
-from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StreamError
+from chatkit.errors import BaseStreamError
 from chatkit.server import agents_sdk_user_agent_override
+from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartDone,
@@ -30,25 +30,26 @@ from chatkit.types import (
     ThreadItemReplacedEvent,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
-    ThreadUpdatedEvent,
     WidgetItem,
     WidgetRootUpdated,
+    WorkflowItem,
 )
 from chatkit.widgets import WidgetRoot
 
 from backchannel.chat.item_ids import ItemIds
-from backchannel.chat.protocol.failures import explain, failure_event
-from backchannel.chat.protocol.wire import is_hidden, thread_response
+from backchannel.chat.protocol.failures import as_exception, explain, failure_event, own_cancellation
+from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.partial import PartialItems
 from backchannel.chat.recovery.resend import halves, sent
+from backchannel.chat.recovery.workflows import close_workflow
+from backchannel.chat.thread_changes import Commit, ThreadChanges
 from backchannel.chat.turn import Resumable, Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import BackchannelError, ModelError, TooLargeToStoreError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import FirstToken, ItemCommitted, run_fields
-from backchannel.stores.base import PatchesThreads
 from backchannel.stores.run_store import RunFencedError
 
 log = structlog.get_logger(__name__)
@@ -56,12 +57,7 @@ log = structlog.get_logger(__name__)
 MIN_PIECE_CHARS = 1000
 """Shorter pieces of a message are not split further."""
 
-_CHANGEABLE = ("title", "status", "allowed_image_domains", "metadata")
-
-_FAILED = "The answer could not be completed."
-
 type Emit = Callable[[ThreadStreamEvent], None]
-type Commit = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Performs a write, and raises `RunFencedError` without writing anything if another process has taken the run over."""
 
 type Persist = Callable[[], Awaitable[None]]
@@ -121,7 +117,8 @@ class TurnDriver:
         self.awaits_input = False
         self._reported_error: ErrorEvent | None = None
         self._partial = partial or PartialItems()
-        self._known = turn.thread.model_copy(deep=True)
+        self._cut_off: ThreadStreamEvent | None = None
+        self._thread_changes = ThreadChanges(server.store, turn.thread, context.for_server, commit)
         self._began = perf_counter()
         self._await_first_token = hooks.listens(FirstToken)
         # A server that can resume gives unique ids itself.
@@ -155,7 +152,7 @@ class TurnDriver:
         except BaseException as error:  # extensions in Rust, and SystemExit, which would end the event loop
             if isinstance(error, asyncio.CancelledError) and self._is_stopped():
                 raise
-            cause = _own_cancellation() if isinstance(error, asyncio.CancelledError) else explain(error)
+            cause = own_cancellation() if isinstance(error, asyncio.CancelledError) else explain(error)
             if isinstance(error, BaseStreamError) or cause.code not in {"internal_error", "tool_failed"}:
                 facts = cause.provider or {} if isinstance(cause, ModelError) else {}
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__, **facts)
@@ -166,7 +163,7 @@ class TurnDriver:
             self._emit(failure_event(shown, context, debug=self._debug))
             raise TurnFailedError(cause) from error
         if self._reported_error is not None:
-            cause = explain(_as_exception(self._reported_error))
+            cause = explain(as_exception(self._reported_error))
             log.warning("turn_failed", code=cause.code, error="ErrorEvent")
             await self.save_partial_items(stopped=False)
             raise TurnFailedError(cause)
@@ -177,10 +174,16 @@ class TurnDriver:
         Args:
             stopped: The person stopped the answer, which the server may note for the model.
         """
-        unfinished = self._partial.items()
         server, thread, context = self._server, self._turn.thread, self._context.for_server
+        unfinished: list[ThreadItem] = []
         stored = False
         try:
+            if self._cut_off is not None:
+                await self._complete(self._cut_off)
+            unfinished = self._partial.items()
+            for item in unfinished:
+                if isinstance(item, WorkflowItem):
+                    close_workflow(item)
             if unfinished:
                 await self._persist()
             if stopped:
@@ -190,14 +193,32 @@ class TurnDriver:
             for item in unfinished:
                 if not _is_worth_storing(item):
                     self._emit(ThreadItemRemovedEvent(item_id=item.id))
-                elif stored:
+                elif stored and isinstance(item, AssistantMessageItem):
                     self._emit(ThreadItemDoneEvent(item=item))
                 else:
                     await self._store_partial_item(item)
+            if stopped:
+                await self._save_thread_changes()
         except (RunFencedError, asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException:
             log.exception("partial_answer_lost", items=len(unfinished))
+
+    async def _complete(self, cut_off: ThreadStreamEvent) -> None:
+        """Store and emit what an event completes whose write was cut off by a stop."""
+        item = cut_off.item if isinstance(cut_off, ThreadItemDoneEvent) else None
+        if item is None or not await self._is_stored(item):
+            await self._apply(cut_off)
+            return
+        self._partial.end(item.id)
+        if not is_hidden(item):
+            self._emit(cut_off)
+
+    async def _is_stored(self, item: ThreadItem) -> bool:
+        thread_id, context = self._turn.thread.id, self._context.for_server
+        with suppress(StoreNotFoundError):
+            return await self._server.store.load_item(thread_id, item.id, context) == item
+        return False
 
     async def _store_partial_item(self, item: ThreadItem) -> None:
         """Store an item and emit it as done. A message that the database does not take is stored as several."""
@@ -236,19 +257,31 @@ class TurnDriver:
                 await self._handle(event)  # pyright: ignore[reportUnknownArgumentType]
 
     async def _handle(self, event: ThreadStreamEvent) -> None:
-        store, thread_id, context = self._server.store, self._turn.thread.id, self._context.for_server
         if self._ids is not None:
             event = await self._ids.renamed(event)
+        if isinstance(event, ThreadItemUpdatedEvent):
+            self._partial.update(event)
+            if self._await_first_token and self._shows_text(event):
+                self._report_first_token()
+            if isinstance(event.update, AssistantMessageContentPartTextDelta):
+                self._emit(event)
+                return
+        try:
+            await self._apply(event)
+        except asyncio.CancelledError:
+            if self._is_stopped():
+                # Its write may have reached the store, and readers do not have it.
+                self._cut_off = event
+            raise
+        await self._save_thread_changes()
+
+    async def _apply(self, event: ThreadStreamEvent) -> None:
+        """Store what an event completes, then emit it. Doing that twice stores it once."""
+        store, thread_id, context = self._server.store, self._turn.thread.id, self._context.for_server
         match event:
-            case ThreadItemUpdatedEvent():
-                self._partial.update(event)
-                if self._await_first_token and self._shows_text(event):
-                    self._report_first_token()
-                if isinstance(event.update, AssistantMessageContentPartTextDelta):
-                    self._emit(event)
-                    return
-                if isinstance(event.update, WidgetRootUpdated) and event.item_id not in self._partial:
-                    await self._save_widget(event.item_id, event.update.widget)
+            case ThreadItemUpdatedEvent(update=WidgetRootUpdated(widget=widget)):
+                if event.item_id not in self._partial:
+                    await self._save_widget(event.item_id, widget)
             case ThreadItemAddedEvent():
                 self._partial.begin(event.item)
                 if self._await_first_token and _has_text(event.item):
@@ -273,7 +306,6 @@ class TurnDriver:
         has_item = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent | ThreadItemReplacedEvent)
         if not (has_item and is_hidden(event.item)):
             self._emit(event)
-        await self._save_thread_changes()
 
     async def _commit_item(self, item: ThreadItem) -> None:
         thread_id, context = self._turn.thread.id, self._context.for_server
@@ -311,6 +343,10 @@ class TurnDriver:
 
         await self._commit(save)
 
+    async def _save_thread_changes(self) -> None:
+        if (event := await self._thread_changes.save()) is not None:
+            self._emit(event)
+
     def _shows_text(self, event: ThreadItemUpdatedEvent) -> bool:
         """Whether an update adds text that a reader can see. Models begin with empty deltas, and clients ignore those
         of unknown items."""
@@ -331,45 +367,6 @@ class TurnDriver:
         seconds = perf_counter() - self._began
         self._hooks.emit(FirstToken(**run_fields(self._context, self._turn.thread.id), seconds=seconds))
 
-    async def _save_thread_changes(self) -> None:
-        thread = self._turn.thread
-        if thread == self._known:
-            return
-        changes = {
-            name: getattr(thread, name)
-            for name in _CHANGEABLE
-            if getattr(thread, name) != getattr(self._known, name)
-        }
-        store, context = self._server.store, self._context.for_server
-        if isinstance(store, PatchesThreads):
-            # A title that a person gives while the answer is in progress stays.
-            known, given = self._known.title, thread.title
-            self._known = thread.model_copy(deep=True)
-            current = await self._commit(
-                lambda: store.update_thread(thread.id, changes, context, unless_renamed_from=known)
-            )
-            self._known.title = current.title
-            if thread.title == given:
-                # Else the server has changed it again meanwhile.
-                thread.title = current.title
-        else:
-            self._known = thread.model_copy(deep=True)
-            await self._commit(lambda: store.save_thread(thread, context))
-            current = self._known
-        self._emit(ThreadUpdatedEvent(thread=thread_response(current)))
-
-
-def _own_cancellation() -> BackchannelError:
-    """The error for a `CancelledError` that the server raised while its run was not asked to end."""
-    return BackchannelError("A step of this answer was cancelled, so it could not be completed. Try again.")
-
-
-def _as_exception(event: ErrorEvent) -> BaseStreamError:
-    """The exception for which the SDK would send this event."""
-    if isinstance(event.code, ErrorCode):
-        return StreamError(event.code, allow_retry=event.allow_retry)
-    return CustomStreamError(event.message or _FAILED, allow_retry=event.allow_retry)
-
 
 def _is_cancelled() -> bool:
     """Whether the current task was asked to end."""
@@ -378,7 +375,8 @@ def _is_cancelled() -> bool:
 
 
 def _is_worth_storing(item: ThreadItem) -> bool:
-    return _has_text(item) or item.type == "workflow"
+    """Whether an unfinished item is more than a place holder. The preview of an image is not the image."""
+    return _has_text(item) or item.type in {"workflow", "widget"}
 
 
 def _has_text(item: ThreadItem) -> bool:

@@ -1,8 +1,10 @@
 """Admission: a request becomes a run that starts at once, a queued run, or a refusal, which has changed nothing."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import structlog
 from chatkit.types import ProgressUpdateEvent
@@ -60,16 +62,23 @@ class Admission:
         self._output = output
         self._hooks = hooks
         self._while_running: WhileRunning = while_running
+        # By queue. A message must not overtake one that came before it and whose transaction takes longer.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def admit(self, run: Run, key: IdempotencyRecord | None) -> None:
-        """Accept a request that came just now, and answer it; or queue it."""
+        """Accept a request that came just now, and answer it; or queue it.
+
+        Requests to one thread are admitted in the order in which they came to this process.
+        """
+        lock = self._locks.setdefault(run.record.queue, asyncio.Lock())
         # The client waits, and can repeat the request.
         with with_retry_budget(0):
-            try:
-                turn = await self._accept(run, key)
-            except ThreadBusyError:
-                await self._wait_or_refuse(run, key)
-                return
+            async with lock if run.record.thread_id else nullcontext():
+                try:
+                    turn = await self._accept(run, key)
+                except ThreadBusyError:
+                    await self._wait_or_refuse(run, key)
+                    return
         reached("request.accepted")
         structlog.contextvars.bind_contextvars(thread_id=run.record.thread_id)
         run.resolve_admission()

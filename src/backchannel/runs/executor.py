@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from chatkit.types import AssistantMessageItem, ThreadStreamEvent
+from chatkit.types import AssistantMessageItem, SDKHiddenContextItem, ThreadItem, ThreadStreamEvent
 
 from backchannel.chat.driver import TurnDriver, TurnFailedError
 from backchannel.chat.protocol.commands import accept, check_waiting, load_thread
 from backchannel.chat.protocol.failures import explain, stored_failure
 from backchannel.chat.recovery.replay import ReaderState, replay
-from backchannel.chat.recovery.resend import sent_again
+from backchannel.chat.recovery.resend import missing_items, sent_again
 from backchannel.chat.recovery.resume import can_resume, resumed_turn
+from backchannel.chat.recovery.resume_point import answer_items
 from backchannel.chat.recovery.snapshot import missing_events
 from backchannel.chat.turn import Server, Turn
 from backchannel.context import RequestContext
@@ -156,7 +157,14 @@ class Executor:
     async def end_stopped(self, run: Run, status: RunStatus, driver: TurnDriver | None = None) -> None:
         """End a run that was stopped before its answer was complete; what had been shown of it is stored."""
         if driver is not None:
+            if status == "cancelled":
+                # A process that takes the run over after a crash must not take the stored part for the whole answer.
+                await retry_until_available(
+                    lambda: self._stores.runs.request_stop(run.id, run.identity, "cancelled")
+                )
+                reached("stop.stored")
             await driver.save_partial_items(stopped=status == "cancelled")
+            reached("part.stored")
         accepted = driver is not None or await self._publish_accepted_message(run)
         if status == "interrupted":
             error = UnavailableError("The server is restarting and could not finish. Try again.")
@@ -206,19 +214,32 @@ class Executor:
         except NotFoundError as error:
             await self.refuse(run, error)
             return
+        stored = await retry_until_available(lambda: self._stored_answer(run))
+        for event in missing_items(stored, state):
+            self._output.publish(run.id, event)
+        for item in stored:
+            state.partial.end(item.id)
         for item in state.partial.items():
             if isinstance(item, AssistantMessageItem):
                 # Readers of the dead process may have more text than the log.
                 for event in sent_again(item):
                     self._output.publish(run.id, event)
         driver = self._driver(run, Turn(thread, _no_events, ""), state)
-        await driver.save_partial_items(stopped=status == "cancelled")
+        # The dead process may have stored the stop.
+        noted = any(isinstance(item, SDKHiddenContextItem) for item in stored)
+        await driver.save_partial_items(stopped=status == "cancelled" and not noted)
         if status != "interrupted":
             await self._output.finish(run, status, None)
             return
         error = RunAbandonedError(INTERRUPTED)
         self._output.publish_failure(run.id, error, run.context)
         await self._output.finish(run, status, error.code)
+
+    async def _stored_answer(self, run: Run) -> list[ThreadItem]:
+        record, context = run.record, run.context.for_server
+        if record.began_after is None:
+            return []
+        return await answer_items(self._server.store, record.thread_id, record.began_after, context)
 
     def _driver(self, run: Run, turn: Turn, state: ReaderState | None = None) -> TurnDriver:
         return TurnDriver(

@@ -15,14 +15,12 @@ from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
     SyncCustomActionResponse,
-    ThreadItem,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     UserMessageItem,
     WidgetItem,
-    WorkflowItem,
 )
 
 from backchannel.chat.agent.answer import client_call_item, stream_answer
@@ -34,7 +32,6 @@ from backchannel.chat.agent.titles import generate_title, title_from
 from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_resume_point
-from backchannel.chat.recovery.workflows import close_workflow
 from backchannel.context import RequestContext
 from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLongError, ModelRequestError
 from backchannel.hook_dispatcher import HookDispatcher
@@ -278,16 +275,6 @@ class ChatServer(ChatKitServer[RequestContext]):
                 refused = journal.RefusedTurn(code=getattr(error, "code", GuardrailError.code))
                 yield ThreadItemDoneEvent(item=journal.to_item(refused, thread.id))
                 raise
-
-    @override
-    async def handle_stream_cancelled(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: RequestContext
-    ) -> None:
-        await super().handle_stream_cancelled(thread, pending_items, context)
-        for item in pending_items:
-            if isinstance(item, WorkflowItem):
-                close_workflow(item)
-                await self.store.add_thread_item(thread.id, item, context)
 
     @override
     async def add_feedback(

@@ -15,7 +15,7 @@ from agents.exceptions import (
     ToolOutputGuardrailTripwireTriggered,
     UserError,
 )
-from chatkit.errors import CustomStreamError, StreamError
+from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StreamError
 from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import ErrorEvent
 
@@ -126,4 +126,18 @@ def failure_event(error: BaseException, context: RequestContext, *, debug: bool)
         request_id=context.request_id,
         run_id=context.run_id,
         detail=f"{type(error).__name__}: {error}" if debug else None,
+    )
+
+
+def own_cancellation() -> BackchannelError:
+    """The error for a `CancelledError` that the server raised while its run was not asked to end."""
+    return BackchannelError("A step of this answer was cancelled, so it could not be completed. Try again.")
+
+
+def as_exception(event: ErrorEvent) -> BaseStreamError:
+    """The exception for which the SDK would send this event."""
+    if isinstance(event.code, ErrorCode):
+        return StreamError(event.code, allow_retry=event.allow_retry)
+    return CustomStreamError(
+        event.message or "The answer could not be completed.", allow_retry=event.allow_retry
     )
