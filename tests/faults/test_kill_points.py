@@ -43,7 +43,8 @@ SECOND_TIME = (
     "run.finished",
 )
 """Points that leave something else behind when they are reached for the second time."""
-ROUNDS = [("sqlite", 1, POINTS), ("postgresql+redis", 2, SECOND_TIME)]
+TALK_POINTS = tuple(point for point in POINTS if point not in {"stop.stored", "part.stored"})
+ROUNDS = [("sqlite", 1, TALK_POINTS), ("postgresql+redis", 2, SECOND_TIME)]
 """Kinds of database, how often a point is reached until the process dies, and which points."""
 CASES = [(kind, number, point) for kind, number, points in ROUNDS for point in points]
 HEIRS_POINTS = ("item.stored", "tool.journaled", "tool.returned", "answer.completed", "run.finished")
@@ -182,6 +183,33 @@ async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathF
 async def test_a_conversation_survives_the_death_of_the_heir_too(deaths_of_heirs: Outcomes, point: str):
     if (error := deaths_of_heirs[point,]) is not None:
         raise error
+
+
+@pytest.mark.row("C5")
+@pytest.mark.parametrize("point", ["stop.stored", "part.stored", "run.finished"])
+async def test_a_stop_survives_a_death(model: ModelServer, tmp_path: Path, point: str):
+    """What was shown is kept, once, and the run is stopped: its part does not pass for the whole answer."""
+    async with talking("sqlite", tmp_path, model, f"stop-{point}".replace(".", "-")) as (cluster, talk):
+        [victim], ada, label = cluster.replicas, talk.ada, talk.label
+        await victim.start(FAULTS_KILL_AT=point)
+        answer = await ada.ask(f"{label}: tokens 12 hold {label} at 6")
+        await answer.until_said(":5 ")
+        stopping = asyncio.create_task(ada.stop(answer.run_id))
+        assert await victim.process.ended(SECONDS) == -9
+        await victim.start()
+        await stopping
+        await answer.finish()
+        assert (answer.run["status"], answer.errors) == ("cancelled", [])
+        said = texts(await ada.sees_what_is_kept(answer))
+        assert len(said) == 2, said
+        assert whole(said[1], label, 6), said
+        cluster.model.gate(label).set()
+        last = await ada.say(f"{label}-last: say still here", answer)
+        assert texts(await ada.sees_what_is_kept(answer, last))[-1] == "still here "
+        notes = [
+            text for text in cluster.model.of(f"{label}-last")[-1].texts if "cancelled the stream" in text
+        ]
+        assert len(notes) == 1, notes
 
 
 async def until_dead(replica: Replica, talk: asyncio.Task[None]) -> None:

@@ -35,6 +35,7 @@ from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.context import RequestContext
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
+from backchannel.stores.sql import transactions
 from backchannel.stores.sql.store import SqlStore
 from backchannel.testing import ScriptedModel, user_message
 
@@ -53,6 +54,12 @@ WORKFLOW = WorkflowItem(id="wf_1", workflow=Workflow(type="custom", tasks=[]), *
 CALL = ClientToolCallItem(
     id="tc_1", status="completed", call_id="call_1", name="look", arguments={}, output=1, **COMMON
 )
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that never returns is not waited for as long as usual."""
+    monkeypatch.setattr(transactions, "CANCEL_GRACE_SECONDS", 0.02)
 
 
 class Scripted(ChatServer):
