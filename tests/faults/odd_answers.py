@@ -15,6 +15,8 @@ EXCLUDED = {"slow_headers", "slow_first_byte", "silence"}
 """They wait for a test."""
 TOOL = {"type": "function", "name": "lookup", "function": {"name": "lookup"}}
 """What an oddity calls."""
+OWN_NAMES = {"call_id_format", "call_id_too_long", "call_id_characters"}
+"""Rules for the ids of calls. Within a turn an endpoint gets back the ids that it made itself, whatever they are."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class OddAnswers:
 
     def reply(self, call: ModelCall) -> Reply | None:
         """The odd answer to a call; `None` for an ordinary one."""
-        broken = {each.rule for each in violations("strictest", _body(call))} - {"call_id_format"}
+        broken = {each.rule for each in violations("strictest", _body(call))} - OWN_NAMES
         if self.every and broken:
             self.refused.append(f"call {call.number} for {call.label}: {sorted(broken)}")
         if not self.chosen(call.label) or not self._is_due(call):
