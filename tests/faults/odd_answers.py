@@ -15,8 +15,8 @@ EXCLUDED = {"slow_headers", "slow_first_byte", "silence"}
 """They wait for a test."""
 TOOL = {"type": "function", "name": "lookup", "function": {"name": "lookup"}}
 """What an oddity calls."""
-OWN_NAMES = {"call_id_format", "call_id_too_long", "call_id_characters"}
-"""Rules for the ids of calls. Within a turn an endpoint gets back the ids that it made itself, whatever they are."""
+OWN_NAMES = {"call_id_format", "call_id_too_long", "call_id_characters", "id_too_long"}
+"""Rules for ids. Within a turn an endpoint gets back the ids that it made itself, whatever they are."""
 
 
 @dataclass
