@@ -161,31 +161,3 @@ async def test_the_log_has_the_providers_words_without_secrets(
     assert "Invalid value" in line
     assert "Bello" not in line
     assert "0123456789" not in line
-
-
-@pytest.mark.row("C8")
-@pytest.mark.parametrize("nested", [False, True])
-async def test_an_approval_that_nobody_can_give_is_an_error(
-    serve: Any, stack: AsyncExitStack, nested: bool
-) -> None:
-    """openai/openai-agents-python#2011. Approval itself is requirement M13."""
-    ran: list[str] = []
-
-    @function_tool(needs_approval=True)
-    def erase(q: str) -> str:
-        """Erase everything."""
-        ran.append(q)
-        return "erased"
-
-    agent = Agent[Any](name="A", tools=[erase])
-    steps: list[Any] = [Call("erase", {"q": "x"}), Say("fine")]
-    if nested:
-        agent = Agent[Any](name="B", tools=[agent.as_tool("helper", "Helps.")])
-        steps = [Call("helper", {"input": "erase"}), *steps]
-    endpoint = StrictEndpoint("openai-chat", *steps)
-    served = await served_on(serve, stack, endpoint, agent)
-    thread_id, events = await served.create()
-    assert error(events) == ("approval_unavailable", False)
-    assert ran == []
-    assert error(await say(served, thread_id, "never mind")) is None
-    assert endpoint.refused == []

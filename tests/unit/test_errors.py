@@ -44,7 +44,6 @@ PUBLISHED = {
     "answer_empty": (502, True),
     "answer_incomplete": (502, True),
     "invalid_output": (502, True),
-    "approval_unavailable": (501, False),
     "tool_failed": (500, True),
     "turn_limit": (502, True),
     "guardrail": (422, False),

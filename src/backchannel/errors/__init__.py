@@ -1,7 +1,6 @@
 """All errors; what an application may use is in `__all__`."""
 
 from backchannel.errors.base import (
-    ApprovalUnavailableError,
     BackchannelError,
     ConfigurationError,
     ConflictError,
@@ -50,7 +49,6 @@ __all__ = [
     "AnswerIncompleteError",
     "AnswerRefusedError",
     "AnswerTruncatedError",
-    "ApprovalUnavailableError",
     "BackchannelError",
     "ConfigurationError",
     "ConflictError",

@@ -137,15 +137,6 @@ class NotRunningError(BackchannelError):
     allow_retry = False
 
 
-class ApprovalUnavailableError(BackchannelError):
-    """A tool requires a person's approval, which this server cannot ask for."""
-
-    code = "approval_unavailable"
-    text = "A tool needs a person's approval, which this server cannot ask for. The tool did not run."
-    status = 501
-    allow_retry = False
-
-
 class ToolFailedError(BackchannelError):
     """A tool raised an exception that ends the run."""
 

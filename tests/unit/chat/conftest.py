@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, override
 
 import pytest
@@ -10,6 +11,7 @@ from chatkit.store import NotFoundError, Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, ThreadStreamEvent
 
 from backchannel.chat.agent.answer import stream_answer
+from backchannel.chat.agent.approval_flow import ApprovalFlow
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.context import Identity, RequestContext
@@ -134,8 +136,8 @@ def answering(
     def answer(agent: Agent[Any]) -> AsyncGenerator[ThreadStreamEvent]:
         context = AnswerContext(thread=thread, store=store, request_context=request_context)
         hooks = AnswerHooks(context, HookDispatcher(), "default")
-        result = Runner.run_streamed(agent, "hello", context=context, hooks=hooks)
-        return stream_answer(context, result, hooks)
+        start = partial(Runner.run_streamed, agent, context=context, hooks=hooks)
+        return stream_answer(context, start("hello"), hooks, ApprovalFlow(context, hooks, start))
 
     return answer
 

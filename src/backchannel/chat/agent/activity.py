@@ -30,6 +30,7 @@ from backchannel.stores.times import to_sdk, utc_now
 
 MAX_CONTENT_CHARS = 300
 FAILED = "Failed."
+DECLINED = "Declined."
 STOPPED = "Not finished."
 _ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
 """An id made by this server. It is left out of task descriptions."""
@@ -151,6 +152,11 @@ def completed_tool_task(task: CustomTask, output: object, *, failed: bool = Fals
     if message:
         changes["content"] = _shorten(message)
     return task.model_copy(update=changes)
+
+
+def declined_tool_task(task: CustomTask) -> CustomTask:
+    """The task of a tool that did not run because a person declined its call."""
+    return _ended_task(task, DECLINED)
 
 
 def _ended_task(task: CustomTask, how: str) -> CustomTask:

@@ -7,7 +7,7 @@ Chat Completions models give every message the id `__fake_id__`, and a provider'
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Literal, cast
 
 from agents import (
@@ -39,10 +39,17 @@ from chatkit.types import (
 )
 from openai.types.responses import Response, ResponseCompletedEvent, ResponseFunctionToolCall
 
-from backchannel.chat.agent.activity import Activity, completed_tool_task, hand_off_task, tool_task
+from backchannel.chat.agent.activity import (
+    Activity,
+    completed_tool_task,
+    declined_tool_task,
+    hand_off_task,
+    tool_task,
+)
+from backchannel.chat.agent.approval_flow import ApprovalFlow
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.messages import Messages
-from backchannel.chat.agent.run_hooks import AnswerHooks
+from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
 from backchannel.chat.agent.tool_output import output_text, output_value
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
@@ -51,7 +58,6 @@ from backchannel.errors import (
     AnswerFilteredError,
     AnswerRefusedError,
     AnswerTruncatedError,
-    ApprovalUnavailableError,
     ModelError,
 )
 from backchannel.ids import new_id
@@ -62,18 +68,29 @@ _TOOL_ERROR = re.compile(r"Error running tool ([^:]+):")
 
 
 async def stream_answer(
-    context: AnswerContext, result: RunResultStreaming, hooks: AnswerHooks
+    context: AnswerContext,
+    result: RunResultStreaming,
+    hooks: AnswerHooks,
+    approvals: ApprovalFlow,
+    approved: Sequence[journal.RequestedCall] = (),
 ) -> AsyncGenerator[ThreadStreamEvent]:
     """Yield the thread events of a run, in order. Closing the generator stops the run and its model call.
+
+    Args:
+        approvals: Asks for approval of the calls at which the run stops.
+        approved: Calls with which the run goes on, because they are decided now.
 
     Raises:
         BaseException: Any exception of the run, after the events of everything the model wrote. If a guardrail was
             tripped, the items shown so far are removed first.
     """
-    context.attach(result)
-    answer = _Answer(context)
-    outcome: Literal["failed", "cancelled"] = "cancelled"
-    try:
+    answer = _Answer(context, approved)
+    for thread_event in answer.begin_tools():
+        yield thread_event
+    while True:
+        context.attach(result)
+        used = _used(result)
+        outcome: Literal["failed", "cancelled"] = "cancelled"
         try:
             async for event in result.stream_events():
                 for thread_event in answer.translate(event):
@@ -84,12 +101,6 @@ async def stream_answer(
                     event.stored.set_result(None)
         except (asyncio.CancelledError, GeneratorExit):
             raise
-        except (InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered):
-            outcome = "failed"
-            for item_id in answer.shown:
-                yield ThreadItemRemovedEvent(item_id=item_id)
-            context.workflow_item = None
-            raise
         except BaseException as error:
             outcome = "failed"
             for thread_event in answer.fail(error):
@@ -98,31 +109,56 @@ async def stream_answer(
                 # The text of the refusal was streamed as a message.
                 raise AnswerRefusedError from error
             raise
-        for thread_event in answer.finish(result.last_agent):
+        finally:
+            # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
+            result.cancel()
+            hooks.close(outcome)
+            # A run that goes on has what it used before.
+            amounts = (now - before for now, before in zip(_used(result), used, strict=True))
+            context.request_context.usage.add(*amounts)
+        further = approvals.proceed(result) if result.interruptions else None
+        if further is None:
+            break
+        result = further
+    for thread_event in answer.finish(result.last_agent):
+        yield thread_event
+    if result.interruptions:
+        for thread_event in approvals.ask(result, answer.calls):
             yield thread_event
-        outcome = "failed"
-        if result.interruptions:
-            raise ApprovalUnavailableError
+    else:
         answer.check_end()
-    finally:
-        # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
-        result.cancel()
-        hooks.close(outcome)
-        usage = result.context_wrapper.usage
-        context.request_context.usage.add(usage.requests, usage.input_tokens, usage.output_tokens)
+
+
+def _used(result: RunResultStreaming) -> tuple[int, int, int]:
+    usage = result.context_wrapper.usage
+    return usage.requests, usage.input_tokens, usage.output_tokens
 
 
 class _Answer:
-    def __init__(self, context: AnswerContext) -> None:
+    """Converts the events of one answer.
+
+    Attributes:
+        calls: Its calls of tools, in order.
+        shown: The ids of the items that readers have got.
+    """
+
+    def __init__(self, context: AnswerContext, approved: Sequence[journal.RequestedCall]) -> None:
         self._context = context
+        self._decided = {call.call_id: call for call in approved if call.kind == "function"}
         self._activity = Activity(context)
         self._messages = Messages(context, self._activity)
-        self._calls: list[ResponseFunctionToolCall] = []
+        self.calls = [_as_model_call(call) for call in self._decided.values()]
         self._journaled: dict[str, HiddenContextItem] = {}
         self._messages_done: list[ThreadItemDoneEvent] = []
         self._last_response: Response | None = None
         self._shows_content = False
         self.shown: list[str] = []
+
+    def begin_tools(self) -> Iterator[ThreadStreamEvent]:
+        """Begin the tasks of the calls with which the run goes on."""
+        for call in self.calls:
+            task = tool_task(call.name, call.arguments)
+            yield from self._activity.begin(call.call_id, task, tool=call.name)
 
     def translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
         for thread_event in self._translate(event):
@@ -189,7 +225,13 @@ class _Answer:
             yield done
 
     def fail(self, error: BaseException) -> Iterator[ThreadStreamEvent]:
-        """Everything that the model wrote before the run failed, and the end of what is open."""
+        """Everything that the model wrote before the run failed, and the end of what is open. If a guardrail was
+        tripped, the items shown so far are removed instead."""
+        if isinstance(error, InputGuardrailTripwireTriggered | OutputGuardrailTripwireTriggered):
+            for item_id in self.shown:
+                yield ThreadItemRemovedEvent(item_id=item_id)
+            self._context.workflow_item = None
+            return
         # The SDK raises at once, and discards what the model wrote in the same moment.
         for event in self._context.discarded_events():
             yield from self.translate(event)
@@ -225,7 +267,7 @@ class _Answer:
         yield from self._flush_messages(intermediate=False)
         yield from self._messages.close()
         yield from self._activity.close()
-        calls = list(self._calls)
+        calls = list(self.calls)
         entries: list[journal.QueuedClientCall] = []
         for requested in self._context.client_calls:
             call = self._find_client_tool_call(agent, requested.name, calls)
@@ -258,7 +300,7 @@ class _Answer:
         call = item.raw_item
         if not isinstance(call, ResponseFunctionToolCall):
             return
-        self._calls.append(call)
+        self.calls.append(call)
         event = {"call_id": call.call_id, "name": call.name, "arguments": _decode_arguments(call.arguments)}
         self._context.request_context.publish({"type": "tool_call.started", **event})
         yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments), tool=call.name)
@@ -271,7 +313,7 @@ class _Answer:
     def _tool_ended(self, item: ToolCallOutputItem) -> Iterator[ThreadStreamEvent]:
         raw = cast("dict[str, Any]", item.raw_item)
         call_id, output = raw.get("call_id", ""), raw.get("output")
-        call = next((each for each in reversed(self._calls) if each.call_id == call_id), None)
+        call = next((each for each in reversed(self.calls) if each.call_id == call_id), None)
         if call is None:
             return
         journaled = self._journaled.get(call_id)
@@ -281,7 +323,12 @@ class _Answer:
         elif journaled is None:
             # No tool ran: it does not exist, or a guardrail refused the call. The model needs the error in later turns.
             entry = journal.ToolCall(
-                call_id=call_id, name=call.name, arguments=call.arguments, output=output, finished=True
+                call_id=call_id,
+                name=call.name,
+                arguments=call.arguments,
+                output=output,
+                finished=True,
+                provider_data=provider_data(call),
             )
             yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
         # Images and files are a list for the model. Of anything else but strings it gets Python's `str`.
@@ -292,8 +339,11 @@ class _Answer:
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
             text = output_text(item.output) if is_text else output
-            failed = call_id in self._context.failed_calls
-            yield from self._activity.change(call_id, completed_tool_task(task, text, failed=failed))
+            if journaled is None and call_id in self._decided:
+                completed = declined_tool_task(task)
+            else:
+                completed = completed_tool_task(task, text, failed=call_id in self._context.failed_calls)
+            yield from self._activity.change(call_id, completed)
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # A visible item closes the workflow before it, as in the SDK.
@@ -326,6 +376,13 @@ def failed_tool(error: BaseException) -> str | None:
             return found[1]
         case _:
             return None
+
+
+def _as_model_call(call: journal.RequestedCall) -> ResponseFunctionToolCall:
+    made = ResponseFunctionToolCall(
+        type="function_call", call_id=call.call_id, name=call.name, arguments=call.arguments
+    )
+    return made.model_copy(update={"provider_data": call.provider_data}) if call.provider_data else made
 
 
 def _decode_arguments(arguments: str) -> object:

@@ -56,10 +56,13 @@ class AnswerContext(AgentContext[RequestContext]):
         failed_calls: The ids of tool calls whose tool raised an exception, of which the model was informed.
         client_calls: Every client tool call that tools have set as `client_tool_call`, in order. Tools of one response
             run at the same time, and the SDK's field holds only the last.
+        known_outputs: The outputs of calls that a resumed run makes again although their outcome is in the journal, by
+            the call's id. They are used in place of a call.
     """
 
     failed_calls: set[str] = Field(default_factory=set[str])
     client_calls: list[ClientToolCall] = Field(default_factory=list[ClientToolCall])
+    known_outputs: dict[str, str] = Field(default_factory=dict[str, str])
     _run_events: RunEvents = PrivateAttr(default_factory=RunEvents)
 
     @override

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, cast, override
 
 from agents import TResponseInputItem
@@ -34,6 +35,8 @@ from backchannel.model_calls.context_window import shorten
 from backchannel.model_calls.model_input import INTERRUPTED
 from backchannel.model_calls.tokens import estimate_tokens
 from backchannel.model_calls.tool_calls import call_id_for, history_arguments
+
+NOT_APPROVED = "This call needed a person's approval, which was not given. It did not run."
 
 MAX_EARLIER_OUTPUT_CHARS = 8_000
 """A longer output of a tool is shortened in the turns after its own."""
@@ -135,10 +138,15 @@ async def to_model_input(
     client_calls |= {
         entry.call_id for item in items if isinstance(entry := journal.read(item), journal.QueuedClientCall)
     }
+    questions = {
+        entry.item_id for item in items if isinstance(entry := journal.read(item), journal.ApprovalRequest)
+    }
     pieces: list[_Piece] = []
     waiting: list[ThreadItem] = []
     for place, item in enumerate(items):
         entry = journal.read(item)
+        if item.id in questions:
+            continue
         if entry is None and not isinstance(item, ClientToolCallItem):
             waiting.append(item)
             continue
@@ -153,6 +161,9 @@ async def to_model_input(
             if known is not None and place > newest:
                 calls = [*known.reasoning, *calls]
             piece = _Piece(calls, known.response if known else None)
+        elif isinstance(entry, journal.ApprovalRequest):
+            calls = _calls_not_made(entry, item.id, items[place + 1 :], in_newest_turn=place > newest)
+            piece = _Piece(calls, entry.response)
         else:
             continue
         pieces += [_Piece(cast("list[dict[str, Any]]", await converter.to_agent_input(waiting))), piece]
@@ -224,6 +235,27 @@ def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: boo
     return [*(call.reasoning if in_newest_turn else ()), request, result]
 
 
+def _calls_not_made(
+    request: journal.ApprovalRequest, item_id: str, later: Sequence[ThreadItem], *, in_newest_turn: bool
+) -> list[dict[str, Any]]:
+    """The input items of the calls that needed approval and did not run."""
+    turn = takewhile(lambda item: not isinstance(item, UserMessageItem), later)
+    made = {call.call_id for item in turn if (call := journal.tool_call(item)) is not None}
+    calls: list[dict[str, Any]] = []
+    for each in request.calls:
+        if each.kind == "function" and each.call_id not in made:
+            call = journal.ToolCall(
+                call_id=each.call_id,
+                name=each.name,
+                arguments=each.arguments,
+                output=NOT_APPROVED,
+                finished=True,
+                provider_data=each.provider_data,
+            )
+            calls += call_and_output(call, f"{item_id} {each.question}", in_newest_turn=in_newest_turn)
+    return calls
+
+
 def history_output(output: object) -> str:
     """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
     fill the context, and many endpoints accept them in messages of the user only."""
@@ -277,6 +309,8 @@ def _tokens(item: ThreadItem) -> int:
             return 0
         case GeneratedImageItem():
             return 50
+        case HiddenContextItem() if isinstance(entry := journal.read(item), journal.ApprovalRequest):
+            return sum(estimate_tokens(call.arguments) for call in entry.calls)
         case HiddenContextItem():
             text = json.dumps(item.content, ensure_ascii=False, default=str)
         case _:

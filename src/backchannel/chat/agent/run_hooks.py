@@ -1,6 +1,6 @@
 """Agents SDK hooks of one run: write the journal, and report model calls, tool calls and hand-offs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Literal, override
@@ -17,7 +17,7 @@ from agents import (
 )
 from agents.tool_context import ToolContext
 from chatkit.types import HiddenContextItem
-from openai.types.responses import ResponseFunctionToolCall, ResponseReasoningItem
+from openai.types.responses import ResponseReasoningItem
 
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.tool_output import output_text
@@ -51,6 +51,26 @@ class AnswerHooks(RunHooks[Any]):
         self._responses: dict[str, str] = {}
         self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
         self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
+        self._restored: dict[str, HiddenContextItem] = {}
+
+    def restore(self, request: journal.ApprovalRequest, journaled: Mapping[str, HiddenContextItem]) -> None:
+        """Go on with a run that waited for approval.
+
+        Args:
+            journaled: The items of calls that the run makes again although they are in the journal, by the call's id.
+        """
+        for call in request.calls:
+            if call.kind == "function":
+                self._reasoning[call.agent] = request.reasoning
+                if request.response is not None:
+                    self._responses[call.agent] = request.response
+        self._restored.update(journaled)
+        # The SDK does not report the start of an agent that is a tool a second time.
+        self._journaled.update(journaled)
+
+    def last_response(self, agent: str) -> tuple[str | None, list[dict[str, Any]]]:
+        """The id of the last response to an agent, and the reasoning that no call of it has in the journal yet."""
+        return self._responses.get(agent), self._reasoning.get(agent, [])
 
     @override
     async def on_agent_start(self, context: AgentHookContext[Any], agent: Agent[Any]) -> None:
@@ -84,11 +104,16 @@ class AnswerHooks(RunHooks[Any]):
     async def on_tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
         if not isinstance(context, ToolContext):
             return
+        call_id = context.tool_call_id
+        if (restored := self._restored.pop(call_id, None)) is not None:
+            self._journaled[call_id] = restored
+            self._tool_calls[call_id] = (agent, context.tool_name, perf_counter())
+            return
         call = journal.ToolCall(
-            call_id=context.tool_call_id,
+            call_id=call_id,
             name=context.tool_name,
             arguments=context.tool_arguments,
-            provider_data=_provider_data(context.tool_call),
+            provider_data=provider_data(context.tool_call),
             # With the first call of a response.
             reasoning=self._reasoning.pop(agent.name, []),
             response=self._responses.get(agent.name),
@@ -105,6 +130,7 @@ class AnswerHooks(RunHooks[Any]):
         if not isinstance(context, ToolContext):
             return
         self._end_tool_call(context.tool_call_id, "returned")
+        self._restored.pop(context.tool_call_id, None)
         item = self._journaled.get(context.tool_call_id)
         if item is not None:
             await self._context.write_journal(journal.with_output(item, output_text(result)))
@@ -162,7 +188,7 @@ class AnswerHooks(RunHooks[Any]):
         return run_fields(self._context.request_context, self._context.thread.id)
 
 
-def _provider_data(call: ResponseFunctionToolCall | None) -> dict[str, Any] | None:
+def provider_data(call: object) -> dict[str, Any] | None:
     """What the provider expects back with a call; `None` if that is nothing."""
     data: dict[str, Any] = getattr(call, "provider_data", None) or {}
     # The Agents SDK adds these two to every call of Chat Completions.

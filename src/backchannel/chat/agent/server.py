@@ -4,10 +4,20 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, override
 
 import structlog
-from agents import Agent, InputGuardrailTripwireTriggered, ModelProvider, RunConfig, Runner
+from agents import (
+    Agent,
+    InputGuardrailTripwireTriggered,
+    ModelProvider,
+    RunConfig,
+    Runner,
+    RunResultStreaming,
+    RunState,
+    TResponseInputItem,
+)
 from chatkit.actions import Action
 from chatkit.agents import ThreadItemConverter
 from chatkit.server import ChatKitServer
@@ -24,6 +34,8 @@ from chatkit.types import (
 )
 
 from backchannel.chat.agent.answer import client_call_item, stream_answer
+from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
+from backchannel.chat.agent.approvals import PendingApproval, find_pending, question_item
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.history import HistoryConverter, load_history, next_client_call, to_model_input
 from backchannel.chat.agent.interrupted_tools import repeat_call
@@ -31,7 +43,7 @@ from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import generate_title, title_from
 from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
-from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_resume_point
+from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_agent, find_resume_point
 from backchannel.context import RequestContext
 from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLongError, ModelRequestError
 from backchannel.hook_dispatcher import HookDispatcher
@@ -256,17 +268,24 @@ class ChatServer(ChatKitServer[RequestContext]):
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
         answer = AnswerContext(thread=thread, store=self.store, request_context=context)
         hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model, self._models.prepare)
-        self._models.prepare(agent)
-        result = Runner.run_streamed(
-            agent,
-            await to_model_input(history, self.options.converter),
-            context=answer,
-            hooks=hooks,
-            max_turns=self.options.max_turns,
-            run_config=self._run_config(thread, context),
-        )
+        pending = find_pending(history)
+        if pending is not None and pending.current and pending.question is None:
+            # The process died before the question was stored.
+            yield ThreadItemDoneEvent(item=question_item(pending.request, thread))
+            return
+        state = None
+        if pending is not None:
+            for event in settle(pending, thread, context):
+                yield event
+            state = await restore(pending, self.agent, answer, hooks)
+        start = partial(self._start, thread, context, answer, hooks)
+        if state is not None and pending is not None:
+            result, decided = start(self._first_agent(pending), state), pending.request.calls
+        else:
+            result, decided = start(agent, await to_model_input(history, self.options.converter)), []
+        flow = ApprovalFlow(answer, hooks, partial(start, self.agent))
         # Close it explicitly and not by garbage collection: closing stops the model.
-        async with aclosing(stream_answer(answer, result, hooks)) as events:
+        async with aclosing(stream_answer(answer, result, hooks, flow, decided)) as events:
             try:
                 async for event in events:
                     yield event
@@ -275,6 +294,33 @@ class ChatServer(ChatKitServer[RequestContext]):
                 refused = journal.RefusedTurn(code=getattr(error, "code", GuardrailError.code))
                 yield ThreadItemDoneEvent(item=journal.to_item(refused, thread.id))
                 raise
+        if pending is not None and pending.current:
+            yield forget_state(pending)
+
+    def _first_agent(self, pending: PendingApproval) -> Agent[Any]:
+        """The agent that began the run, after the one that goes on is prepared."""
+        current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
+        self._models.prepare(find_agent(self.agent, str(current)))
+        return self.agent
+
+    def _start(
+        self,
+        thread: ThreadMetadata,
+        context: RequestContext,
+        answer: AnswerContext,
+        hooks: AnswerHooks,
+        agent: Agent[Any],
+        run_input: list[TResponseInputItem] | RunState[Any, Agent[Any]],
+    ) -> RunResultStreaming:
+        self._models.prepare(agent)
+        return Runner.run_streamed(
+            agent,
+            run_input,
+            context=answer,
+            hooks=hooks,
+            max_turns=self.options.max_turns,
+            run_config=self._run_config(thread, context),
+        )
 
     @override
     async def add_feedback(

@@ -19,6 +19,7 @@ from agents import FunctionTool
 from agents import tool as sdk_tool
 from agents.run_internal import tool_execution
 
+from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.tool_threads import DEFAULT_LIMIT, ToolThreads
 
 log = structlog.get_logger(__name__)
@@ -140,10 +141,13 @@ class _Asyncio(ModuleType):
 # Names, because they are private to the SDK or its module.
 _CALL, _RESULT, _ASYNCIO = "_invoke_function_tool_with_metadata", "_FunctionToolInvocationResult", "asyncio"
 _sdk_call: Callable[..., Any] = getattr(sdk_tool, _CALL)
-_error_result: Callable[..., Any] = partial(getattr(sdk_tool, _RESULT), is_sdk_generated_error=True)
+_result: Callable[..., Any] = getattr(sdk_tool, _RESULT)
+_error_result: Callable[..., Any] = partial(_result, is_sdk_generated_error=True)
 
 
 async def _call_with_limits(*, function_tool: FunctionTool, context: Any, arguments: str) -> Any:
+    if (known := _known_output(context)) is not None:
+        return _result(known)
     limits = _limits.get()
     if limits is None:
         return await _sdk_call(function_tool=function_tool, context=context, arguments=arguments)
@@ -152,6 +156,14 @@ async def _call_with_limits(*, function_tool: FunctionTool, context: Any, argume
         return await _sdk_call(function_tool=tool, context=context, arguments=arguments)
 
     return await limits.invoke(function_tool, call)
+
+
+def _known_output(context: Any) -> str | None:
+    """The output of a call that is not to be made again."""
+    answer = getattr(context, "context", None)
+    if not isinstance(answer, AnswerContext):
+        return None
+    return answer.known_outputs.pop(getattr(context, "tool_call_id", ""), None)
 
 
 def _install() -> None:

@@ -68,7 +68,73 @@ class QueuedClientCall(BaseModel):
     arguments: dict[str, Any]
 
 
-type Entry = ToolCall | HandOff | IntermediateMessage | RefusedTurn | QueuedClientCall
+class RequestedCall(BaseModel):
+    """A call of a tool that needs a person's approval.
+
+    Attributes:
+        question: The id of the question about it, in the item `ApprovalRequest.item_id`.
+        call_id: The id that its model gave it.
+        agent: The name of the agent that makes it.
+        kind: Who makes it: an agent of the run, an agent that is a tool (whose own call is in the journal), or the
+            model's provider.
+        provider_data: As in `ToolCall`.
+    """
+
+    question: str
+    call_id: str
+    name: str
+    arguments: str
+    agent: str
+    kind: Literal["function", "nested", "hosted"] = "function"
+    provider_data: dict[str, Any] | None = None
+
+
+class ApprovalRequest(BaseModel):
+    """The answer waits until a person has approved or declined calls of tools.
+
+    Attributes:
+        item_id: The structured input item with a question for each call.
+        state: The run as the Agents SDK's `RunState` serializes it; `None` once the answer has gone on.
+        reasoning: As in `ToolCall`, for the first of the calls.
+        response: As in `ToolCall`.
+    """
+
+    kind: Literal["backchannel.approval_request"] = "backchannel.approval_request"
+    item_id: str
+    calls: list[RequestedCall]
+    state: dict[str, Any] | None = None
+    reasoning: list[dict[str, Any]] = []
+    response: str | None = None
+
+
+class ApprovalDecision(BaseModel):
+    """What a person decided about the calls of an `ApprovalRequest`.
+
+    Attributes:
+        item_id: That of the request.
+        user: The id of the user who decided.
+        decided_at: When, in ISO 8601.
+        approved: The ids of the questions about calls that were approved. All others were declined.
+        reasons: Why calls were declined, by the ids of the questions, as far as the person said so.
+    """
+
+    kind: Literal["backchannel.approval_decision"] = "backchannel.approval_decision"
+    item_id: str
+    user: str
+    decided_at: str
+    approved: list[str] = []
+    reasons: dict[str, str] = {}
+
+
+type Entry = (
+    ToolCall
+    | HandOff
+    | IntermediateMessage
+    | RefusedTurn
+    | QueuedClientCall
+    | ApprovalRequest
+    | ApprovalDecision
+)
 
 _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.tool_call": TypeAdapter(ToolCall),
@@ -76,6 +142,8 @@ _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.goes_on": TypeAdapter(IntermediateMessage),
     "backchannel.refused_turn": TypeAdapter(RefusedTurn),
     "backchannel.queued_client_call": TypeAdapter(QueuedClientCall),
+    "backchannel.approval_request": TypeAdapter(ApprovalRequest),
+    "backchannel.approval_decision": TypeAdapter(ApprovalDecision),
 }
 
 
@@ -106,12 +174,21 @@ def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:
         id=new_id("hidden_context"),
         thread_id=thread_id,
         created_at=to_sdk(utc_now()),
-        # Only what is set: most calls have no data of their provider.
-        content={"kind": entry.kind, **entry.model_dump(exclude_defaults=True, exclude={"kind"})},
+        content=_content(entry),
     )
+
+
+def changed(item: HiddenContextItem, entry: Entry) -> HiddenContextItem:
+    """A copy of an item with another entry."""
+    return item.model_copy(update={"content": _content(entry)})
 
 
 def with_output(item: HiddenContextItem, output: object) -> HiddenContextItem:
     """A copy of a tool call's item, completed with its output."""
     content = {**cast("dict[str, Any]", item.content), "output": output, "finished": True}
     return item.model_copy(update={"content": content})
+
+
+def _content(entry: Entry) -> dict[str, Any]:
+    # Only what is set: most calls have no data of their provider.
+    return {"kind": entry.kind, **entry.model_dump(exclude_defaults=True, exclude={"kind"})}

@@ -60,7 +60,7 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
     """
     entries = [(item, journal.read(item)) for item in items]
     agents = [entry.agent for _, entry in entries if isinstance(entry, journal.HandOff)]
-    point = ResumePoint(_find_agent(first, agents[-1]) if agents else first)
+    point = ResumePoint(find_agent(first, agents[-1]) if agents else first)
     input_requests = (ClientToolCallItem, StructuredInputItem)
     if any(isinstance(item, input_requests) and item.status == "pending" for item in items):
         point.complete = True
@@ -83,7 +83,7 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
     return point
 
 
-def _find_agent(first: Agent[Any], name: str) -> Agent[Any]:
+def find_agent(first: Agent[Any], name: str) -> Agent[Any]:
     """The agent of that name that can be reached by hand-offs from `first`; else `first`, which can hand off again."""
     seen: list[Agent[Any]] = [first]
     for agent in seen:

@@ -1,0 +1,251 @@
+"""Asks a person to approve calls of tools, and reads what they decided.
+
+The question is a structured input item, which every ChatKit front end can show and answer: a choice for each call. Any
+other text than one of the choices declines the call, and is given to the model as the reason. What the run needs to go
+on is stored with the question (`journal.ApprovalRequest`), so that the answer may come on any replica, at any time.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agents import RunState
+from agents.items import ToolApprovalItem
+from chatkit.types import (
+    HiddenContextItem,
+    StructuredInputAnswer,
+    StructuredInputItem,
+    StructuredInputMultipleChoice,
+    StructuredInputMultipleChoiceOption,
+    ThreadItem,
+    ThreadMetadata,
+    UserMessageItem,
+)
+
+from backchannel.chat.recovery import journal
+from backchannel.context import RequestContext
+from backchannel.stores.times import to_sdk, utc_now, utc_text
+
+APPROVE = "Approve"
+APPROVE_ALWAYS = "Approve, and do not ask again in this conversation"
+DECLINE = "Decline"
+
+ALWAYS_KEY = "backchannel_approved_tools"
+"""The thread's metadata with the names of the tools that need no further approval in it."""
+
+MAX_ARGUMENTS_CHARS = 2000
+"""Longer arguments are shortened in the question. The end, which could hide something, is shown too."""
+
+DECLINED = "The person declined this call, so it did not run."
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """A request for approval in a thread whose answer has not gone on yet.
+
+    Attributes:
+        item: The journal's item with the request.
+        request: The request.
+        question: The item that asks the person; `None` if a crash came before it was stored.
+        current: Whether the request is in the newest turn. Else the person wrote a new message instead of a decision.
+        calls: The journaled calls of the turn, with their items, in order.
+        later: Those after the request.
+        decided: Whether the decision is in the journal.
+        answered: Whether the assistant has written something since.
+    """
+
+    item: HiddenContextItem
+    request: journal.ApprovalRequest
+    question: StructuredInputItem | None
+    current: bool
+    calls: Sequence[tuple[HiddenContextItem, journal.ToolCall]]
+    later: Sequence[tuple[HiddenContextItem, journal.ToolCall]]
+    decided: bool
+    answered: bool
+
+    @property
+    def state_is_current(self) -> bool:
+        """Whether the run can go on from its stored state. After a crash it may have come further than that: calls of
+        tools that the state does not know would be made again."""
+        known = {call.call_id for call in self.request.calls}
+        later = [call.call_id for _, call in self.later]
+        return not self.answered and len(later) == len(set(later)) and known.issuperset(later)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's decision about one call.
+
+    Attributes:
+        always: Whether the tool needs no further approval in this thread.
+        reason: Why the call was declined, if the person said so.
+    """
+
+    approved: bool
+    always: bool = False
+    reason: str | None = None
+
+    @property
+    def output(self) -> str:
+        """What the model gets as the output of a declined call."""
+        return f"{DECLINED} They said: {self.reason}" if self.reason else DECLINED
+
+
+def find_pending(items: Sequence[ThreadItem]) -> PendingApproval | None:
+    """The newest request for approval among the newest items of a thread, oldest first, that is not settled."""
+    found = [
+        (place, item, entry)
+        for place, item in enumerate(items)
+        if isinstance(entry := journal.read(item), journal.ApprovalRequest) and entry.state is not None
+    ]
+    if not found:
+        return None
+    place, item, request = found[-1]
+    later = items[place + 1 :]
+    messages = [each for each, other in enumerate(items) if isinstance(other, UserMessageItem)]
+    turn = items[max((each for each in messages if each < place), default=0) :]
+    questions = [
+        each for each in later if isinstance(each, StructuredInputItem) and each.id == request.item_id
+    ]
+    decisions = [entry for each in later if isinstance(entry := journal.read(each), journal.ApprovalDecision)]
+    return PendingApproval(
+        item=cast("HiddenContextItem", item),
+        request=request,
+        question=questions[0] if questions else None,
+        current=not messages or messages[-1] < place,
+        calls=_calls(turn),
+        later=_calls(later),
+        decided=any(entry.item_id == request.item_id for entry in decisions),
+        answered=any(each.type == "assistant_message" for each in later),
+    )
+
+
+def question_item(request: journal.ApprovalRequest, thread: ThreadMetadata) -> StructuredInputItem:
+    """The item that asks the person about the calls of a request."""
+    options = [
+        StructuredInputMultipleChoiceOption(value=value) for value in (APPROVE, APPROVE_ALWAYS, DECLINE)
+    ]
+    return StructuredInputItem(
+        id=request.item_id,
+        thread_id=thread.id,
+        created_at=to_sdk(utc_now()),
+        inputs=[
+            StructuredInputMultipleChoice(
+                id=call.question,
+                question=question_text(call),
+                options=[each.model_copy() for each in options],
+            )
+            for call in request.calls
+        ],
+    )
+
+
+def question_text(call: journal.RequestedCall) -> str:
+    """The question about a call: its tool, and all of its arguments."""
+    arguments = _describe(call.arguments)
+    if len(arguments) > MAX_ARGUMENTS_CHARS:
+        half = MAX_ARGUMENTS_CHARS // 2
+        left_out = len(arguments) - 2 * half
+        arguments = f"{arguments[:half]} [… {left_out:,} characters …] {arguments[-half:]}"
+    whose = f"{call.agent} wants to run" if call.kind == "nested" else "Run"
+    return f"{whose} “{call.name}” with {arguments}?" if arguments else f"{whose} “{call.name}”?"
+
+
+def skipped(question: StructuredInputItem) -> StructuredInputItem:
+    """A copy of a question that the person can no longer answer."""
+    copy = question.model_copy(deep=True, update={"status": "skipped"})
+    for each in copy.inputs:
+        each.answer = StructuredInputAnswer(skipped=True)
+    return copy
+
+
+def decisions_of(request: journal.ApprovalRequest, question: StructuredInputItem) -> Mapping[str, Decision]:
+    """What the person decided, by the id of the question."""
+    answers = {each.id: each.answer for each in question.inputs}
+    return {call.question: _decision(answers.get(call.question)) for call in request.calls}
+
+
+def decision_entry(
+    request: journal.ApprovalRequest, decisions: Mapping[str, Decision], context: RequestContext
+) -> journal.ApprovalDecision:
+    """The journal entry of a decision that the caller has made now."""
+    return journal.ApprovalDecision(
+        item_id=request.item_id,
+        user=context.identity.user,
+        decided_at=utc_text(utc_now()),
+        approved=[question for question, decision in decisions.items() if decision.approved],
+        reasons={question: each.reason for question, each in decisions.items() if each.reason},
+    )
+
+
+def remember(
+    thread: ThreadMetadata, request: journal.ApprovalRequest, decisions: Mapping[str, Decision]
+) -> None:
+    """Note in the thread which tools need no further approval in it."""
+    names = {call.name for call in request.calls if decisions[call.question].always}
+    if names:
+        thread.metadata = {**thread.metadata, ALWAYS_KEY: sorted(names | approved_always(thread))}
+
+
+def approved_always(thread: ThreadMetadata) -> set[str]:
+    """The names of the tools that need no further approval in a thread."""
+    names = thread.metadata.get(ALWAYS_KEY)
+    return set(cast("list[str]", names)) if isinstance(names, list) else set()
+
+
+def decide(
+    state: RunState[Any, Any], request: journal.ApprovalRequest, decisions: Mapping[str, Decision]
+) -> None:
+    """Apply decisions to a run's state. A call without a decision is declined."""
+    calls = list(request.calls)
+    for item in state.get_interruptions():
+        # Ids of calls are not unique: those of an agent that is a tool may be the same as its caller's.
+        place = next((n for n, call in enumerate(calls) if _is_about(call, item)), None)
+        call = calls.pop(place) if place is not None else None
+        decision = decisions[call.question] if call is not None else Decision(approved=False)
+        if decision.approved:
+            state.approve(item)
+        else:
+            state.reject(item, rejection_message=decision.output)
+
+
+def _is_about(call: journal.RequestedCall, item: ToolApprovalItem) -> bool:
+    return (call.call_id, call.agent) == (item.call_id, item.agent.name)
+
+
+def name_of(item: ToolApprovalItem) -> str:
+    """The name of the tool that needs approval, with its namespace or server where there is one."""
+    label = getattr(item.raw_item, "server_label", None)
+    name = item.qualified_name or item.name or "tool"
+    return f"{label}.{name}" if isinstance(label, str) else name
+
+
+def _decision(answer: StructuredInputAnswer | None) -> Decision:
+    if answer is None or answer.skipped or not answer.values:
+        return Decision(approved=False)
+    text = answer.values[0].strip()
+    if text in {APPROVE, APPROVE_ALWAYS}:
+        return Decision(approved=True, always=text == APPROVE_ALWAYS)
+    return Decision(approved=False, reason=None if text == DECLINE else text)
+
+
+def _calls(items: Sequence[ThreadItem]) -> list[tuple[HiddenContextItem, journal.ToolCall]]:
+    return [
+        (item, call)
+        for item in items
+        if isinstance(item, HiddenContextItem) and (call := journal.tool_call(item)) is not None
+    ]
+
+
+def _describe(arguments: str) -> str:
+    try:
+        values: object = json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+    if not isinstance(values, dict):
+        return arguments
+    return ", ".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in cast("dict[str, object]", values).items()
+    )
