@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from agents import Agent, FunctionTool, function_tool
+from agents import Agent, FunctionTool, HostedMCPTool, function_tool
 
 from backchannel.client import ServerError
 from backchannel.testing import Call, Say
-from backchannel.testing.endpoints import StrictEndpoint
+from backchannel.testing.endpoints import Reply, StrictEndpoint
+from backchannel.testing.endpoints.wire import ResponsesStream
 from field.odd_models import error, lookup, say, served_on, texts
 
 pytestmark = pytest.mark.row("M13", "B8")
@@ -293,3 +294,48 @@ async def test_a_function_says_whether_approval_is_needed(erasing: Callable[...,
     thread_id, _ = await chat.served.create()
     assert await chat.run(thread_id) == ("waiting" if needed else "completed")
     assert len(chat.erased) == (0 if needed else 1)
+
+
+@pytest.mark.parametrize("choice", [APPROVE, "Not on a Sunday"])
+async def test_a_hosted_mcp_server_asks(erasing: Callable[..., Erasing], choice: str):
+    """openai/openai-agents-python#2011: `require_approval` without a callback."""
+    config: Any = {
+        "server_label": "files",
+        "server_url": "https://files.example/mcp",
+        "require_approval": "always",
+    }
+    agent = Agent[Any](name="A", tools=[HostedMCPTool(tool_config={"type": "mcp", **config})])
+    chat = erasing("openai-responses")
+    await chat.start(agent)
+    asks = {
+        "type": "mcp_approval_request",
+        "id": "mcpr_1",
+        "server_label": "files",
+        "name": "erase",
+        "arguments": "{}",
+    }
+    stream = ResponsesStream("m")
+    parts = [*stream.created(), stream.added(asks), stream.done(asks)]
+    parts.append(stream.event("response.completed", response=stream.response("completed", output=[asks])))
+    chat.endpoint.add(Reply(parts), Say("So be it."), Say("Yes."))
+    thread_id, events = await chat.served.create()
+    assert error(events) is None
+    assert "files.erase" in (await chat.question(thread_id))["inputs"][0]["question"]
+    await chat.restart(agent)
+    events = await chat.answer(thread_id, choice)
+    assert error(events) is None
+    [response] = [
+        each
+        for each in chat.endpoint.requests[-1].body["input"]
+        if each.get("type") == "mcp_approval_response"
+    ]
+    assert response["approval_request_id"] == "mcpr_1"
+    assert response["approve"] is (choice == APPROVE)
+    assert response.get("reason") == (
+        None
+        if choice == APPROVE
+        else "The person declined this call, so it did not run. They said: Not on a Sunday"
+    )
+    assert texts(await chat.served.items(thread_id))[-1] == "So be it."
+    await say(chat.served, thread_id, "and now?")
+    assert chat.endpoint.refused == []
