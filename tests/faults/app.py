@@ -71,6 +71,13 @@ async def record_once(ctx: ToolContext[AgentContext], value: str) -> str:
     return f"recorded {value} once"
 
 
+@function_tool(needs_approval=True)
+async def record_if_approved(value: str) -> str:
+    """Do something that must not be done twice, nor without a person's approval."""
+    enter("record_if_approved", value)
+    return f"recorded {value}"
+
+
 @function_tool
 async def slow(value: str) -> str:
     """Do something that must not be done twice, and take long to say that it is done."""
@@ -101,7 +108,7 @@ async def lookup(q: str = "x") -> str:
     return f"found {q}"
 
 
-tools = [record, record_once, slow, slow_once, ask_page, lookup]
+tools = [record, record_once, record_if_approved, slow, slow_once, ask_page, lookup]
 stop = StopAtTools(stop_at_tool_names=["ask_page"])
 
 helper = Agent(name="helper", instructions="You are the helper.", tools=tools, tool_use_behavior=stop)

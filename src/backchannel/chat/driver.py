@@ -114,7 +114,7 @@ class TurnDriver:
         self._can_stop = can_stop
         self._debug = debug
         self._is_stopped = is_stopped or _is_cancelled
-        self.awaits_input = False
+        self.awaits_input = turn.awaits_input
         self._reported_error: ErrorEvent | None = None
         self._partial = partial or PartialItems()
         self._cut_off: ThreadStreamEvent | None = None

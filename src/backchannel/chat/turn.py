@@ -56,6 +56,7 @@ class Turn:
         began_after: The newest item of the thread before the answer; empty if there is none.
         opening: Events sent before the stream options.
         options: Whether the stream's options are still to be sent.
+        awaits_input: Whether the answer, of which a part is stored, has asked the person for something.
     """
 
     thread: ThreadMetadata
@@ -63,3 +64,4 @@ class Turn:
     began_after: str
     opening: list[ThreadStreamEvent] = field(default_factory=list[ThreadStreamEvent])
     options: bool = True
+    awaits_input: bool = False

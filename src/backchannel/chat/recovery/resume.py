@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any
 
 from chatkit.types import (
+    ClientToolCallItem,
     StreamingReq,
+    StructuredInputItem,
     ThreadCreatedEvent,
     ThreadItem,
     ThreadItemDoneEvent,
@@ -79,7 +81,9 @@ async def resumed_turn(
         async for event in answer(server_context):
             yield event
 
-    return Turn(thread, respond, began_after, opening, options=not state.options)
+    questions = [item for item in stored if isinstance(item, ClientToolCallItem | StructuredInputItem)]
+    pending = any(item.status == "pending" for item in questions)
+    return Turn(thread, respond, began_after, opening, options=not state.options, awaits_input=pending)
 
 
 async def _message(
