@@ -202,7 +202,7 @@ async def test_nobody_else_decides(erasing: Callable[..., Erasing]):
     thread_id, _ = await chat.served.create()
     question = await chat.question(thread_id)
     eve = await chat.served.someone()
-    answers = {"call_1": {"values": [APPROVE]}}
+    answers = {"approval_1": {"values": [APPROVE]}}
     params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
     with pytest.raises(ServerError) as refused:
         await eve.stream("threads.add_structured_input", params)

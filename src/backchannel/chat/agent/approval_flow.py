@@ -88,7 +88,7 @@ def _requested(place: int, item: ToolApprovalItem, own: set[str]) -> journal.Req
     call_id = item.call_id or ""
     hosted = getattr(item.raw_item, "type", None) == "mcp_approval_request"
     return journal.RequestedCall(
-        question=f"call_{place + 1}",
+        question=f"approval_{place + 1}",
         call_id=call_id,
         name=name_of(item),
         arguments=item.arguments or "",

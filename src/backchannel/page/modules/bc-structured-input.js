@@ -3,6 +3,34 @@ import { el, setAttribute } from "./dom.js";
 
 const OTHER = "\u0000other";
 
+const QUESTIONS = {
+  form: "Questions",
+  other: "Something else",
+  send: "Send answers",
+  skip: "Skip",
+  missing: "Answer at least one question, or choose “Skip”.",
+  summary: "Your answers",
+  skipped: "Skipped",
+  isComplete: (answers) => answers.some((answer) => !answer.skipped),
+};
+
+const APPROVALS = {
+  form: "Approval",
+  other: "Decline, because",
+  send: "Send decision",
+  skip: "Decline",
+  missing: "Decide about each call, or choose “Decline” for all of them.",
+  summary: "Your decision",
+  skipped: "Declined",
+  isComplete: (answers) => answers.every((answer) => !answer.skipped),
+};
+
+/** The words of a form: the server gives questions about calls of tools ids that begin with "approval_". */
+function wording(item) {
+  const inputs = item.inputs ?? [];
+  return inputs.length > 0 && inputs.every((input) => input.id.startsWith("approval_")) ? APPROVALS : QUESTIONS;
+}
+
 export class BcStructuredInput extends HTMLElement {
   #itemId = null;
   #status = null;
@@ -21,17 +49,18 @@ export class BcStructuredInput extends HTMLElement {
 
   #form(item, conversation) {
     const { draft } = conversation;
+    const words = wording(item);
     this.#error = el("p", { class: "form-error", role: "alert" });
     const form = el(
       "form",
-      { class: "panel structured-input", "aria-label": "Questions", novalidate: true },
-      (item.inputs ?? []).map((input, index) => question(input, `${item.id}-${index}`)),
+      { class: "panel structured-input", "aria-label": words.form, novalidate: true },
+      (item.inputs ?? []).map((input, index) => question(input, `${item.id}-${index}`, words)),
       this.#error,
       el(
         "div",
         { class: "form-buttons" },
-        el("button", { type: "submit", class: "button primary" }, "Send answers"),
-        el("button", { type: "button", class: "button", onclick: () => this.#skip(item, conversation) }, "Skip"),
+        el("button", { type: "submit", class: "button primary" }, words.send),
+        el("button", { type: "button", class: "button", onclick: () => this.#skip(item, conversation) }, words.skip),
       ),
     );
     form.addEventListener("submit", (event) => {
@@ -49,8 +78,9 @@ export class BcStructuredInput extends HTMLElement {
       const values = valuesOf(form, `${item.id}-${index}`);
       answers[input.id] = { values, skipped: values.length === 0 };
     });
-    if (Object.values(answers).every((answer) => answer.skipped)) {
-      this.#error.textContent = "Answer at least one question, or choose “Skip”.";
+    const words = wording(item);
+    if (!words.isComplete(Object.values(answers))) {
+      this.#error.textContent = words.missing;
       return;
     }
     this.#error.textContent = "";
@@ -66,8 +96,8 @@ export class BcStructuredInput extends HTMLElement {
   }
 }
 
-function question(input, name) {
-  if (input.type === "multiple_choice") return choice(input, name);
+function question(input, name, words) {
+  if (input.type === "multiple_choice") return choice(input, name, words);
   const hint = input.description ? el("p", { class: "hint", id: `${name}-hint` }, input.description) : null;
   return el(
     "div",
@@ -78,7 +108,7 @@ function question(input, name) {
   );
 }
 
-function choice(input, name) {
+function choice(input, name, words) {
   const type = input.multiple ? "checkbox" : "radio";
   const option = (value, label) =>
     el("label", { class: "option" }, el("input", { type, name, value }), el("span", {}, label));
@@ -88,7 +118,7 @@ function choice(input, name) {
     name: `${name}-other`,
     "aria-label": `Another answer: ${input.question}`,
   });
-  const other = option(OTHER, "Something else");
+  const other = option(OTHER, words.other);
   text.addEventListener("input", () => {
     other.querySelector("input").checked = text.value.trim() !== "";
   });
@@ -132,12 +162,13 @@ function isChoice(control) {
 }
 
 function summary(item) {
+  const words = wording(item);
   const rows = (item.inputs ?? []).map((input) => {
     const skipped = !input.answer || input.answer.skipped || (input.answer.values ?? []).length === 0;
-    const answer = skipped ? el("span", { class: "muted" }, "Skipped") : input.answer.values.join(", ");
+    const answer = skipped ? el("span", { class: "muted" }, words.skipped) : input.answer.values.join(", ");
     return [el("dt", {}, input.question), el("dd", {}, answer)];
   });
-  return el("dl", { class: "panel answers", "aria-label": "Your answers" }, rows);
+  return el("dl", { class: "panel answers", "aria-label": words.summary }, rows);
 }
 
 customElements.define("bc-structured-input", BcStructuredInput);
