@@ -51,5 +51,7 @@ async def test_decisions_on_the_page(open_page: OpenPage, serve: Any) -> None:
     await expect(chat.messages).to_contain_text("Then not.")
     await expect(chat.messages.get_by_label("Your decision").last).to_contain_text("I still need it")
     assert erased == ["/tmp/<b>old</b>"]
-    output = next(each["output"] for each in reversed(model.calls[-1]) if each.get("type") == "function_call_output")
+    output = next(
+        each["output"] for each in reversed(model.calls[-1]) if each.get("type") == "function_call_output"
+    )
     assert "I still need it" in output

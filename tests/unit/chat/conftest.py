@@ -137,7 +137,7 @@ def answering(
         context = AnswerContext(thread=thread, store=store, request_context=request_context)
         hooks = AnswerHooks(context, HookDispatcher(), "default")
         start = partial(Runner.run_streamed, agent, context=context, hooks=hooks)
-        return stream_answer(context, start("hello"), hooks, ApprovalFlow(context, hooks, start))
+        return stream_answer(context, start("hello"), hooks, ApprovalFlow(context, hooks, "", start))
 
     return answer
 

@@ -139,6 +139,12 @@ def tool_task(name: str, arguments: str) -> CustomTask:
     )
 
 
+def inner_tool_task(agent: str, name: str, arguments: str) -> CustomTask:
+    """The task of a tool that an agent runs which is itself a tool."""
+    task = tool_task(name, arguments)
+    return task.model_copy(update={"title": f"{agent}: {task.title}"})
+
+
 def completed_tool_task(task: CustomTask, output: object, *, failed: bool = False) -> CustomTask:
     """The task of a tool that has returned. Shows the error's message if the output is a JSON error.
 

@@ -19,7 +19,6 @@ from agents import (
     RawResponsesStreamEvent,
     RunItemStreamEvent,
     RunResultStreaming,
-    StopAtTools,
     StreamEvent,
     ToolInputGuardrailTripwireTriggered,
     ToolOutputGuardrailTripwireTriggered,
@@ -28,7 +27,6 @@ from agents import (
 from agents.items import HandoffOutputItem, ToolCallItem, ToolCallOutputItem
 from chatkit.types import (
     AssistantMessageItem,
-    ClientToolCallItem,
     CustomTask,
     HiddenContextItem,
     ThreadItemAddedEvent,
@@ -44,10 +42,13 @@ from backchannel.chat.agent.activity import (
     completed_tool_task,
     declined_tool_task,
     hand_off_task,
+    inner_tool_task,
     tool_task,
 )
 from backchannel.chat.agent.approval_flow import ApprovalFlow
+from backchannel.chat.agent.client_calls import client_calls
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
+from backchannel.chat.agent.inner_tools import INNER_FAILED
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
 from backchannel.chat.agent.tool_output import output_text, output_value
@@ -60,8 +61,6 @@ from backchannel.errors import (
     AnswerTruncatedError,
     ModelError,
 )
-from backchannel.ids import new_id
-from backchannel.stores.times import to_sdk, utc_now
 
 _TOOL_ERROR = re.compile(r"Error running tool ([^:]+):")
 """The SDK's message for an exception of a tool that ends the run; its cause is that exception."""
@@ -267,34 +266,7 @@ class _Answer:
         yield from self._flush_messages(intermediate=False)
         yield from self._messages.close()
         yield from self._activity.close()
-        calls = list(self.calls)
-        entries: list[journal.QueuedClientCall] = []
-        for requested in self._context.client_calls:
-            call = self._find_client_tool_call(agent, requested.name, calls)
-            if call is not None:
-                calls.remove(call)
-            call_id = call.call_id if call else new_id("tool_call")
-            entries.append(
-                journal.QueuedClientCall(call_id=call_id, name=requested.name, arguments=requested.arguments)
-            )
-        # The client answers one call at a time, which must be the last item of the thread.
-        thread_id = self._context.thread.id
-        for entry in entries[1:]:
-            yield ThreadItemDoneEvent(item=journal.to_item(entry, thread_id))
-        for entry in entries[:1]:
-            yield ThreadItemDoneEvent(item=client_call_item(entry, thread_id))
-
-    def _find_client_tool_call(
-        self, agent: Agent[Any], name: str, calls: list[ResponseFunctionToolCall]
-    ) -> ResponseFunctionToolCall | None:
-        # The SDK does not expose which tool made the client tool call: it is one that the agent stops at.
-        behavior = agent.tool_use_behavior
-        stops = cast("StopAtTools", behavior)["stop_at_tool_names"] if isinstance(behavior, dict) else []
-        same_name = [call for call in calls if call.name == name]
-        stopping = [call for call in calls if call.name in stops]
-        if same_name:
-            return same_name[0] if len(self._context.client_calls) > 1 else same_name[-1]
-        return (stopping or calls or [None])[0 if len(self._context.client_calls) > 1 else -1]
+        yield from client_calls(agent, self._context, self.calls)
 
     def _tool_called(self, item: ToolCallItem) -> Iterator[ThreadStreamEvent]:
         call = item.raw_item
@@ -309,6 +281,23 @@ class _Answer:
         if (call := journal.tool_call(write.item)) is not None and call.finished:
             self._journaled[call.call_id] = write.item
         yield ThreadItemDoneEvent(item=write.item)
+        if isinstance(entry := journal.read(write.item), journal.InnerToolCall):
+            yield from self._inner_call(write.item.id, entry)
+
+    def _inner_call(self, key: str, call: journal.InnerToolCall) -> Iterator[ThreadStreamEvent]:
+        """Show what an agent does that is a tool, below the task of its own call."""
+        event = {"call_id": call.call_id, "name": call.name, "agent": call.agent, "caller": call.caller}
+        if not call.finished:
+            arguments = _decode_arguments(call.arguments)
+            self._context.request_context.publish(
+                {"type": "tool_call.started", **event, "arguments": arguments}
+            )
+            yield from self._activity.begin(key, inner_tool_task(call.agent, call.name, call.arguments))
+            return
+        self._context.request_context.publish({"type": "tool_call.completed", **event, "output": call.output})
+        if isinstance(task := self._activity.task(key), CustomTask):
+            failed = call.output == INNER_FAILED
+            yield from self._activity.change(key, completed_tool_task(task, call.output, failed=failed))
 
     def _tool_ended(self, item: ToolCallOutputItem) -> Iterator[ThreadStreamEvent]:
         raw = cast("dict[str, Any]", item.raw_item)
@@ -353,18 +342,6 @@ class _Answer:
             if current is not None and event.item.id != current.id and event.item.type not in invisible:
                 yield from self._activity.close()
         yield event
-
-
-def client_call_item(call: journal.QueuedClientCall, thread_id: str) -> ClientToolCallItem:
-    """The thread item of a client tool call, which waits for its output."""
-    return ClientToolCallItem(
-        id=new_id("tool_call"),
-        thread_id=thread_id,
-        created_at=to_sdk(utc_now()),
-        name=call.name,
-        arguments=call.arguments,
-        call_id=call.call_id,
-    )
 
 
 def failed_tool(error: BaseException) -> str | None:

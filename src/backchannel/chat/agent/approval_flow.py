@@ -1,10 +1,10 @@
 """Where a run stops because calls of tools need approval: goes on at once, or asks the person."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import structlog
-from agents import Agent, RunResultStreaming, RunState
+from agents import Agent, RunResultStreaming, RunState, TResponseInputItem
 from agents.items import ToolApprovalItem
 from chatkit.types import ThreadItemDoneEvent, ThreadItemReplacedEvent, ThreadMetadata, ThreadStreamEvent
 from openai.types.responses import ResponseFunctionToolCall
@@ -18,6 +18,7 @@ from backchannel.chat.agent.approvals import (
     name_of,
     question_item,
     remember,
+    remembered_as,
     skipped,
 )
 from backchannel.chat.agent.context import AnswerContext
@@ -35,6 +36,7 @@ class ApprovalFlow:
     """The approvals of one answer.
 
     Args:
+        input_until: The id of the newest item in the input with which the run began.
         start: Runs the agent from a state.
     """
 
@@ -42,10 +44,12 @@ class ApprovalFlow:
         self,
         context: AnswerContext,
         hooks: AnswerHooks,
+        input_until: str,
         start: Callable[[RunState[Any, Agent[Any]]], RunResultStreaming],
     ) -> None:
         self._context = context
         self._hooks = hooks
+        self._input_until = input_until
         self._start = start
 
     def proceed(self, result: RunResultStreaming) -> RunResultStreaming | None:
@@ -53,7 +57,7 @@ class ApprovalFlow:
         always = approved_always(self._context.thread)
         state = result.to_state()
         calls = state.get_interruptions()
-        if not calls or not all(name_of(call) in always for call in calls):
+        if not calls or not all(remembered_as(call.agent.name, name_of(call)) in always for call in calls):
             return None
         for call in calls:
             state.approve(call)
@@ -74,8 +78,10 @@ class ApprovalFlow:
         request = journal.ApprovalRequest(
             item_id=new_id("message"),
             calls=[_requested(place, item, own) for place, item in enumerate(state.get_interruptions())],
-            # The tools' context is made anew.
-            state=state.to_json(context_serializer=lambda context: {}),
+            # The input is in the thread, and the tools' context is made anew.
+            state=state.to_json(context_serializer=lambda context: {}, strict_context=True)
+            | {"original_input": []},
+            input_until=self._input_until,
             reasoning=reasoning,
             response=response,
         )
@@ -122,29 +128,39 @@ def forget_state(pending: PendingApproval) -> ThreadItemDoneEvent:
 
 
 async def restore(
-    pending: PendingApproval, agent: Agent[Any], context: AnswerContext, hooks: AnswerHooks
+    pending: PendingApproval,
+    agent: Agent[Any],
+    model_input: list[TResponseInputItem],
+    context: AnswerContext,
+    hooks: AnswerHooks,
 ) -> RunState[Any, Agent[Any]] | None:
     """The run that waited, with the person's decisions; `None` if the answer must go on from its history.
 
     Args:
         agent: The agent that began the run: all others are found from it.
+        model_input: The input with which the run began.
     """
     request, question = pending.request, pending.question
     if not pending.current or question is None or request.state is None or not pending.state_is_current:
         return None
     try:
+        # A deserializer, because an override does not reach the states of agents that are tools.
         state: RunState[Any, Agent[Any]] = await RunState.from_json(
-            agent, request.state, context_override=cast("Any", context)
+            agent,
+            {**request.state, "original_input": model_input},
+            context_deserializer=lambda _stored: context,
+            strict_context=True,
         )
+        decide(state, request, decisions_of(request, question))
     except Exception as error:
-        # The agent or a tool has changed, or the state was written by another version of the Agents SDK.
+        # The agent or a tool has changed, or the state was written by a newer version of the Agents SDK.
         log.warning("approval_state_unusable", error=type(error).__name__, reason=str(error)[:300])
         return None
-    decide(state, request, decisions_of(request, question))
     made = {call.call_id: item for item, call in pending.calls if not call.finished}
     for item, call in pending.later:
         # After a crash: the tool is not called a second time.
-        made[call.call_id] = item
+        if isinstance(call, journal.ToolCall):
+            made[call.call_id] = item
         context.known_outputs[call.call_id] = history_output(call.output) if call.finished else INTERRUPTED
     hooks.restore(request, made)
     return state

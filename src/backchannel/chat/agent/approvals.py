@@ -32,7 +32,7 @@ APPROVE_ALWAYS = "Approve, and do not ask again in this conversation"
 DECLINE = "Decline"
 
 ALWAYS_KEY = "backchannel_approved_tools"
-"""The thread's metadata with the names of the tools that need no further approval in it."""
+"""The thread's metadata with the tools that need no further approval in it."""
 
 MAX_ARGUMENTS_CHARS = 2000
 """Longer arguments are shortened in the question. The end, which could hide something, is shown too."""
@@ -50,7 +50,7 @@ class PendingApproval:
         question: The item that asks the person; `None` if a crash came before it was stored.
         current: Whether the request is in the newest turn. Else the person wrote a new message instead of a decision.
         calls: The journaled calls of the turn, with their items, in order.
-        later: Those after the request.
+        later: Those after the request, also of agents that are tools.
         decided: Whether the decision is in the journal.
         answered: Whether the assistant has written something since.
     """
@@ -60,7 +60,7 @@ class PendingApproval:
     question: StructuredInputItem | None
     current: bool
     calls: Sequence[tuple[HiddenContextItem, journal.ToolCall]]
-    later: Sequence[tuple[HiddenContextItem, journal.ToolCall]]
+    later: Sequence[tuple[HiddenContextItem, journal.ToolCall | journal.InnerToolCall]]
     decided: bool
     answered: bool
 
@@ -114,8 +114,17 @@ def find_pending(items: Sequence[ThreadItem]) -> PendingApproval | None:
         request=request,
         question=questions[0] if questions else None,
         current=not messages or messages[-1] < place,
-        calls=_calls(turn),
-        later=_calls(later),
+        calls=[
+            (each, call)
+            for each in turn
+            if isinstance(each, HiddenContextItem) and (call := journal.tool_call(each)) is not None
+        ],
+        later=[
+            (each, entry)
+            for each in later
+            if isinstance(each, HiddenContextItem)
+            and isinstance(entry := journal.read(each), journal.ToolCall | journal.InnerToolCall)
+        ],
         decided=any(entry.item_id == request.item_id for entry in decisions),
         answered=any(each.type == "assistant_message" for each in later),
     )
@@ -183,9 +192,16 @@ def remember(
     thread: ThreadMetadata, request: journal.ApprovalRequest, decisions: Mapping[str, Decision]
 ) -> None:
     """Note in the thread which tools need no further approval in it."""
-    names = {call.name for call in request.calls if decisions[call.question].always}
+    names = {
+        remembered_as(call.agent, call.name) for call in request.calls if decisions[call.question].always
+    }
     if names:
         thread.metadata = {**thread.metadata, ALWAYS_KEY: sorted(names | approved_always(thread))}
+
+
+def remembered_as(agent: str, tool: str) -> str:
+    """How an agent's tool is named in the thread's metadata. Tools of different agents may have the same name."""
+    return f"{agent}: {tool}"
 
 
 def approved_always(thread: ThreadMetadata) -> set[str]:
@@ -228,14 +244,6 @@ def _decision(answer: StructuredInputAnswer | None) -> Decision:
     if text in {APPROVE, APPROVE_ALWAYS}:
         return Decision(approved=True, always=text == APPROVE_ALWAYS)
     return Decision(approved=False, reason=None if text == DECLINE else text)
-
-
-def _calls(items: Sequence[ThreadItem]) -> list[tuple[HiddenContextItem, journal.ToolCall]]:
-    return [
-        (item, call)
-        for item in items
-        if isinstance(item, HiddenContextItem) and (call := journal.tool_call(item)) is not None
-    ]
 
 
 def _describe(arguments: str) -> str:

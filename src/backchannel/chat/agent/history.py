@@ -37,6 +37,7 @@ from backchannel.model_calls.tokens import estimate_tokens
 from backchannel.model_calls.tool_calls import call_id_for, history_arguments
 
 NOT_APPROVED = "This call needed a person's approval, which was not given. It did not run."
+NOT_MADE = "The person approved this call, but it could not be made any more. It did not run; call it again if needed."
 
 MAX_EARLIER_OUTPUT_CHARS = 8_000
 """A longer output of a tool is shortened in the turns after its own."""
@@ -122,6 +123,13 @@ async def load_history(
     return [item for each in reversed(turns) for item in reversed(each)]
 
 
+def up_to(items: Sequence[ThreadItem], item_id: str) -> list[ThreadItem]:
+    """The items up to the one with that id; up to the newest message of the person, if it was deleted."""
+    places = [place for place, item in enumerate(items) if item.id == item_id]
+    newest = max((place for place, item in enumerate(items) if isinstance(item, UserMessageItem)), default=-1)
+    return list(items[: (places[0] if places else newest) + 1])
+
+
 async def to_model_input(
     items: Sequence[ThreadItem], converter: ThreadItemConverter
 ) -> list[TResponseInputItem]:
@@ -141,17 +149,21 @@ async def to_model_input(
     questions = {
         entry.item_id for item in items if isinstance(entry := journal.read(item), journal.ApprovalRequest)
     }
+    inner = [entry for item in items if isinstance(entry := journal.read(item), journal.InnerToolCall)]
     pieces: list[_Piece] = []
     waiting: list[ThreadItem] = []
     for place, item in enumerate(items):
         entry = journal.read(item)
         if item.id in questions:
             continue
+        if isinstance(entry, journal.InnerToolCall):
+            continue
         if entry is None and not isinstance(item, ClientToolCallItem):
             waiting.append(item)
             continue
         if isinstance(entry, journal.ToolCall) and entry.call_id not in client_calls:
-            calls = call_and_output(entry, item.id, in_newest_turn=place > newest)
+            done = [call for call in inner if call.caller == entry.call_id]
+            calls = call_and_output(entry, item.id, in_newest_turn=place > newest, inner=done)
             piece = _Piece(calls, entry.response)
         elif isinstance(item, ClientToolCallItem):
             # It was journaled when its server part ran. Its output is here.
@@ -212,12 +224,19 @@ def next_client_call(items: Sequence[ThreadItem]) -> journal.QueuedClientCall | 
     return next((call for call in queued if call.call_id not in known), None)
 
 
-def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: bool) -> list[dict[str, Any]]:
+def call_and_output(
+    call: journal.ToolCall,
+    item_id: str,
+    *,
+    in_newest_turn: bool,
+    inner: Sequence[journal.InnerToolCall] = (),
+) -> list[dict[str, Any]]:
     """The input items of a journaled tool call.
 
     Args:
         item_id: The id of the journal's item. The call's id in later turns is derived from it.
         in_newest_turn: The model is still answering: it gets the whole output, its reasoning and its ids back.
+        inner: What the called tool had done, if it is an agent.
     """
     call_id = call.call_id if in_newest_turn else call_id_for(item_id)
     request: dict[str, Any] = {
@@ -228,19 +247,28 @@ def call_and_output(call: journal.ToolCall, item_id: str, *, in_newest_turn: boo
     }
     if call.provider_data:
         request["provider_data"] = call.provider_data
-    output = history_output(call.output) if call.finished else INTERRUPTED
+    output = history_output(call.output) if call.finished else _interrupted(inner)
     if not in_newest_turn:
         output = shorten(output, MAX_EARLIER_OUTPUT_CHARS)
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
     return [*(call.reasoning if in_newest_turn else ()), request, result]
 
 
+def _interrupted(inner: Sequence[journal.InnerToolCall]) -> str:
+    lines = [
+        f"- {call.name}({call.arguments}): {call.output if call.finished else 'no result'}" for call in inner
+    ]
+    return "\n".join([INTERRUPTED, "It had called:", *lines]) if lines else INTERRUPTED
+
+
 def _calls_not_made(
     request: journal.ApprovalRequest, item_id: str, later: Sequence[ThreadItem], *, in_newest_turn: bool
 ) -> list[dict[str, Any]]:
     """The input items of the calls that needed approval and did not run."""
-    turn = takewhile(lambda item: not isinstance(item, UserMessageItem), later)
+    turn = list(takewhile(lambda item: not isinstance(item, UserMessageItem), later))
     made = {call.call_id for item in turn if (call := journal.tool_call(item)) is not None}
+    decisions = [entry for item in turn if isinstance(entry := journal.read(item), journal.ApprovalDecision)]
+    approved = {each for entry in decisions if entry.item_id == request.item_id for each in entry.approved}
     calls: list[dict[str, Any]] = []
     for each in request.calls:
         if each.kind == "function" and each.call_id not in made:
@@ -248,7 +276,7 @@ def _calls_not_made(
                 call_id=each.call_id,
                 name=each.name,
                 arguments=each.arguments,
-                output=NOT_APPROVED,
+                output=NOT_MADE if each.question in approved else NOT_APPROVED,
                 finished=True,
                 provider_data=each.provider_data,
             )
@@ -311,6 +339,8 @@ def _tokens(item: ThreadItem) -> int:
             return 50
         case HiddenContextItem() if isinstance(entry := journal.read(item), journal.ApprovalRequest):
             return sum(estimate_tokens(call.arguments) for call in entry.calls)
+        case HiddenContextItem() if isinstance(journal.read(item), journal.InnerToolCall):
+            return 0
         case HiddenContextItem():
             text = json.dumps(item.content, ensure_ascii=False, default=str)
         case _:

@@ -33,11 +33,18 @@ from chatkit.types import (
     WidgetItem,
 )
 
-from backchannel.chat.agent.answer import client_call_item, stream_answer
+from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
 from backchannel.chat.agent.approvals import PendingApproval, find_pending, question_item
+from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.history import HistoryConverter, load_history, next_client_call, to_model_input
+from backchannel.chat.agent.history import (
+    HistoryConverter,
+    load_history,
+    next_client_call,
+    to_model_input,
+    up_to,
+)
 from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import generate_title, title_from
@@ -277,13 +284,21 @@ class ChatServer(ChatKitServer[RequestContext]):
         if pending is not None:
             for event in settle(pending, thread, context):
                 yield event
-            state = await restore(pending, self.agent, answer, hooks)
+            began_with = up_to(history, pending.request.input_until)
+            began_with = await to_model_input(began_with, self.options.converter)
+            state = await restore(pending, self.agent, began_with, answer, hooks)
         start = partial(self._start, thread, context, answer, hooks)
         if state is not None and pending is not None:
-            result, decided = start(self._first_agent(pending), state), pending.request.calls
+            request = pending.request
+            result, decided, input_until = (
+                start(self._first_agent(pending), state),
+                request.calls,
+                request.input_until,
+            )
         else:
+            input_until = history[-1].id if history else ""
             result, decided = start(agent, await to_model_input(history, self.options.converter)), []
-        flow = ApprovalFlow(answer, hooks, partial(start, self.agent))
+        flow = ApprovalFlow(answer, hooks, input_until, partial(start, self.agent))
         # Close it explicitly and not by garbage collection: closing stops the model.
         async with aclosing(stream_answer(answer, result, hooks, flow, decided)) as events:
             try:

@@ -20,6 +20,7 @@ from agents import tool as sdk_tool
 from agents.run_internal import tool_execution
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.inner_tools import is_agent, journaled
 from backchannel.chat.agent.tool_threads import DEFAULT_LIMIT, ToolThreads
 
 log = structlog.get_logger(__name__)
@@ -70,7 +71,7 @@ class ToolLimits:
         Raises:
             ToolExitError: The tool raised `SystemExit` or `KeyboardInterrupt`.
         """
-        if getattr(tool, "_is_agent_tool", False):
+        if is_agent(tool):
             return await call(tool)
         seconds = self.seconds
         if tool.timeout_seconds is not None:
@@ -149,13 +150,14 @@ async def _call_with_limits(*, function_tool: FunctionTool, context: Any, argume
     if (known := _known_output(context)) is not None:
         return _result(known)
     limits = _limits.get()
-    if limits is None:
-        return await _sdk_call(function_tool=function_tool, context=context, arguments=arguments)
 
     async def call(tool: FunctionTool) -> Any:
         return await _sdk_call(function_tool=tool, context=context, arguments=arguments)
 
-    return await limits.invoke(function_tool, call)
+    async def limited() -> Any:
+        return await (call(function_tool) if limits is None else limits.invoke(function_tool, call))
+
+    return await journaled(function_tool, context, limited)
 
 
 def _known_output(context: Any) -> str | None:

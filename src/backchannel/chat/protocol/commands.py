@@ -78,6 +78,8 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
 async def check_waiting(server: Server, request: StreamingReq, context: RequestContext) -> None:
     """Check that a request may wait behind other runs of its thread; and, at its turn, that it may still be accepted.
 
+    Questions that were answered are not answered again, on whichever replica.
+
     A retry deletes what follows its message, and a client cannot know what that will be when its turn comes. So one
     that waits must be of the newest message.
 
@@ -86,6 +88,8 @@ async def check_waiting(server: Server, request: StreamingReq, context: RequestC
         ConflictError: The thread is locked or closed, or has a newer message than the one to retry.
         InvalidInputError: The item to retry is not a user message.
     """
+    if isinstance(request, ThreadsAddStructuredInputReq):
+        await _load_question(server, request.params.thread_id, request.params.item_id, context)
     if not isinstance(request, ThreadsRetryAfterItemReq):
         return
     thread, message = await _load_to_retry(server, request, context)
@@ -240,11 +244,7 @@ async def _add_structured_input(
 ) -> Turn:
     params = request.params
     thread = await open_thread(server, params.thread_id, context)
-    item = await load_item(server, thread.id, params.item_id, context)
-    if not isinstance(item, StructuredInputItem):
-        raise InvalidInputError(f"Item {params.item_id} does not ask for structured input.")
-    if item.status != "pending":
-        raise ConflictError("These questions were answered already.")
+    item = await _load_question(server, thread.id, params.item_id, context)
     answered = _apply_submission(item, params.input)
     await server.store.save_item(thread.id, answered, context.for_server)
 
@@ -254,6 +254,17 @@ async def _add_structured_input(
             yield event
 
     return Turn(thread, respond, await _newest_item_id(server, thread.id, context))
+
+
+async def _load_question(
+    server: Server, thread_id: str, item_id: str, context: RequestContext
+) -> StructuredInputItem:
+    item = await load_item(server, thread_id, item_id, context)
+    if not isinstance(item, StructuredInputItem):
+        raise InvalidInputError(f"Item {item_id} does not ask for structured input.")
+    if item.status != "pending":
+        raise ConflictError("These questions were answered already.")
+    return item
 
 
 def _apply_submission(

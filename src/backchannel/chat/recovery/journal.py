@@ -38,6 +38,27 @@ class ToolCall(BaseModel):
     response: str | None = None
 
 
+class InnerToolCall(BaseModel):
+    """A call of a tool by an agent that is itself a tool. Models of other agents never see it, unless a crash cut off
+    the call of that agent: then they see what it had done.
+
+    Attributes:
+        caller: The id of the call of the outermost agent that is a tool.
+        agent: The name of the agent that makes the call.
+        output: As in `ToolCall`, as text.
+        finished: As in `ToolCall`.
+    """
+
+    kind: Literal["backchannel.inner_tool_call"] = "backchannel.inner_tool_call"
+    caller: str
+    agent: str
+    call_id: str
+    name: str
+    arguments: str
+    output: str | None = None
+    finished: bool = False
+
+
 class HandOff(BaseModel):
     """A hand-off to `agent`, which answers from here on."""
 
@@ -94,7 +115,9 @@ class ApprovalRequest(BaseModel):
 
     Attributes:
         item_id: The structured input item with a question for each call.
-        state: The run as the Agents SDK's `RunState` serializes it; `None` once the answer has gone on.
+        state: The run as the Agents SDK's `RunState` serializes it, without its input; `None` once the answer has gone
+            on.
+        input_until: The id of the newest item in that input.
         reasoning: As in `ToolCall`, for the first of the calls.
         response: As in `ToolCall`.
     """
@@ -103,6 +126,7 @@ class ApprovalRequest(BaseModel):
     item_id: str
     calls: list[RequestedCall]
     state: dict[str, Any] | None = None
+    input_until: str = ""
     reasoning: list[dict[str, Any]] = []
     response: str | None = None
 
@@ -128,6 +152,7 @@ class ApprovalDecision(BaseModel):
 
 type Entry = (
     ToolCall
+    | InnerToolCall
     | HandOff
     | IntermediateMessage
     | RefusedTurn
@@ -138,6 +163,7 @@ type Entry = (
 
 _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.tool_call": TypeAdapter(ToolCall),
+    "backchannel.inner_tool_call": TypeAdapter(InnerToolCall),
     "backchannel.hand_off": TypeAdapter(HandOff),
     "backchannel.goes_on": TypeAdapter(IntermediateMessage),
     "backchannel.refused_turn": TypeAdapter(RefusedTurn),
