@@ -1,17 +1,19 @@
 """A person approves or declines what an agent wants to do: across restarts, in nested agents, several at once."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import pytest
-from agents import Agent, FunctionTool, HostedMCPTool, function_tool
+from agents import Agent, FunctionTool, HostedMCPTool, RunContextWrapper, function_tool
+from sqlalchemy import text
 
 from backchannel.client import ServerError
 from backchannel.testing import Call, Say
 from backchannel.testing.endpoints import Reply, StrictEndpoint
-from backchannel.testing.endpoints.wire import ResponsesStream
+from backchannel.testing.endpoints.wire import ResponsesStream, json_reply
 from field.odd_models import error, lookup, say, served_on, texts
 
 pytestmark = pytest.mark.row("M13", "B8")
@@ -294,6 +296,153 @@ async def test_a_function_says_whether_approval_is_needed(erasing: Callable[...,
     thread_id, _ = await chat.served.create()
     assert await chat.run(thread_id) == ("waiting" if needed else "completed")
     assert len(chat.erased) == (0 if needed else 1)
+
+
+# google/adk-python#3649, openai/openai-agents-js#1768
+async def test_the_agent_that_was_handed_to_asks(erasing: Callable[..., Erasing]):
+    chat = erasing()
+
+    def clerk() -> Agent[Any]:
+        return Agent[Any](name="Clerk", handoffs=[chat.agent()])
+
+    await chat.start(clerk())
+    chat.endpoint.add(Call("transfer_to_eraser", {}), Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    await chat.restart(clerk())
+    events = await chat.answer(thread_id, APPROVE)
+    assert error(events) is None
+    assert chat.erased == ["/a"]
+    assert texts(await chat.served.items(thread_id))[-1] == "Gone."
+    assert chat.endpoint.refused == []
+
+
+async def test_a_call_beside_a_hand_off(erasing: Callable[..., Erasing]):
+    chat = erasing()
+
+    def eraser() -> Agent[Any]:
+        return Agent[Any](name="Eraser", tools=[chat.tool()], handoffs=[Agent[Any](name="Clerk")])
+
+    await chat.start(eraser())
+    chat.endpoint.add([Call("erase", {"path": "/a"}), Call("transfer_to_clerk", {})], Say("I take over."))
+    thread_id, _ = await chat.served.create()
+    await chat.restart(eraser())
+    events = await chat.answer(thread_id, APPROVE)
+    assert error(events) is None
+    assert chat.erased == ["/a"]
+    await say(chat.served, thread_id, "and now?")
+    assert chat.endpoint.refused == []
+
+
+# openai/openai-agents-python#5141, strands-agents/harness-sdk#3076
+async def test_an_approval_two_agents_deep_whose_tools_depend_on_the_context(erasing: Callable[..., Erasing]):
+    chat = erasing()
+
+    def for_a_run(context: RunContextWrapper[Any], _agent: Any) -> bool:
+        return context.context.request_context.run_id is not None
+
+    def outer() -> Agent[Any]:
+        eraser = Agent[Any](name="Eraser", tools=[chat.tool()])
+        clerk = Agent[Any](
+            name="Clerk", tools=[eraser.as_tool("ask_eraser", "Asks the eraser.", is_enabled=for_a_run)]
+        )
+        return Agent[Any](name="Boss", tools=[clerk.as_tool("ask_clerk", "Asks the clerk.")])
+
+    await chat.start(outer())
+    chat.endpoint.add(Call("ask_clerk", {"input": "a"}), Call("ask_eraser", {"input": "b"}))
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("inmost"), Say("inner"), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    await chat.restart(outer())
+    events = await chat.answer(thread_id, APPROVE)
+    assert error(events) is None
+    assert chat.erased == ["/a"]
+    assert texts(await chat.served.items(thread_id))[-1] == "Gone."
+    assert chat.endpoint.refused == []
+
+
+async def test_calls_of_two_inner_agents_with_the_same_ids(erasing: Callable[..., Erasing]):
+    chat = erasing()
+    function = {"name": "erase", "arguments": '{"path": "/a"}'}
+    call = {"id": "call_0", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    same = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}],
+    }
+
+    await chat.start(chat.agent(nested=True))
+    chat.endpoint.add([Call("ask_eraser", {"input": "a"}), Call("ask_eraser", {"input": "b"})])
+    chat.endpoint.add(json_reply(same), json_reply(same))
+    thread_id, _ = await chat.served.create()
+    assert len((await chat.question(thread_id))["inputs"]) == 2
+    await chat.restart(chat.agent(nested=True))
+    events = await chat.answer(thread_id, APPROVE, APPROVE)
+    # Which of the two is meant cannot be said: neither is made twice, and the answer goes on.
+    assert error(events) is None
+    assert len(chat.erased) <= 2
+    await say(chat.served, thread_id, "and now?")
+    assert chat.endpoint.refused == []
+
+
+# cadis/cadis#852, autumn-foundation/autumn#2903
+async def test_two_decisions_at_the_same_time_on_two_replicas(erasing: Callable[..., Erasing]):
+    chat = await erasing().start()
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    first = chat.served
+    await chat.restart()
+    question = await chat.question(thread_id)
+
+    async def decide(served: Any, choice: str) -> list[dict[str, Any]]:
+        answers = {"approval_1": {"values": [choice]}}
+        params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
+        return await (await served.person.stream("threads.add_structured_input", params)).events()
+
+    results = await asyncio.gather(
+        decide(first, APPROVE), decide(chat.served, APPROVE), return_exceptions=True
+    )
+    refused = [each for each in results if isinstance(each, ServerError)]
+    told = [each for each in results if isinstance(each, list)]
+    assert [each.status for each in refused] in ([409], [])
+    # One that came before the other had been accepted waits for it, and is refused then.
+    assert [error(each) for each in told].count(None) == 1
+    assert chat.erased == ["/a"]
+
+
+# vercel/ai#12709: the question survives a stop and another tab, and is answered after that.
+async def test_a_stop_does_not_take_the_question_away(erasing: Callable[..., Erasing]):
+    chat = await erasing().start()
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    runs = (await chat.served.person.http.get(f"/api/chatkit/threads/{thread_id}/runs")).json()["data"]
+    await chat.served.person.stop(runs[0]["id"])
+    question = await chat.question(thread_id)
+    if question["status"] == "pending":
+        await chat.answer(thread_id, "Decline")
+    await say(chat.served, thread_id, "and now?")
+    assert chat.erased == []
+    assert chat.endpoint.refused == []
+
+
+async def test_a_state_that_cannot_be_used_asks_again(erasing: Callable[..., Erasing], caplog: Any):
+    """Such as one that a newer version of the Agents SDK has written on another replica."""
+    chat = await erasing().start()
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    database = chat.served.backchannel.database
+    async with database.write() as connection:
+        statement = "UPDATE items SET data = replace(data, '$schemaVersion', '$other')"
+        await connection.execute(text(statement))
+    events = await chat.answer(thread_id, APPROVE)
+    assert error(events) is None
+    assert chat.erased == []
+    assert ["could not be made" in output for output in outputs(chat.endpoint)] == [True]
+    events = await chat.answer(thread_id, APPROVE)
+    assert error(events) is None
+    assert chat.erased == ["/a"]
+    assert chat.endpoint.refused == []
 
 
 @pytest.mark.parametrize("choice", [APPROVE, "Not on a Sunday"])

@@ -25,6 +25,7 @@ from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
     SyncCustomActionResponse,
+    ThreadItem,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadMetadata,
@@ -268,7 +269,7 @@ class ChatServer(ChatKitServer[RequestContext]):
     async def _answer(
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
     ) -> AsyncGenerator[ThreadStreamEvent]:
-        history = await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
+        history = await self._history(thread, context)
         if (queued := next_client_call(history)) is not None:
             yield ThreadItemDoneEvent(item=client_call_item(queued, thread.id))
             return
@@ -287,6 +288,8 @@ class ChatServer(ChatKitServer[RequestContext]):
             began_with = up_to(history, pending.request.input_until)
             began_with = await to_model_input(began_with, self.options.converter)
             state = await restore(pending, self.agent, began_with, answer, hooks)
+            if state is None:
+                history = await self._history(thread, context)
         start = partial(self._start, thread, context, answer, hooks)
         if state is not None and pending is not None:
             request = pending.request
@@ -311,6 +314,9 @@ class ChatServer(ChatKitServer[RequestContext]):
                 raise
         if pending is not None and pending.current:
             yield forget_state(pending)
+
+    async def _history(self, thread: ThreadMetadata, context: RequestContext) -> list[ThreadItem]:
+        return await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
 
     def _first_agent(self, pending: PendingApproval) -> Agent[Any]:
         """The agent that began the run, after the one that goes on is prepared."""
