@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from backchannel.app import Backchannel
 from backchannel.errors import BackchannelError, ConfigurationError
+from backchannel.http.approvals import approvals_router
 from backchannel.http.chatkit import chatkit_router
 from backchannel.http.errors import on_backchannel_error, on_http_exception, on_validation_error
 from backchannel.http.gateway import Gateway
@@ -62,6 +63,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
         threads_router(backchannel),
         feedback_router(backchannel),
         thread_runs_router(backchannel),
+        approvals_router(backchannel),
     ):
         # Noted here: an included router shows its endpoints only when it is used.
         endpoints.update((method, _shape(path)) for method, path in _endpoints(router))

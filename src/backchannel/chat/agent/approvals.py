@@ -237,13 +237,19 @@ def name_of(item: ToolApprovalItem) -> str:
     return f"{label}.{name}" if isinstance(label, str) else name
 
 
+def decline(reason: str | None) -> str:
+    """The answer that declines a call for a reason, which cannot be taken for an approval, whatever it says."""
+    return f"{DECLINE}: {reason.strip()}" if reason and reason.strip() else DECLINE
+
+
 def _decision(answer: StructuredInputAnswer | None) -> Decision:
     if answer is None or answer.skipped or not answer.values:
         return Decision(approved=False)
     text = answer.values[0].strip()
     if text in {APPROVE, APPROVE_ALWAYS}:
         return Decision(approved=True, always=text == APPROVE_ALWAYS)
-    return Decision(approved=False, reason=None if text == DECLINE else text)
+    reason = "" if text == DECLINE else text.removeprefix(f"{DECLINE}:").strip()
+    return Decision(approved=False, reason=reason or None)
 
 
 def _describe(arguments: str) -> str:

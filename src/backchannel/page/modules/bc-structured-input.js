@@ -12,6 +12,7 @@ const QUESTIONS = {
   summary: "Your answers",
   skipped: "Skipped",
   isComplete: (answers) => answers.some((answer) => !answer.skipped),
+  otherAnswer: (text) => text,
 };
 
 const APPROVALS = {
@@ -23,6 +24,8 @@ const APPROVALS = {
   summary: "Your decision",
   skipped: "Declined",
   isComplete: (answers) => answers.every((answer) => !answer.skipped),
+  // A reason must not be taken for an approval, whatever it says.
+  otherAnswer: (text) => `Decline: ${text}`,
 };
 
 /** The words of a form: the server gives questions about calls of tools ids that begin with "approval_". */
@@ -73,12 +76,12 @@ export class BcStructuredInput extends HTMLElement {
   }
 
   #submit(form, item, conversation) {
+    const words = wording(item);
     const answers = {};
     (item.inputs ?? []).forEach((input, index) => {
-      const values = valuesOf(form, `${item.id}-${index}`);
+      const values = valuesOf(form, `${item.id}-${index}`, words);
       answers[input.id] = { values, skipped: values.length === 0 };
     });
-    const words = wording(item);
     if (!words.isComplete(Object.values(answers))) {
       this.#error.textContent = words.missing;
       return;
@@ -131,12 +134,12 @@ function choice(input, name, words) {
   );
 }
 
-function valuesOf(form, name) {
+function valuesOf(form, name, words) {
   const controls = [...form.elements].filter((control) => control.name === name);
   const other = form.elements[`${name}-other`]?.value.trim() ?? "";
   return controls
     .filter((control) => control.type === "textarea" || control.checked)
-    .map((control) => (control.value === OTHER ? other : control.value.trim()))
+    .map((control) => (control.value === OTHER ? other && words.otherAnswer(other) : control.value.trim()))
     .filter((value) => value !== "");
 }
 
