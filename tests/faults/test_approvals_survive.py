@@ -1,12 +1,14 @@
 """`kill -9` while an answer waits for approval, and while it goes on after that."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from faults.cluster import running
 from faults.model_server import ModelServer, whole
-from faults.talker import UNKNOWN, texts
-from faults.test_kill_points import Case, Outcomes, outcomes, talking, until_dead
+from faults.talker import UNKNOWN, Person, texts
+from faults.test_kill_points import Case, Outcomes, explained, outcomes, talking, until_dead
 
 pytestmark = pytest.mark.row("B8", "M13", "H1")
 
@@ -84,3 +86,29 @@ async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -
 async def test_an_approval_survives_a_death(deaths: Outcomes, case: Case):
     if (error := deaths[case]) is not None:
         raise error
+
+
+async def test_a_decision_on_another_replica(model: ModelServer, tmp_path: Path):
+    """The one that had asked is dead, and there are two others."""
+    async with running("postgresql+redis", tmp_path, model) as cluster:
+        replicas = [cluster.replica() for _ in range(3)]
+        await asyncio.gather(*(replica.start() for replica in replicas))
+        async with explained(cluster), Person(cluster.urls, user="ada") as ada:
+            asked = await ada.ask(
+                f"ada: call record_if_approved ada then tokens {TOKENS}", at=cluster.urls[:1]
+            )
+            await asked.finish()
+            assert asked.run["status"] == "waiting"
+            await replicas[0].process.kill()
+            [question] = [
+                item
+                for item in await ada.items(asked, cluster.urls[1:2])
+                if item["type"] == "structured_input"
+            ]
+            answers = {"approval_1": {"values": ["Approve"]}}
+            params = {"thread_id": asked.thread_id, "item_id": question["id"], "input": {"answers": answers}}
+            answer = await ada.op("threads.add_structured_input", params, asked, at=cluster.urls[2:])
+            await answer.finish()
+            assert (answer.run["status"], answer.errors) == ("completed", [])
+            assert whole(texts(await ada.items(answer, cluster.urls[1:2]))[-1], "ada", TOKENS)
+            assert len(cluster.ledger("record_if_approved", "ada")) == 1

@@ -1,6 +1,7 @@
 """A real server in the test's own event loop, databases with tables, and the page in Chromium."""
 
 from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url, warm_context
+from field.erasing import erasing
 from field.odd_models import stack
 from wire.conftest import database_url, eventually_fixture, serve
 
@@ -9,6 +10,7 @@ __all__ = [
     "chat",
     "chromium",
     "database_url",
+    "erasing",
     "eventually_fixture",
     "open_page",
     "paused",
