@@ -47,6 +47,7 @@ from backchannel.chat.agent.history import (
     up_to,
 )
 from backchannel.chat.agent.interrupted_tools import repeat_call
+from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import generate_title, title_from
 from backchannel.chat.agent.tool_errors import report_tool_error
@@ -98,6 +99,7 @@ class AnswerOptions:
         sync_actions: Synchronous handlers of widget actions, by action type.
         hooks: Receives model calls, tool calls and hand-offs.
         timeouts: How long a model may take.
+        render_output: Renders final answers that are no text.
     """
 
     model_provider: ModelProvider
@@ -111,6 +113,7 @@ class AnswerOptions:
     sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
+    render_output: OutputRenderer | None = None
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -198,7 +201,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             yield ThreadItemRemovedEvent(item_id=item_id)
         if point.complete:
             return
-        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        answer = self._context(thread, context)
         for item in point.interrupted_calls:
             completed = await repeat_call(item, point.agent, answer, self._run_config(thread, context))
             if completed is not None:
@@ -274,7 +277,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             yield ThreadItemDoneEvent(item=client_call_item(queued, thread.id))
             return
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
-        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        answer = self._context(thread, context)
         hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model, self._models.prepare)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
@@ -349,6 +352,11 @@ class ChatServer(ChatKitServer[RequestContext]):
     ) -> None:
         if isinstance(self.store, KeepsFeedback):
             await self.store.save_feedback(thread_id, item_ids, feedback, context)
+
+    def _context(self, thread: ThreadMetadata, context: RequestContext) -> AnswerContext:
+        return AnswerContext(
+            thread=thread, store=self.store, request_context=context, render_output=self.options.render_output
+        )
 
     def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
         return RunConfig(
