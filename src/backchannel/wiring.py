@@ -245,6 +245,7 @@ def _chat_server(
             settings.model_total_seconds,
         ),
         render_output=application.render_output,
+        models=settings.models,
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

@@ -24,6 +24,7 @@ from chatkit.server import ChatKitServer
 from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
+    InferenceOptions,
     SyncCustomActionResponse,
     ThreadItem,
     ThreadItemDoneEvent,
@@ -37,6 +38,7 @@ from chatkit.types import (
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
 from backchannel.chat.agent.approvals import PendingApproval, find_pending, question_item
+from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.history import (
@@ -100,6 +102,7 @@ class AnswerOptions:
         hooks: Receives model calls, tool calls and hand-offs.
         timeouts: How long a model may take.
         render_output: Renders final answers that are no text.
+        models: The names of the models that people may choose for an answer.
     """
 
     model_provider: ModelProvider
@@ -114,6 +117,7 @@ class AnswerOptions:
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
     render_output: OutputRenderer | None = None
+    models: Collection[str] = ()
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -170,6 +174,10 @@ class ChatServer(ChatKitServer[RequestContext]):
     def action_types(self, *, sync: bool) -> Collection[str]:
         """The types of widget actions that have a handler; see `chat.turn.KnowsActions`."""
         return self.options.sync_actions.keys() if sync else self.options.actions.keys()
+
+    def check_options(self, options: InferenceOptions) -> None:
+        """Check what a message chooses; see `chat.turn.ChecksOptions`."""
+        check_choices(options, self.agent, self.options.models)
 
     @override
     async def action(
@@ -278,7 +286,10 @@ class ChatServer(ChatKitServer[RequestContext]):
             return
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
         answer = self._context(thread, context)
-        hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model, self._models.prepare)
+        choices = await choices_for(history, self.agent, self.options.models, answer)
+        entry = choices.entry(self.agent)
+        default_model = choices.model or self.options.default_model
+        hooks = AnswerHooks(answer, self.options.hooks, default_model, self._models.prepare)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
             # The process died before the question was stored.
@@ -290,21 +301,22 @@ class ChatServer(ChatKitServer[RequestContext]):
                 yield event
             began_with = up_to(history, pending.request.input_until)
             began_with = await to_model_input(began_with, self.options.converter)
-            state = await restore(pending, self.agent, began_with, answer, hooks)
+            state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
                 history = await self._history(thread, context)
-        start = partial(self._start, thread, context, answer, hooks)
+        start = partial(self._start, choices, answer, hooks)
         if state is not None and pending is not None:
             request = pending.request
             result, decided, input_until = (
-                start(self._first_agent(pending), state),
+                start(self._first_agent(pending, entry), state),
                 request.calls,
                 request.input_until,
             )
         else:
             input_until = history[-1].id if history else ""
-            result, decided = start(agent, await to_model_input(history, self.options.converter)), []
-        flow = ApprovalFlow(answer, hooks, input_until, partial(start, self.agent))
+            first = entry if agent is self.agent else agent
+            result, decided = start(first, await to_model_input(history, self.options.converter)), []
+        flow = ApprovalFlow(answer, hooks, input_until, partial(start, entry))
         # Close it explicitly and not by garbage collection: closing stops the model.
         async with aclosing(stream_answer(answer, result, hooks, flow, decided)) as events:
             try:
@@ -321,16 +333,15 @@ class ChatServer(ChatKitServer[RequestContext]):
     async def _history(self, thread: ThreadMetadata, context: RequestContext) -> list[ThreadItem]:
         return await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
 
-    def _first_agent(self, pending: PendingApproval) -> Agent[Any]:
+    def _first_agent(self, pending: PendingApproval, entry: Agent[Any]) -> Agent[Any]:
         """The agent that began the run, after the one that goes on is prepared."""
         current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
-        self._models.prepare(find_agent(self.agent, str(current)))
-        return self.agent
+        self._models.prepare(find_agent(entry, str(current)))
+        return entry
 
     def _start(
         self,
-        thread: ThreadMetadata,
-        context: RequestContext,
+        choices: Choices,
         answer: AnswerContext,
         hooks: AnswerHooks,
         agent: Agent[Any],
@@ -343,7 +354,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             context=answer,
             hooks=hooks,
             max_turns=self.options.max_turns,
-            run_config=self._run_config(thread, context),
+            run_config=choices.apply(self._run_config(answer.thread, answer.request_context)),
         )
 
     @override
