@@ -1,13 +1,11 @@
 """The ChatKit server that answers with an agent."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, override
 
-import structlog
 from agents import (
     Agent,
     InputGuardrailTripwireTriggered,
@@ -51,7 +49,7 @@ from backchannel.chat.agent.history import (
 from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_hooks import AnswerHooks
-from backchannel.chat.agent.titles import generate_title, title_from
+from backchannel.chat.agent.titles import ThreadTitles
 from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_agent, find_resume_point
@@ -60,7 +58,7 @@ from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLon
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.model_calls.provider import NormalizedModels
 from backchannel.model_calls.timeouts import ModelTimeouts
-from backchannel.stores.base import KeepsFeedback, PatchesThreads
+from backchannel.stores.base import KeepsFeedback
 
 type ActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
@@ -74,12 +72,6 @@ type SyncActionHandler = Callable[
 """Handles a widget action with a direct response, also during a run of the thread: an async function with the
 parameters of `ChatKitServer.sync_action`."""
 
-
-log = structlog.get_logger(__name__)
-
-TITLE_GRACE_SECONDS = 0.1
-"""How long the stream of a finished answer stays open for a title that is on its way: clients get an event for it then.
-A later title is saved, and shown when they next load the thread."""
 
 REFUSALS = (InputGuardrailTripwireTriggered, ContentFilterError, MessageTooLongError, ModelRequestError)
 """Errors that the same message would cause again."""
@@ -138,7 +130,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         self.agent = agent
         self.options = options
         self._models = NormalizedModels(options.model_provider, options.timeouts)
-        self._late_titles: set[asyncio.Task[None]] = set()
+        self._titles = ThreadTitles(store, self._models, generate=options.titles, model=options.title_model)
 
     @override
     async def respond(
@@ -148,7 +140,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         async with (
-            self._titled(thread, input_user_message, context),
+            self._titles.titled(thread, input_user_message, context),
             aclosing(self._answer(thread, context, self.agent)) as events,
         ):
             async for event in events:
@@ -165,7 +157,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         items = await answer_items(self.store, thread.id, began_after, context)
         point = find_resume_point(items, self.agent)
         async with (
-            self._titled(thread, input_user_message, context),
+            self._titles.titled(thread, input_user_message, context),
             aclosing(self._resume_at(thread, context, point)) as events,
         ):
             async for event in events:
@@ -217,65 +209,6 @@ class ChatServer(ChatKitServer[RequestContext]):
         async with aclosing(self._answer(thread, context, point.agent)) as events:
             async for event in events:
                 yield event
-
-    @asynccontextmanager
-    async def _titled(
-        self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
-    ) -> AsyncGenerator[None]:
-        """Give an untitled thread a title: from its first message now, and from a model as soon as it is there."""
-        text = _text(message) if message is not None and thread.title is None else ""
-        first_line = title_from(text)
-        if first_line is None:
-            yield
-            return
-        thread.title = first_line
-        if not self.options.titles:
-            yield
-            return
-        models, name = self._models, self.options.title_model
-        generation = asyncio.create_task(generate_title(models, name, text, context.usage))
-        answering = True
-
-        def use(done: asyncio.Task[str | None]) -> None:
-            # The driver saves the thread after each event. Do not overwrite a title that was set during the answer.
-            title = None if done.cancelled() else done.result()
-            if answering and title is not None and thread.title == first_line:
-                thread.title = title
-
-        generation.add_done_callback(use)
-        try:
-            yield
-            await asyncio.wait([generation], timeout=TITLE_GRACE_SECONDS)
-        except BaseException:
-            generation.cancel()
-            raise
-        finally:
-            answering = False
-        if not generation.done():
-            late = asyncio.create_task(self._save_late_title(generation, thread.id, first_line, context))
-            self._late_titles.add(late)
-            late.add_done_callback(self._late_titles.discard)
-
-    async def _save_late_title(
-        self, generation: asyncio.Task[str | None], thread_id: str, replaced: str, context: RequestContext
-    ) -> None:
-        """Save a title that came after its answer, unless the person has given another."""
-        title = await generation
-        if title is None:
-            return
-        try:
-            if isinstance(self.store, PatchesThreads):
-                await self.store.update_thread(
-                    thread_id, {"title": title}, context, unless_renamed_from=replaced
-                )
-                return
-            thread = await self.store.load_thread(thread_id, context)
-            if thread.title == replaced:
-                thread.title = title
-                await self.store.save_thread(thread, context)
-        except Exception:
-            # The thread may have been deleted meanwhile.
-            log.warning("title_not_saved", thread_id=thread_id, exc_info=True)
 
     async def _answer(
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
@@ -380,7 +313,3 @@ class ChatServer(ChatKitServer[RequestContext]):
             tool_not_found_behavior="return_error_to_model",
             tool_error_formatter=report_tool_error,
         )
-
-
-def _text(message: UserMessageItem) -> str:
-    return "\n".join(part.text for part in message.content)
