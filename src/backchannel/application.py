@@ -15,6 +15,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from backchannel.authenticators.base import Authenticator
+from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.server import ActionHandler, SyncActionHandler
 from backchannel.context import RequestContext
 from backchannel.errors import ConfigurationError
@@ -53,6 +54,8 @@ class Application:
         model_provider: Finds the models of agents, in place of the one that the settings describe. Only with `agent`.
         offline_model: Answers in place of the built-in offline model when no model is configured. Only with `agent`.
         converter: Turns thread items into model input. Only with `agent`.
+        render_output: Returns a final answer that is no text (structured output, or the result of a tool that ends the
+            run) as Markdown, or `None` for the default form. If it raises, the JSON is shown. Only with `agent`.
         context: Makes an application's own context of each request, which a `ChatKitServer` and its store get in place
             of the `RequestContext`. With an agent, tools find it as `ctx.context.request_context.app`. It never decides
             whose rows are touched.
@@ -78,6 +81,7 @@ class Application:
     model_provider: ModelProvider | None = None
     offline_model: Model | None = None
     converter: ThreadItemConverter | None = None
+    render_output: OutputRenderer | None = None
     context: ContextFactory | None = None
     context_headers: Collection[str] = ()
     lifespan: Lifespan | None = None
@@ -115,6 +119,7 @@ class Application:
             "model_provider": self.model_provider,
             "offline_model": self.offline_model,
             "converter": self.converter,
+            "render_output": self.render_output,
         }
         for name, value in given.items():
             if value:

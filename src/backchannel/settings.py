@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         description="`offline`, or a model name such as `gpt-5.1` or `litellm/anthropic/…`. Default: offline "
         "without OPENAI_API_KEY, else the SDK's default model. Agents that name a model are not affected.",
     )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names of models that people may choose for a message (`inference_options.model`) "
+        "in place of the default model. Default: none, and a message that names one is refused.",
+    )
     model_api: Literal["responses", "chat_completions"] = Field(
         "responses", description="The OpenAI API that the model's endpoint supports."
     )
@@ -218,7 +223,7 @@ class Settings(BaseSettings):
         description="The URL of a compatible endpoint. Default: OpenAI's.",
     )
 
-    @field_validator("auth", "cors_origins", mode="before")
+    @field_validator("auth", "cors_origins", "models", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):

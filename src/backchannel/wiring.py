@@ -244,6 +244,8 @@ def _chat_server(
             settings.model_between_bytes_seconds,
             settings.model_total_seconds,
         ),
+        render_output=application.render_output,
+        models=settings.models,
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

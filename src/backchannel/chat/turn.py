@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from chatkit.server import ChatKitServer
-from chatkit.types import ThreadMetadata, ThreadStreamEvent, UserMessageItem
+from chatkit.types import InferenceOptions, ThreadMetadata, ThreadStreamEvent, UserMessageItem
 
 type Server = ChatKitServer[Any]
 type Respond = Callable[[Any], AsyncIterator[ThreadStreamEvent]]
@@ -42,6 +42,20 @@ class KnowsActions(Protocol):
 
         Args:
             sync: Of those that answer at once, else of those that stream events.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """A server that knows which models and tools a person may choose, so that any other is refused before anything
+    happens."""
+
+    def check_options(self, options: InferenceOptions) -> None:
+        """Check the `inference_options` of a new message.
+
+        Raises:
+            InvalidInputError: The model or the tool cannot be chosen.
         """
         ...
 

@@ -48,6 +48,7 @@ from backchannel.chat.agent.activity import (
 from backchannel.chat.agent.approval_flow import ApprovalFlow
 from backchannel.chat.agent.client_calls import client_calls
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
+from backchannel.chat.agent.final_output import FinalOutput
 from backchannel.chat.agent.inner_tools import INNER_FAILED
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
@@ -60,6 +61,7 @@ from backchannel.errors import (
     AnswerRefusedError,
     AnswerTruncatedError,
     ModelError,
+    ToolFailedError,
 )
 
 _TOOL_ERROR = re.compile(r"Error running tool ([^:]+):")
@@ -83,7 +85,7 @@ async def stream_answer(
         BaseException: Any exception of the run, after the events of everything the model wrote. If a guardrail was
             tripped, the items shown so far are removed first.
     """
-    answer = _Answer(context, approved)
+    answer = _Answer(context, approved, result.last_agent)
     for thread_event in answer.begin_tools():
         yield thread_event
     while True:
@@ -119,7 +121,7 @@ async def stream_answer(
         if further is None:
             break
         result = further
-    for thread_event in answer.finish(result.last_agent):
+    for thread_event in answer.finish(result):
         yield thread_event
     if result.interruptions:
         for thread_event in approvals.ask(result, answer.calls):
@@ -141,11 +143,15 @@ class _Answer:
         shown: The ids of the items that readers have got.
     """
 
-    def __init__(self, context: AnswerContext, approved: Sequence[journal.RequestedCall]) -> None:
+    def __init__(
+        self, context: AnswerContext, approved: Sequence[journal.RequestedCall], agent: Agent[Any]
+    ) -> None:
         self._context = context
         self._decided = {call.call_id: call for call in approved if call.kind == "function"}
         self._activity = Activity(context)
         self._messages = Messages(context, self._activity)
+        self._final = FinalOutput(context)
+        self._final.use(agent)
         self.calls = [_as_model_call(call) for call in self._decided.values()]
         self._journaled: dict[str, HiddenContextItem] = {}
         self._messages_done: list[ThreadItemDoneEvent] = []
@@ -176,11 +182,12 @@ class _Answer:
             case RawResponsesStreamEvent():
                 if isinstance(event.data, ResponseCompletedEvent):
                     self._last_response = event.data.response
+                    self._final.response_completed()
                 if self._messages_done:
                     yield from self._flush_messages(
                         intermediate=not isinstance(event.data, ResponseCompletedEvent)
                     )
-                for thread_event in self._messages.translate(event.data):
+                for thread_event in self._final.translate(self._messages.translate(event.data)):
                     if isinstance(thread_event, ThreadItemDoneEvent) and isinstance(
                         thread_event.item, AssistantMessageItem
                     ):
@@ -204,6 +211,7 @@ class _Answer:
             case RunItemStreamEvent(item=HandoffOutputItem() as item):
                 yield from self._activity.change("hand-off", hand_off_task(item.target_agent.name))
             case AgentUpdatedStreamEvent():
+                self._final.use(event.new_agent)
                 self._context.request_context.publish(
                     {"type": "agent_call.started", "agent": event.new_agent.name}
                 )
@@ -221,6 +229,7 @@ class _Answer:
             if intermediate:
                 entry = journal.IntermediateMessage(item_id=done.item.id)
                 yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
+            yield from self._final.entry(done.item)
             yield done
 
     def fail(self, error: BaseException) -> Iterator[ThreadStreamEvent]:
@@ -250,7 +259,10 @@ class _Answer:
             AnswerTruncatedError: The model reached its limit of length.
             AnswerFilteredError: A content filter ended the answer.
             AnswerEmptyError: Nothing was shown.
+            ToolFailedError: The result of a tool would be the answer, and the tool failed.
         """
+        if self._final.tool_failed:
+            raise ToolFailedError
         response = self._last_response
         details = (
             response.incomplete_details if response is not None and response.status == "incomplete" else None
@@ -262,11 +274,13 @@ class _Answer:
         if response is not None and not response.output and not self._shows_content:
             raise AnswerEmptyError
 
-    def finish(self, agent: Agent[Any]) -> Iterator[ThreadStreamEvent]:
+    def finish(self, result: RunResultStreaming) -> Iterator[ThreadStreamEvent]:
+        """The end of what is open, the result of a tool that is the answer, and the calls of client tools."""
         yield from self._flush_messages(intermediate=False)
         yield from self._messages.close()
         yield from self._activity.close()
-        yield from client_calls(agent, self._context, self.calls)
+        yield from self._final.tool_answer(result, self._journaled)
+        yield from client_calls(result.last_agent, self._context, self.calls)
 
     def _tool_called(self, item: ToolCallItem) -> Iterator[ThreadStreamEvent]:
         call = item.raw_item
@@ -341,6 +355,7 @@ class _Answer:
             invisible = {"client_tool_call", "hidden_context_item"}
             if current is not None and event.item.id != current.id and event.item.type not in invisible:
                 yield from self._activity.close()
+        self._final.tool_event(event)
         yield event
 
 

@@ -10,6 +10,7 @@ from chatkit.agents import AgentContext, ClientToolCall
 from chatkit.types import HiddenContextItem, ThreadStreamEvent
 from pydantic import Field, PrivateAttr
 
+from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.context import RequestContext
 
 
@@ -53,6 +54,7 @@ class AnswerContext(AgentContext[RequestContext]):
     The SDK's helper merges two queues, which can put a tool's widget before the preceding message.
 
     Attributes:
+        render_output: Renders final answers that are no text.
         failed_calls: The ids of tool calls whose tool raised an exception, of which the model was informed.
         client_calls: Every client tool call that tools have set as `client_tool_call`, in order. Tools of one response
             run at the same time, and the SDK's field holds only the last.
@@ -60,6 +62,7 @@ class AnswerContext(AgentContext[RequestContext]):
             the call's id. They are used in place of a call.
     """
 
+    render_output: OutputRenderer | None = None
     failed_calls: set[str] = Field(default_factory=set[str])
     client_calls: list[ClientToolCall] = Field(default_factory=list[ClientToolCall])
     known_outputs: dict[str, str] = Field(default_factory=dict[str, str])

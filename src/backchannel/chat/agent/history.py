@@ -6,7 +6,6 @@ needs beyond that is in `backchannel.model_calls.model_input`.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -29,6 +28,8 @@ from chatkit.types import (
 from openai.types.responses import ResponseInputTextParam
 from openai.types.responses.response_input_message_content_list_param import ResponseInputContentParam
 
+from backchannel.chat.agent.shown_answers import as_said
+from backchannel.chat.agent.tool_output import history_output, without_data
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 from backchannel.model_calls.context_window import shorten
@@ -41,8 +42,6 @@ NOT_MADE = "The person approved this call, but it could not be made any more. It
 
 MAX_EARLIER_OUTPUT_CHARS = 8_000
 """A longer output of a tool is shortened in the turns after its own."""
-
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=\s]{64,})")
 
 
 class HistoryConverter(ThreadItemConverter):
@@ -79,7 +78,7 @@ class HistoryConverter(ThreadItemConverter):
         # Not the picture itself: models that make pictures need not be able to see them.
         if item.image is None:
             return None
-        shown = _DATA_URL.sub(_left_out, item.image.url)
+        shown = without_data(item.image.url)
         return {"role": "user", "content": f"[The assistant made a picture, and the person sees it: {shown}]"}
 
     @override
@@ -138,6 +137,7 @@ async def to_model_input(
     Each tool call occurs once, with its output. In earlier turns it has an id of its own, as the ids that models give
     repeat in every turn; in the newest turn it has the provider's.
     """
+    items = as_said(items)
     newest = max((place for place, item in enumerate(items) if isinstance(item, UserMessageItem)), default=0)
     journaled = {
         entry.call_id: entry for item in items if isinstance(entry := journal.read(item), journal.ToolCall)
@@ -282,32 +282,6 @@ def _calls_not_made(
             )
             calls += call_and_output(call, f"{item_id} {each.question}", in_newest_turn=in_newest_turn)
     return calls
-
-
-def history_output(output: object) -> str:
-    """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
-    fill the context, and many endpoints accept them in messages of the user only."""
-    if isinstance(output, list):
-        parts = [_part_text(part) for part in cast("list[object]", output)]
-        text = "\n".join(part for part in parts if part)
-    elif isinstance(output, str):
-        text = output
-    else:
-        text = json.dumps(output, ensure_ascii=False, default=str)
-    return _DATA_URL.sub(_left_out, text)
-
-
-def _part_text(part: object) -> str:
-    if not isinstance(part, dict):
-        return str(part)
-    fields = cast("dict[str, Any]", part)
-    if isinstance(fields.get("text"), str):
-        return fields["text"]
-    return json.dumps(fields, ensure_ascii=False, default=str)
-
-
-def _left_out(data: re.Match[str]) -> str:
-    return f"[{data[1] or 'file'}, {len(data[2]) * 3 // 4:,} bytes, left out]"
 
 
 def _as_call(

@@ -1,13 +1,11 @@
 """The ChatKit server that answers with an agent."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, override
 
-import structlog
 from agents import (
     Agent,
     InputGuardrailTripwireTriggered,
@@ -24,6 +22,7 @@ from chatkit.server import ChatKitServer
 from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
     FeedbackKind,
+    InferenceOptions,
     SyncCustomActionResponse,
     ThreadItem,
     ThreadItemDoneEvent,
@@ -37,6 +36,7 @@ from chatkit.types import (
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
 from backchannel.chat.agent.approvals import PendingApproval, find_pending, question_item
+from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.history import (
@@ -47,8 +47,9 @@ from backchannel.chat.agent.history import (
     up_to,
 )
 from backchannel.chat.agent.interrupted_tools import repeat_call
+from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_hooks import AnswerHooks
-from backchannel.chat.agent.titles import generate_title, title_from
+from backchannel.chat.agent.titles import ThreadTitles
 from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_agent, find_resume_point
@@ -57,7 +58,7 @@ from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLon
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.model_calls.provider import NormalizedModels
 from backchannel.model_calls.timeouts import ModelTimeouts
-from backchannel.stores.base import KeepsFeedback, PatchesThreads
+from backchannel.stores.base import KeepsFeedback
 
 type ActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
@@ -71,12 +72,6 @@ type SyncActionHandler = Callable[
 """Handles a widget action with a direct response, also during a run of the thread: an async function with the
 parameters of `ChatKitServer.sync_action`."""
 
-
-log = structlog.get_logger(__name__)
-
-TITLE_GRACE_SECONDS = 0.1
-"""How long the stream of a finished answer stays open for a title that is on its way: clients get an event for it then.
-A later title is saved, and shown when they next load the thread."""
 
 REFUSALS = (InputGuardrailTripwireTriggered, ContentFilterError, MessageTooLongError, ModelRequestError)
 """Errors that the same message would cause again."""
@@ -98,6 +93,8 @@ class AnswerOptions:
         sync_actions: Synchronous handlers of widget actions, by action type.
         hooks: Receives model calls, tool calls and hand-offs.
         timeouts: How long a model may take.
+        render_output: Renders final answers that are no text.
+        models: The names of the models that people may choose for an answer.
     """
 
     model_provider: ModelProvider
@@ -111,6 +108,8 @@ class AnswerOptions:
     sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
+    render_output: OutputRenderer | None = None
+    models: Collection[str] = ()
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -131,7 +130,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         self.agent = agent
         self.options = options
         self._models = NormalizedModels(options.model_provider, options.timeouts)
-        self._late_titles: set[asyncio.Task[None]] = set()
+        self._titles = ThreadTitles(store, self._models, generate=options.titles, model=options.title_model)
 
     @override
     async def respond(
@@ -141,7 +140,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         async with (
-            self._titled(thread, input_user_message, context),
+            self._titles.titled(thread, input_user_message, context),
             aclosing(self._answer(thread, context, self.agent)) as events,
         ):
             async for event in events:
@@ -158,7 +157,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         items = await answer_items(self.store, thread.id, began_after, context)
         point = find_resume_point(items, self.agent)
         async with (
-            self._titled(thread, input_user_message, context),
+            self._titles.titled(thread, input_user_message, context),
             aclosing(self._resume_at(thread, context, point)) as events,
         ):
             async for event in events:
@@ -167,6 +166,10 @@ class ChatServer(ChatKitServer[RequestContext]):
     def action_types(self, *, sync: bool) -> Collection[str]:
         """The types of widget actions that have a handler; see `chat.turn.KnowsActions`."""
         return self.options.sync_actions.keys() if sync else self.options.actions.keys()
+
+    def check_options(self, options: InferenceOptions) -> None:
+        """Check what a message chooses; see `chat.turn.ChecksOptions`."""
+        check_choices(options, self.agent, self.options.models)
 
     @override
     async def action(
@@ -198,7 +201,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             yield ThreadItemRemovedEvent(item_id=item_id)
         if point.complete:
             return
-        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
+        answer = self._context(thread, context)
         for item in point.interrupted_calls:
             completed = await repeat_call(item, point.agent, answer, self._run_config(thread, context))
             if completed is not None:
@@ -206,65 +209,6 @@ class ChatServer(ChatKitServer[RequestContext]):
         async with aclosing(self._answer(thread, context, point.agent)) as events:
             async for event in events:
                 yield event
-
-    @asynccontextmanager
-    async def _titled(
-        self, thread: ThreadMetadata, message: UserMessageItem | None, context: RequestContext
-    ) -> AsyncGenerator[None]:
-        """Give an untitled thread a title: from its first message now, and from a model as soon as it is there."""
-        text = _text(message) if message is not None and thread.title is None else ""
-        first_line = title_from(text)
-        if first_line is None:
-            yield
-            return
-        thread.title = first_line
-        if not self.options.titles:
-            yield
-            return
-        models, name = self._models, self.options.title_model
-        generation = asyncio.create_task(generate_title(models, name, text, context.usage))
-        answering = True
-
-        def use(done: asyncio.Task[str | None]) -> None:
-            # The driver saves the thread after each event. Do not overwrite a title that was set during the answer.
-            title = None if done.cancelled() else done.result()
-            if answering and title is not None and thread.title == first_line:
-                thread.title = title
-
-        generation.add_done_callback(use)
-        try:
-            yield
-            await asyncio.wait([generation], timeout=TITLE_GRACE_SECONDS)
-        except BaseException:
-            generation.cancel()
-            raise
-        finally:
-            answering = False
-        if not generation.done():
-            late = asyncio.create_task(self._save_late_title(generation, thread.id, first_line, context))
-            self._late_titles.add(late)
-            late.add_done_callback(self._late_titles.discard)
-
-    async def _save_late_title(
-        self, generation: asyncio.Task[str | None], thread_id: str, replaced: str, context: RequestContext
-    ) -> None:
-        """Save a title that came after its answer, unless the person has given another."""
-        title = await generation
-        if title is None:
-            return
-        try:
-            if isinstance(self.store, PatchesThreads):
-                await self.store.update_thread(
-                    thread_id, {"title": title}, context, unless_renamed_from=replaced
-                )
-                return
-            thread = await self.store.load_thread(thread_id, context)
-            if thread.title == replaced:
-                thread.title = title
-                await self.store.save_thread(thread, context)
-        except Exception:
-            # The thread may have been deleted meanwhile.
-            log.warning("title_not_saved", thread_id=thread_id, exc_info=True)
 
     async def _answer(
         self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
@@ -274,8 +218,11 @@ class ChatServer(ChatKitServer[RequestContext]):
             yield ThreadItemDoneEvent(item=client_call_item(queued, thread.id))
             return
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
-        answer = AnswerContext(thread=thread, store=self.store, request_context=context)
-        hooks = AnswerHooks(answer, self.options.hooks, self.options.default_model, self._models.prepare)
+        answer = self._context(thread, context)
+        choices = await choices_for(history, self.agent, self.options.models, answer)
+        entry = choices.entry(self.agent)
+        default_model = choices.model or self.options.default_model
+        hooks = AnswerHooks(answer, self.options.hooks, default_model, self._models.prepare)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
             # The process died before the question was stored.
@@ -287,21 +234,22 @@ class ChatServer(ChatKitServer[RequestContext]):
                 yield event
             began_with = up_to(history, pending.request.input_until)
             began_with = await to_model_input(began_with, self.options.converter)
-            state = await restore(pending, self.agent, began_with, answer, hooks)
+            state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
                 history = await self._history(thread, context)
-        start = partial(self._start, thread, context, answer, hooks)
+        start = partial(self._start, choices, answer, hooks)
         if state is not None and pending is not None:
             request = pending.request
             result, decided, input_until = (
-                start(self._first_agent(pending), state),
+                start(self._first_agent(pending, entry), state),
                 request.calls,
                 request.input_until,
             )
         else:
             input_until = history[-1].id if history else ""
-            result, decided = start(agent, await to_model_input(history, self.options.converter)), []
-        flow = ApprovalFlow(answer, hooks, input_until, partial(start, self.agent))
+            first = entry if agent is self.agent else agent
+            result, decided = start(first, await to_model_input(history, self.options.converter)), []
+        flow = ApprovalFlow(answer, hooks, input_until, partial(start, entry))
         # Close it explicitly and not by garbage collection: closing stops the model.
         async with aclosing(stream_answer(answer, result, hooks, flow, decided)) as events:
             try:
@@ -318,16 +266,15 @@ class ChatServer(ChatKitServer[RequestContext]):
     async def _history(self, thread: ThreadMetadata, context: RequestContext) -> list[ThreadItem]:
         return await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
 
-    def _first_agent(self, pending: PendingApproval) -> Agent[Any]:
+    def _first_agent(self, pending: PendingApproval, entry: Agent[Any]) -> Agent[Any]:
         """The agent that began the run, after the one that goes on is prepared."""
         current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
-        self._models.prepare(find_agent(self.agent, str(current)))
-        return self.agent
+        self._models.prepare(find_agent(entry, str(current)))
+        return entry
 
     def _start(
         self,
-        thread: ThreadMetadata,
-        context: RequestContext,
+        choices: Choices,
         answer: AnswerContext,
         hooks: AnswerHooks,
         agent: Agent[Any],
@@ -340,7 +287,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             context=answer,
             hooks=hooks,
             max_turns=self.options.max_turns,
-            run_config=self._run_config(thread, context),
+            run_config=choices.apply(self._run_config(answer.thread, answer.request_context)),
         )
 
     @override
@@ -349,6 +296,11 @@ class ChatServer(ChatKitServer[RequestContext]):
     ) -> None:
         if isinstance(self.store, KeepsFeedback):
             await self.store.save_feedback(thread_id, item_ids, feedback, context)
+
+    def _context(self, thread: ThreadMetadata, context: RequestContext) -> AnswerContext:
+        return AnswerContext(
+            thread=thread, store=self.store, request_context=context, render_output=self.options.render_output
+        )
 
     def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
         return RunConfig(
@@ -361,7 +313,3 @@ class ChatServer(ChatKitServer[RequestContext]):
             tool_not_found_behavior="return_error_to_model",
             tool_error_formatter=report_tool_error,
         )
-
-
-def _text(message: UserMessageItem) -> str:
-    return "\n".join(part.text for part in message.content)

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=\s]{64,})")
 _JSON = (Mapping, list, tuple, set, frozenset, BaseModel, bool, int, float, type(None))
 
 
@@ -35,3 +37,34 @@ def output_value(result: object) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def history_output(output: object) -> str:
+    """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
+    fill the context, and many endpoints accept them in messages of the user only."""
+    if isinstance(output, list):
+        parts = [_part_text(part) for part in cast("list[object]", output)]
+        text = "\n".join(part for part in parts if part)
+    elif isinstance(output, str):
+        text = output
+    else:
+        text = json.dumps(output, ensure_ascii=False, default=str)
+    return without_data(text)
+
+
+def without_data(text: str) -> str:
+    """A text with a note in place of each file that it holds as a data URL."""
+    return _DATA_URL.sub(_left_out, text)
+
+
+def _part_text(part: object) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    fields = cast("dict[str, Any]", part)
+    if isinstance(fields.get("text"), str):
+        return fields["text"]
+    return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def _left_out(data: re.Match[str]) -> str:
+    return f"[{data[1] or 'file'}, {len(data[2]) * 3 // 4:,} bytes, left out]"

@@ -38,7 +38,7 @@ from chatkit.types import (
 
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.protocol.wire import is_hidden, thread_response
-from backchannel.chat.turn import KnowsActions, Respond, Server, Turn
+from backchannel.chat.turn import ChecksOptions, KnowsActions, Respond, Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import ConflictError, InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import DeletesTail
@@ -56,7 +56,8 @@ async def accept(server: Server, request: StreamingReq, context: RequestContext)
     Raises:
         NotFoundError: The thread, an item or an attachment does not exist or has another owner.
         ConflictError: The thread is locked or closed, or the input was already submitted.
-        InvalidInputError: The item is of the wrong type for the request.
+        InvalidInputError: The item is of the wrong type for the request; or the message chooses a model or a tool that
+            cannot be chosen.
         NotEnabledError: The server has no widget actions.
     """
     match request:
@@ -86,10 +87,13 @@ async def check_waiting(server: Server, request: StreamingReq, context: RequestC
     Raises:
         NotFoundError: The thread or the message to retry does not exist or has another owner.
         ConflictError: The thread is locked or closed, or has a newer message than the one to retry.
-        InvalidInputError: The item to retry is not a user message.
+        InvalidInputError: The item to retry is not a user message; or the message chooses a model or a tool that cannot
+            be chosen.
     """
     if isinstance(request, ThreadsAddStructuredInputReq):
         await _load_question(server, request.params.thread_id, request.params.item_id, context)
+    if isinstance(request, ThreadsAddUserMessageReq):
+        _check_options(server, request.params.input)
     if not isinstance(request, ThreadsRetryAfterItemReq):
         return
     thread, message = await _load_to_retry(server, request, context)
@@ -162,7 +166,13 @@ async def open_thread(server: Server, thread_id: str, context: RequestContext) -
     return thread
 
 
+def _check_options(server: Server, message: UserMessageInput) -> None:
+    if isinstance(server, ChecksOptions):
+        server.check_options(message.inference_options)
+
+
 async def _create(server: Server, message: UserMessageInput, context: RequestContext) -> Turn:
+    _check_options(server, message)
     attachments = await _load_attachments(server, message, context)
     thread = ThreadMetadata(
         id=server.store.generate_thread_id(context.for_server), created_at=to_sdk(utc_now())
@@ -179,6 +189,7 @@ async def _create(server: Server, message: UserMessageInput, context: RequestCon
 async def _add_user_message(
     server: Server, thread: ThreadMetadata, message: UserMessageInput, context: RequestContext
 ) -> Turn:
+    _check_options(server, message)
     attachments = await _load_attachments(server, message, context)
     item = await _save_message(server, thread, message, attachments, context)
     return Turn(thread, partial(server.respond, thread, item), item.id, [ThreadItemDoneEvent(item=item)])

@@ -150,6 +150,20 @@ class ApprovalDecision(BaseModel):
     reasons: dict[str, str] = {}
 
 
+class ShownAnswer(BaseModel):
+    """Marks the message `item_id`, which shows a final answer in another form.
+
+    Attributes:
+        said: What was said: the model's JSON, or what a function made of the results of tools.
+        call: In place of that, the id of the item of the tool call whose result is the answer.
+    """
+
+    kind: Literal["backchannel.shown_answer"] = "backchannel.shown_answer"
+    item_id: str
+    said: str | None = None
+    call: str | None = None
+
+
 type Entry = (
     ToolCall
     | InnerToolCall
@@ -159,6 +173,7 @@ type Entry = (
     | QueuedClientCall
     | ApprovalRequest
     | ApprovalDecision
+    | ShownAnswer
 )
 
 _ENTRIES: dict[str, TypeAdapter[Any]] = {
@@ -170,6 +185,7 @@ _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.queued_client_call": TypeAdapter(QueuedClientCall),
     "backchannel.approval_request": TypeAdapter(ApprovalRequest),
     "backchannel.approval_decision": TypeAdapter(ApprovalDecision),
+    "backchannel.shown_answer": TypeAdapter(ShownAnswer),
 }
 
 
