@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         description="How to handle a message to a thread with a run in progress: reject it, queue it, or cancel that "
         "run.",
     )
+    while_waiting: Literal["decline", "reject"] = Field(
+        "decline",
+        description="What happens to a message to a conversation in which tools wait for approval: it declines them, "
+        "or it is refused until the person has decided.",
+    )
     run_retention_seconds: int = Field(
         600,
         ge=5,

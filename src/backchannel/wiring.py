@@ -246,6 +246,7 @@ def _chat_server(
         ),
         render_output=application.render_output,
         models=settings.models,
+        while_waiting=settings.while_waiting,
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

@@ -154,6 +154,20 @@ async def test_a_new_message_declines(erasing: Callable[..., Erasing]):
     assert chat.endpoint.refused == []
 
 
+async def test_a_new_message_is_refused_where_the_settings_say_so(erasing: Callable[..., Erasing]):
+    chat = await erasing().start(while_waiting="reject")
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."), Say("Hello again."))
+    thread_id, _ = await chat.served.create()
+    with pytest.raises(ServerError) as refused:
+        await say(chat.served, thread_id, "never mind")
+    assert (refused.value.status, "decision" in str(refused.value)) == (409, True)
+    assert (await chat.question(thread_id))["status"] == "pending"
+    assert await chat.run(thread_id) == "waiting"
+    await chat.answer(thread_id, APPROVE)
+    assert chat.erased == ["/a"]
+    assert error(await say(chat.served, thread_id, "and now?")) is None
+
+
 async def test_always_in_this_thread(erasing: Callable[..., Erasing]):
     chat = await erasing().start()
     chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."), Call("erase", {"path": "/b"}), Say("Too."))

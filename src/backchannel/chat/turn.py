@@ -60,6 +60,19 @@ class ChecksOptions(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksThreads(Protocol):
+    """A server that does not take a new message at any time."""
+
+    async def check_thread(self, thread: ThreadMetadata, context: Any) -> None:
+        """Check that a thread takes a new message. Nothing is stored yet.
+
+        Raises:
+            ConflictError: The person has to decide something first.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Turn:
     """A request that was accepted.

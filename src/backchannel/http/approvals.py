@@ -8,18 +8,14 @@ from chatkit.types import (
     StructuredInputItem,
     StructuredInputSubmission,
     ThreadAddStructuredInputParams,
-    ThreadItem,
     ThreadsAddStructuredInputReq,
-    UserMessageItem,
 )
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from backchannel.chat.agent.approvals import APPROVE, APPROVE_ALWAYS, PendingApproval, decline, find_pending
+from backchannel.chat.agent.approvals import APPROVE, APPROVE_ALWAYS, decline, load_pending
 from backchannel.chat.protocol.commands import load_item, load_thread
-from backchannel.chat.protocol.paging import newest_items
-from backchannel.context import RequestContext
 from backchannel.errors import InvalidInputError
 from backchannel.http.current_context import CurrentContext
 from backchannel.http.json_body import JsonRoute
@@ -72,7 +68,8 @@ def approvals_router(services: Services) -> APIRouter:
         thread_id: str, context: CurrentContext
     ) -> ApprovalsResponse:
         """The calls of tools that wait for approval in one of the caller's threads."""
-        pending = await _load_pending(services, thread_id, context)
+        await load_thread(services.server, thread_id, context)
+        pending = await load_pending(services.server.store, thread_id, context.for_server)
         if pending is None:
             return ApprovalsResponse(item_id=None, data=[])
         calls = [
@@ -109,21 +106,6 @@ def approvals_router(services: Services) -> APIRouter:
         return await run_response(services, request, asked, context, plain=True)
 
     return router
-
-
-async def _load_pending(
-    services: Services, thread_id: str, context: RequestContext
-) -> PendingApproval | None:
-    await load_thread(services.server, thread_id, context)
-    items: list[ThreadItem] = []
-    async for item in newest_items(services.server.store, thread_id, context.for_server):
-        items.append(item)
-        if isinstance(item, UserMessageItem):
-            break
-    pending = find_pending(items[::-1])
-    if pending is None or pending.question is None or pending.question.status != "pending":
-        return None
-    return pending
 
 
 def _value(decision: DecisionInput) -> str:

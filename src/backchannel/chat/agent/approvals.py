@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from agents import RunState
 from agents.items import ToolApprovalItem
+from chatkit.store import Store
 from chatkit.types import (
     HiddenContextItem,
     StructuredInputAnswer,
@@ -23,6 +24,7 @@ from chatkit.types import (
     UserMessageItem,
 )
 
+from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 from backchannel.context import RequestContext
 from backchannel.stores.times import to_sdk, utc_now, utc_text
@@ -128,6 +130,18 @@ def find_pending(items: Sequence[ThreadItem]) -> PendingApproval | None:
         decided=any(entry.item_id == request.item_id for entry in decisions),
         answered=any(each.type == "assistant_message" for each in later),
     )
+
+
+async def load_pending(store: Store[Any], thread_id: str, context: object) -> PendingApproval | None:
+    """The request in the newest turn of a thread that waits for the person, if there is one."""
+    items: list[ThreadItem] = []
+    async for item in newest_items(store, thread_id, context):
+        items.append(item)
+        if isinstance(item, UserMessageItem):
+            break
+    pending = find_pending(items[::-1])
+    question = pending.question if pending is not None else None
+    return pending if question is not None and question.status == "pending" else None
 
 
 def question_item(request: journal.ApprovalRequest, thread: ThreadMetadata) -> StructuredInputItem:

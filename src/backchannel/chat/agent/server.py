@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, override
+from typing import Any, Literal, override
 
 from agents import (
     Agent,
@@ -35,7 +35,7 @@ from chatkit.types import (
 
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
-from backchannel.chat.agent.approvals import PendingApproval, find_pending, question_item
+from backchannel.chat.agent.approvals import PendingApproval, find_pending, load_pending, question_item
 from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
@@ -54,11 +54,19 @@ from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_agent, find_resume_point
 from backchannel.context import RequestContext
-from backchannel.errors import ContentFilterError, GuardrailError, MessageTooLongError, ModelRequestError
+from backchannel.errors import (
+    ConflictError,
+    ContentFilterError,
+    GuardrailError,
+    MessageTooLongError,
+    ModelRequestError,
+)
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.model_calls.provider import NormalizedModels
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.stores.base import KeepsFeedback
+
+type WhileWaiting = Literal["decline", "reject"]
 
 type ActionHandler = Callable[
     [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
@@ -95,6 +103,8 @@ class AnswerOptions:
         timeouts: How long a model may take.
         render_output: Renders final answers that are no text.
         models: The names of the models that people may choose for an answer.
+        while_waiting: What happens to a message to a thread in which calls of tools wait for approval: it declines
+            them, or it is refused.
     """
 
     model_provider: ModelProvider
@@ -110,6 +120,7 @@ class AnswerOptions:
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
     render_output: OutputRenderer | None = None
     models: Collection[str] = ()
+    while_waiting: WhileWaiting = "decline"
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -170,6 +181,11 @@ class ChatServer(ChatKitServer[RequestContext]):
     def check_options(self, options: InferenceOptions) -> None:
         """Check what a message chooses; see `chat.turn.ChecksOptions`."""
         check_choices(options, self.agent, self.options.models)
+
+    async def check_thread(self, thread: ThreadMetadata, context: RequestContext) -> None:
+        """Check that no call of a tool waits for approval; see `chat.turn.ChecksThreads`."""
+        if self.options.while_waiting == "reject" and await load_pending(self.store, thread.id, context):
+            raise ConflictError("This conversation waits for your decision. Approve or decline first.")
 
     @override
     async def action(

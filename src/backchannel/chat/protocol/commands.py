@@ -38,7 +38,7 @@ from chatkit.types import (
 
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.protocol.wire import is_hidden, thread_response
-from backchannel.chat.turn import ChecksOptions, KnowsActions, Respond, Server, Turn
+from backchannel.chat.turn import ChecksOptions, ChecksThreads, KnowsActions, Respond, Server, Turn
 from backchannel.context import RequestContext
 from backchannel.errors import ConflictError, InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import DeletesTail
@@ -190,6 +190,8 @@ async def _add_user_message(
     server: Server, thread: ThreadMetadata, message: UserMessageInput, context: RequestContext
 ) -> Turn:
     _check_options(server, message)
+    if isinstance(server, ChecksThreads):
+        await server.check_thread(thread, context.for_server)
     attachments = await _load_attachments(server, message, context)
     item = await _save_message(server, thread, message, attachments, context)
     return Turn(thread, partial(server.respond, thread, item), item.id, [ThreadItemDoneEvent(item=item)])
