@@ -44,7 +44,7 @@ GROWTH_MIB = 48
 TURNS = 15
 """How many messages a thread gets before the next one is begun."""
 APIS = itertools.cycle(("responses", "chat_completions"))
-ROLES = ("talk", "talk", "tool", "tool", "once", "twice", "drop", "stop")
+ROLES = ("talk", "talk", "tool", "tool", "once", "approve", "twice", "drop", "stop")
 """What may happen in a turn."""
 
 
@@ -164,7 +164,8 @@ class Soak:
     ) -> Answer:
         role, tokens = chance.choice(ROLES), chance.randint(5, 60)
         pace = chance.choice((10, 20, 40))
-        work = {"tool": f"call record {label} then ", "once": f"call record_once {label} then "}.get(role, "")
+        tools = {"tool": "record", "once": "record_once", "approve": "record_if_approved"}
+        work = f"call {tools[role]} {label} then " if role in tools else ""
         asked = [Turn(label, role, tokens)]
         answers = [await self._ask(person, f"{label}: {work}tokens {tokens} pace {pace}", thread, asked[0])]
         turns.append(asked[0])
@@ -182,14 +183,23 @@ class Soak:
             answers[0].replicas = chance.sample(person.replicas, len(person.replicas))
         if role == "stop":
             await person.stop(answers[0].run_id)
-        for turn, answer in zip(turns[-len(answers) :], answers, strict=True):
-            await answer.finish()
+        for turn, begun in zip(turns[-len(answers) :], answers, strict=True):
+            answer = await self._decided(person, await begun.finish())
             await person.adds_up_plainly(answer)
             self._note(answer, turn)
         # Views of one thread are told of different messages.
         for answer in answers[1:]:
             answers[0].view.items |= answer.view.items
         return answers[0]
+
+    async def _decided(self, person: Person, answer: Answer) -> Answer:
+        """The answer itself; or, if it waits for approval, what follows once that is given."""
+        while answer.run["status"] == "waiting":
+            [question] = [each for each in answer.view.items.values() if each.get("status") == "pending"]
+            answers = {each["id"]: {"values": ["Approve"]} for each in question["inputs"]}
+            params = {"thread_id": answer.thread_id, "item_id": question["id"], "input": {"answers": answers}}
+            answer = await (await person.op("threads.add_structured_input", params, answer)).finish()
+        return answer
 
     async def _ask(self, person: Person, text: str, thread: Answer | str | None, turn: Turn) -> Answer:
         asked = time.monotonic()
@@ -308,8 +318,9 @@ class Soak:
         report.odd_answers = dict(sorted(self.odd.counts.items()))
         report.errors += self.odd.refused[:20]
         for turn in (turn for turns in self._turns for turn in turns):
-            if turn.role == "tool" and len(cluster.ledger("record", turn.label)) > 1:
-                report.twice.append(f"{turn.label}: the tool ran twice")
+            tool = {"tool": "record", "approve": "record_if_approved"}.get(turn.role)
+            if tool is not None and len(cluster.ledger(tool, turn.label)) > 1:
+                report.twice.append(f"{turn.label}: {tool} ran twice")
             keys = {line["key"] for line in cluster.ledger("record_once", turn.label)}
             is_odd = turn.label in self.odd.given
             if turn.role == "once" and len(keys) != 1 and not (is_odd and not keys):
