@@ -1,5 +1,6 @@
 """An agent that erases files if a person approves, on a strict endpoint."""
 
+import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from agents import Agent, FunctionTool, function_tool
+from sqlalchemy import text
 
 from backchannel.testing.endpoints import StrictEndpoint
 from field.odd_models import lookup, served_on
@@ -54,6 +56,19 @@ class Erasing:
         cookies = self.served.person.http.cookies
         await self.start(agent, **settings)
         self.served.person.http.cookies = cookies
+
+    @property
+    def user(self) -> str:
+        """The id of the person."""
+        return self.served.person.http.cookies["backchannel_session"].partition(".")[0]
+
+    async def hidden(self) -> list[dict[str, Any]]:
+        """The contents of all hidden items of all threads."""
+        async with self.served.backchannel.database.read() as connection:
+            rows = await connection.execute(
+                text("SELECT data FROM items WHERE data LIKE '%hidden_context_item%'")
+            )
+            return [json.loads(data)["content"] for (data,) in rows]
 
     async def question(self, thread_id: str) -> dict[str, Any]:
         """The newest question of a thread."""

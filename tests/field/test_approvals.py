@@ -7,6 +7,7 @@ import pytest
 from agents import Agent
 
 from backchannel.client import ServerError
+from backchannel.stores.times import utc_now, utc_text
 from backchannel.testing import Call, Say
 from field.erasing import ALWAYS, APPROVE, PROFILES, Erasing, outputs
 from field.odd_models import error, lookup, say, texts
@@ -114,6 +115,24 @@ async def test_a_decision_counts_once(erasing: Callable[..., Erasing]):
         await chat.answer(thread_id, APPROVE)
     assert refused.value.status == 409
     assert chat.erased == ["/a"]
+
+
+async def test_who_decided_and_when_is_in_the_thread(erasing: Callable[..., Erasing]):
+    chat = await erasing().start()
+    calls = [Call("erase", {"path": "/a"}), Call("erase", {"path": "/b"})]
+    chat.endpoint.add(calls, Say("Half of it."))
+    thread_id, _ = await chat.served.create()
+    before = utc_text(utc_now())
+    await chat.answer(thread_id, APPROVE, "Decline: I need it")
+    stored = await chat.hidden()
+    [decision] = [item for item in stored if item["kind"] == "backchannel.approval_decision"]
+    assert decision["user"] == chat.user
+    assert before <= decision["decided_at"] <= utc_text(utc_now())
+    assert decision["approved"] == ["approval_1"]
+    assert decision["reasons"] == {"approval_2": "I need it"}
+    # The state of the run is needed no more.
+    [request] = [item for item in stored if item["kind"] == "backchannel.approval_request"]
+    assert "state" not in request
 
 
 async def test_nobody_else_decides(erasing: Callable[..., Erasing]):
