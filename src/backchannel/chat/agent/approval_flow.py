@@ -73,7 +73,7 @@ class ApprovalFlow:
         """
         thread = self._context.thread
         state = result.to_state()
-        own = {call.call_id for call in calls}
+        own = {(call.call_id, call.name) for call in calls}
         response, reasoning = self._hooks.last_response(result.last_agent.name)
         request = journal.ApprovalRequest(
             item_id=new_id("message"),
@@ -90,7 +90,7 @@ class ApprovalFlow:
         yield ThreadItemDoneEvent(item=question_item(request, thread))
 
 
-def _requested(place: int, item: ToolApprovalItem, own: set[str]) -> journal.RequestedCall:
+def _requested(place: int, item: ToolApprovalItem, own: set[tuple[str, str]]) -> journal.RequestedCall:
     call_id = item.call_id or ""
     hosted = getattr(item.raw_item, "type", None) == "mcp_approval_request"
     return journal.RequestedCall(
@@ -99,7 +99,7 @@ def _requested(place: int, item: ToolApprovalItem, own: set[str]) -> journal.Req
         name=name_of(item),
         arguments=item.arguments or "",
         agent=item.agent.name,
-        kind="hosted" if hosted else "function" if call_id in own else "nested",
+        kind="hosted" if hosted else "function" if (call_id, item.name) in own else "nested",
         provider_data=provider_data(item.raw_item),
     )
 

@@ -99,7 +99,9 @@ def find_pending(items: Sequence[ThreadItem]) -> PendingApproval | None:
     found = [
         (place, item, entry)
         for place, item in enumerate(items)
-        if isinstance(entry := journal.read(item), journal.ApprovalRequest) and entry.state is not None
+        if journal.kind(item) == journal.APPROVAL_REQUEST
+        and isinstance(entry := journal.read(item), journal.ApprovalRequest)
+        and entry.state is not None
     ]
     if not found:
         return None

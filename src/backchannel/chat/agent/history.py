@@ -139,24 +139,16 @@ async def to_model_input(
     """
     items = as_said(items)
     newest = max((place for place, item in enumerate(items) if isinstance(item, UserMessageItem)), default=0)
-    journaled = {
-        entry.call_id: entry for item in items if isinstance(entry := journal.read(item), journal.ToolCall)
-    }
+    entries = [journal.read(item) for item in items]
+    journaled = {entry.call_id: entry for entry in entries if isinstance(entry, journal.ToolCall)}
     client_calls = {item.call_id for item in items if isinstance(item, ClientToolCallItem)}
-    client_calls |= {
-        entry.call_id for item in items if isinstance(entry := journal.read(item), journal.QueuedClientCall)
-    }
-    questions = {
-        entry.item_id for item in items if isinstance(entry := journal.read(item), journal.ApprovalRequest)
-    }
-    inner = [entry for item in items if isinstance(entry := journal.read(item), journal.InnerToolCall)]
+    client_calls |= {entry.call_id for entry in entries if isinstance(entry, journal.QueuedClientCall)}
+    questions = {entry.item_id for entry in entries if isinstance(entry, journal.ApprovalRequest)}
+    inner = [entry for entry in entries if isinstance(entry, journal.InnerToolCall)]
     pieces: list[_Piece] = []
     waiting: list[ThreadItem] = []
-    for place, item in enumerate(items):
-        entry = journal.read(item)
-        if item.id in questions:
-            continue
-        if isinstance(entry, journal.InnerToolCall):
+    for place, (item, entry) in enumerate(zip(items, entries, strict=True)):
+        if item.id in questions or isinstance(entry, journal.InnerToolCall):
             continue
         if entry is None and not isinstance(item, ClientToolCallItem):
             waiting.append(item)
@@ -311,9 +303,12 @@ def _tokens(item: ThreadItem) -> int:
             return 0
         case GeneratedImageItem():
             return 50
-        case HiddenContextItem() if isinstance(entry := journal.read(item), journal.ApprovalRequest):
-            return sum(estimate_tokens(call.arguments) for call in entry.calls)
-        case HiddenContextItem() if isinstance(journal.read(item), journal.InnerToolCall):
+        case HiddenContextItem() if journal.kind(item) == journal.APPROVAL_REQUEST:
+            # Without the state of the run.
+            entry = journal.read(item)
+            calls = entry.calls if isinstance(entry, journal.ApprovalRequest) else []
+            return sum(estimate_tokens(call.arguments) for call in calls)
+        case HiddenContextItem() if journal.kind(item) == journal.INNER_TOOL_CALL:
             return 0
         case HiddenContextItem():
             text = json.dumps(item.content, ensure_ascii=False, default=str)

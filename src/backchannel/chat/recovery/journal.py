@@ -164,6 +164,9 @@ class ShownAnswer(BaseModel):
     call: str | None = None
 
 
+APPROVAL_REQUEST = "backchannel.approval_request"
+INNER_TOOL_CALL = "backchannel.inner_tool_call"
+
 type Entry = (
     ToolCall
     | InnerToolCall
@@ -187,6 +190,12 @@ _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.approval_decision": TypeAdapter(ApprovalDecision),
     "backchannel.shown_answer": TypeAdapter(ShownAnswer),
 }
+
+
+def kind(item: ThreadItem) -> str | None:
+    """The kind of an item's journal entry, or `None` if the item is something else. Cheaper than `read`."""
+    content: object = item.content if isinstance(item, HiddenContextItem) else None
+    return str(cast("Mapping[str, object]", content).get("kind")) if isinstance(content, dict) else None
 
 
 def read(item: ThreadItem) -> Entry | None:
