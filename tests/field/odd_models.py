@@ -10,6 +10,7 @@ from agents import (
     function_tool,
 )
 
+from backchannel.testing import ScriptedModel
 from backchannel.testing.endpoints import Reply, StrictEndpoint
 from backchannel.testing.endpoints.wire import DONE, ChatStream
 
@@ -48,6 +49,21 @@ def chat(*parts: bytes) -> Reply:
 def texts(items: list[dict[str, Any]]) -> list[str]:
     """The texts of the messages of a thread."""
     return ["".join(part["text"] for part in item["content"]) for item in items if "content" in item]
+
+
+def tasks(items: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
+    """The tasks of all workflows: title, state, content."""
+    workflows = [item["workflow"] for item in items if item["type"] == "workflow"]
+    return [
+        (task["title"], task["status_indicator"], task.get("content"))
+        for workflow in workflows
+        for task in workflow["tasks"]
+    ]
+
+
+def outputs(model: ScriptedModel) -> list[Any]:
+    """The outputs of tools in the newest input of a model."""
+    return [item["output"] for item in model.calls[-1] if item.get("type") == "function_call_output"]
 
 
 def error(events: list[dict[str, Any]]) -> tuple[str, bool] | None:

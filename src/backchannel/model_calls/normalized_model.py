@@ -44,6 +44,7 @@ from backchannel.model_calls.normalizer import ProviderFailureError, ResponseNor
 from backchannel.model_calls.output_items import clean_output
 from backchannel.model_calls.provider_errors import explain_facts, explain_model_error, provider_facts
 from backchannel.model_calls.redaction import redact
+from backchannel.model_calls.retry_advice import retry_advice
 from backchannel.model_calls.timeouts import ModelTimeouts, Watch
 from backchannel.models.event_stream import StreamRecord, current_record
 
@@ -79,6 +80,12 @@ class _Call:
         return (
             self.instructions, items, self.settings, self.tools, self.output_schema, self.handoffs, self.tracing
         )  # fmt: skip
+
+    @property
+    def retry_delays(self) -> Sequence[float]:
+        """Seconds before each repetition; none if the agent wants no retries."""
+        retry = self.settings.retry
+        return () if retry is not None and retry.max_retries == 0 else RETRY_DELAYS
 
     @property
     def tool_names(self) -> set[str]:
@@ -164,7 +171,7 @@ class NormalizedModel(Model):
 
     @override
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
-        return self.inner.get_retry_advice(request)
+        return retry_advice(self.inner, request)
 
     @override
     async def close(self) -> None:
@@ -174,7 +181,7 @@ class NormalizedModel(Model):
         self, call: _Call, items: list[TResponseInputItem]
     ) -> AsyncGenerator[TResponseStreamEvent]:
         items = self._context.fit(items)
-        delays = iter(RETRY_DELAYS)
+        delays = iter(call.retry_delays)
         while True:
             normalizer = ResponseNormalizer(call.tool_names, _call_ids(items))
             attempt = _Attempt(self.inner, call, items, self._timeouts, normalizer)

@@ -28,10 +28,13 @@ class OpenAIClient(AsyncOpenAI):
     Args:
         api_key: As for `AsyncOpenAI`.
         base_url: The URL of the endpoint; `None` for OpenAI's.
+        options: As for `AsyncOpenAI`. Its `copy` passes all of them.
     """
 
-    def __init__(self, *, api_key: str, base_url: str | None) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, http_client=DefaultAioHttpClient())
+    def __init__(self, *, api_key: str, base_url: str | None, **options: Any) -> None:
+        # A copy has the HTTP client of the original.
+        http_client = options.pop("http_client", None) or DefaultAioHttpClient()
+        super().__init__(api_key=api_key, base_url=base_url, http_client=http_client, **options)
 
     @override
     def _make_sse_decoder(self) -> EventStreamDecoder:
@@ -58,7 +61,18 @@ def decoding_client(client: AsyncOpenAI) -> AsyncOpenAI:
     """A copy of a client, with its connections, that decodes streams with `EventStreamDecoder`."""
     if isinstance(client, OpenAIClient):
         return client
-    copied: Any = client.copy()
-    # The class is the application's, such as `AsyncAzureOpenAI`, so the method is replaced in the object.
-    copied._make_sse_decoder = EventStreamDecoder  # noqa: SLF001
-    return copied
+    return _decoding(client.copy())
+
+
+def _decoding(client: AsyncOpenAI) -> AsyncOpenAI:
+    # The class is the application's, such as `AsyncAzureOpenAI`, so the methods are replaced in the object.
+    replaced: Any = client
+    copy = client.copy
+    replaced._make_sse_decoder = EventStreamDecoder  # noqa: SLF001
+
+    def decoding_copy(**options: Any) -> AsyncOpenAI:
+        return _decoding(copy(**options))
+
+    # The Agents SDK makes a copy for calls that the client must not repeat.
+    replaced.copy = replaced.with_options = decoding_copy
+    return client

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 from openai.types import responses
 
-from backchannel.models.openai_client import OpenAIClient
+from backchannel.models.event_stream import EventStreamDecoder
+from backchannel.models.openai_client import OpenAIClient, decoding_client
 
 pytestmark = pytest.mark.row("C4")
 
@@ -109,3 +110,27 @@ async def test_deltas_of_a_stream_are_not_held_against_every_kind(
     kind = cast("type[responses.ResponseStreamEvent]", responses.ResponseStreamEvent)
     stream = AsyncStream[responses.ResponseStreamEvent](cast_to=kind, response=response, client=client)
     assert [cast("Any", event).delta async for event in stream] == [event["delta"] for event in DELTAS]
+
+
+@pytest.mark.row("B10")
+@pytest.mark.parametrize(
+    "client",
+    [
+        OpenAIClient(api_key="x", base_url="http://127.0.0.1:1/v1"),
+        AsyncOpenAI(api_key="x", base_url="http://127.0.0.1:1/v1"),
+        AsyncAzureOpenAI(api_key="x", azure_endpoint="http://127.0.0.1:1", api_version="1"),
+    ],
+    ids=lambda client: type(client).__name__,
+)
+def test_a_copy_of_a_client_decodes_as_the_client_does(client: AsyncOpenAI) -> None:
+    """The Agents SDK makes one for calls that must not be repeated."""
+    copy: Any = decoding_client(client).with_options(max_retries=0).copy(timeout=7)
+    assert type(copy) is type(client)
+    assert (copy.max_retries, copy.timeout, copy.api_key, str(copy.base_url)) == (
+        0,
+        7,
+        "x",
+        str(client.base_url),
+    )
+    assert isinstance(copy._make_sse_decoder(), EventStreamDecoder)
+    assert copy._client is client._client
