@@ -22,6 +22,7 @@ from agents import (
     StreamEvent,
     ToolInputGuardrailTripwireTriggered,
     ToolOutputGuardrailTripwireTriggered,
+    ToolTimeoutError,
     UserError,
 )
 from agents.items import HandoffOutputItem, ToolCallItem, ToolCallOutputItem
@@ -345,7 +346,8 @@ class _Answer:
             if journaled is None and call_id in self._decided:
                 completed = declined_tool_task(task)
             else:
-                completed = completed_tool_task(task, text, failed=call_id in self._context.failed_calls)
+                failed = journaled is None or call_id in self._context.failed_calls
+                completed = completed_tool_task(task, text, failed=failed)
             yield from self._activity.change(call_id, completed)
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
@@ -364,6 +366,8 @@ def failed_tool(error: BaseException) -> str | None:
     match error:
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
             return ""
+        case ToolTimeoutError():
+            return error.tool_name
         case UserError(__cause__=Exception()) if found := _TOOL_ERROR.match(str(error)):
             return found[1]
         case _:

@@ -13,6 +13,7 @@ from agents.exceptions import (
     OutputGuardrailTripwireTriggered,
     ToolInputGuardrailTripwireTriggered,
     ToolOutputGuardrailTripwireTriggered,
+    ToolTimeoutError,
     UserError,
 )
 from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StreamError
@@ -77,6 +78,8 @@ def explain(error: BaseException) -> BackchannelError:
             return AnswerRefusedError()
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
             return GuardrailError("The answer was ended by a safety check on one of its tools.")
+        case ToolTimeoutError():
+            return ToolFailedError()
         case UserError(__cause__=Exception() as cause):
             # The SDK wraps any exception of a tool, also of an agent that is called as one.
             explained = explain(cause)
