@@ -17,6 +17,7 @@ from starlette.requests import Request
 from backchannel.authenticators.base import Authenticator
 from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.server import ActionHandler, SyncActionHandler
+from backchannel.chat.agent.unsupported import check_agent
 from backchannel.context import RequestContext
 from backchannel.errors import ConfigurationError
 from backchannel.hook_dispatcher import check_listener
@@ -91,6 +92,8 @@ class Application:
             raise ConfigurationError("An Application needs either an agent or a server.")
         if self.server is not None:
             self._check_only_with_agent()
+        if self.agent is not None:
+            check_agent(self.agent)
         for name, handler in self.actions.items():
             if not inspect.isasyncgenfunction(_unwrapped(handler)):
                 raise ConfigurationError(

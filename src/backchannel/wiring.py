@@ -29,6 +29,7 @@ from backchannel.handovers.redis import RedisHandovers
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.models.provider import Models
+from backchannel.models.sdk_defaults import default_client, with_sdk_defaults
 from backchannel.observability.run_logging import RunLogging
 from backchannel.runs.runs import RunOptions, Runs
 from backchannel.runs.stores import RunStores
@@ -175,8 +176,9 @@ def _application(resolved: Any) -> Application:
 
 def _parts(settings: Settings, application: Application, database: Database, store: SqlStore) -> Parts:
     hooks = HookDispatcher([RunLogging(), *application.hooks])
+    settings = with_sdk_defaults(settings)
     if application.agent is not None:
-        models = application.model_provider or Models(settings, application.offline_model)
+        models = application.model_provider or Models(settings, application.offline_model, default_client())
         server: ChatKitServer[Any] = _chat_server(
             settings, application, application.agent, models, store, hooks
         )

@@ -4,6 +4,7 @@ from typing import override
 
 from agents import Model, ModelProvider
 from agents.models.multi_provider import MultiProvider
+from openai import AsyncOpenAI
 
 from backchannel.models.offline import OfflineModel
 from backchannel.models.openai_client import OpenAIClient
@@ -22,21 +23,28 @@ class Models(ModelProvider):
     Args:
         settings: The default model, the API key and the endpoint.
         offline: The offline model to use in place of `OfflineModel()`.
+        client: The client to use in place of one with that key and endpoint. It is not closed.
     """
 
-    def __init__(self, settings: Settings, offline: Model | None = None) -> None:
+    def __init__(
+        self, settings: Settings, offline: Model | None = None, client: AsyncOpenAI | None = None
+    ) -> None:
         self._default = None if settings.offline else settings.model
         self._offline = settings.offline
         key = settings.openai_api_key
         # With a custom endpoint, "meta/llama" is a model name and not a provider's prefix. Many custom endpoints need
         # no key, but the client requires one.
-        custom_endpoint = settings.openai_base_url is not None
+        custom_endpoint = client is not None or settings.openai_base_url is not None
         secret = key.get_secret_value() if key else ("none" if custom_endpoint else None)
         # The SDK's shared client is bound to the first event loop that uses it. Without a key there is no client, and
         # an agent that names a model gets the SDK's error.
-        self._client = OpenAIClient(api_key=secret, base_url=settings.openai_base_url) if secret else None
+        self._client = (
+            OpenAIClient(api_key=secret, base_url=settings.openai_base_url)
+            if secret and client is None
+            else None
+        )
         self._providers = MultiProvider(
-            openai_client=self._client,
+            openai_client=client or self._client,
             openai_use_responses=settings.model_api == "responses",
             unknown_prefix_mode="model_id" if custom_endpoint else "error",
         )

@@ -83,14 +83,17 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
     return point
 
 
-def find_agent(first: Agent[Any], name: str) -> Agent[Any]:
-    """The agent of that name that can be reached by hand-offs from `first`; else `first`, which can hand off again."""
+def reachable_agents(first: Agent[Any]) -> list[Agent[Any]]:
+    """The agents that can be reached by hand-offs from `first`, which comes first."""
     seen: list[Agent[Any]] = [first]
     for agent in seen:
-        if agent.name == name:
-            return agent
-        seen += [each for each in _successors(agent) if each not in seen]
-    return first
+        seen += [each for each in _successors(agent) if not any(each is known for known in seen)]
+    return seen
+
+
+def find_agent(first: Agent[Any], name: str) -> Agent[Any]:
+    """The agent of that name that can be reached by hand-offs from `first`; else `first`, which can hand off again."""
+    return next((agent for agent in reachable_agents(first) if agent.name == name), first)
 
 
 def _successors(agent: Agent[Any]) -> Iterator[Agent[Any]]:
