@@ -8,6 +8,8 @@ import pytest
 from agents import (
     Agent,
     AgentHooks,
+    Model,
+    ModelProvider,
     ModelResponse,
     ModelSettings,
     RunContextWrapper,
@@ -284,3 +286,21 @@ async def test_each_run_is_a_trace(serve: Any) -> None:
     assert trace["metadata"]["run_id"] == stream.run_id
     assert {"agent", "function"} <= {span["span_data"]["type"] for span in traces.spans}
     assert "words of" not in json.dumps(traces.spans)
+
+
+async def test_a_model_provider_of_the_application(serve: Any) -> None:
+    """`RunConfig.model_provider` of a program. It resolves the names of all agents' models."""
+    asked: list[str | None] = []
+
+    class Mine(ModelProvider):
+        def get_model(self, model_name: str | None) -> Model:
+            asked.append(model_name)
+            return (
+                ScriptedModel(Call("transfer_to_b")) if model_name == "first" else ScriptedModel(Say("done"))
+            )
+
+    first = Agent[Any](name="A", model="first", handoffs=[Agent[Any](name="B")])
+    served = await serve(Application(agent=first, model_provider=Mine()), titles="rule")
+    thread_id, _ = await served.create()
+    assert texts(await served.items(thread_id)) == ["hello", "done"]
+    assert asked == ["first", None]

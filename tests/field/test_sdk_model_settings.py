@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    AgentHooks,
     GenerateDynamicPromptData,
+    ModelResponse,
     ModelRetryBackoffSettings,
     ModelRetrySettings,
     ModelSettings,
@@ -193,3 +195,17 @@ async def test_the_time_limit_of_an_agent(serve: Any, stack: Any) -> None:
     never.set()
     assert error(events) == ("model_timeout", True)
     assert error(await say(served, thread_id, "again")) is None
+
+
+async def test_the_raw_usage_of_a_call(serve: Any, stack: Any) -> None:
+    seen: list[Any] = []
+
+    class Watch(AgentHooks[Any]):
+        async def on_llm_end(self, context: Any, agent: Any, response: ModelResponse) -> None:
+            seen.append(response.raw_usage)
+
+    endpoint = StrictEndpoint("openai-responses")
+    agent = Agent[Any](name="A", hooks=Watch(), model_settings=ModelSettings(preserve_raw_usage=True))
+    await (await served_on(serve, stack, endpoint, agent, model_api="responses")).create()
+    [usage] = seen
+    assert usage["output_tokens"] == 5

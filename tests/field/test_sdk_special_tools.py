@@ -14,20 +14,23 @@ from agents import (
     ApplyPatchResult,
     ApplyPatchTool,
     AsyncComputer,
+    CodeInterpreterTool,
     ComputerTool,
     CustomTool,
+    FileSearchTool,
     LocalShellCommandRequest,
     LocalShellTool,
     ProgrammaticToolCallingTool,
     ShellCommandRequest,
     ShellTool,
     ToolSearchTool,
+    WebSearchTool,
     function_tool,
     tool_namespace,
 )
 
 from backchannel.testing.endpoints import Reply, Say, StrictEndpoint
-from backchannel.testing.endpoints.wire import ResponsesStream, call_item
+from backchannel.testing.endpoints.wire import ResponsesStream, call_item, message_item
 from field.odd_models import error, say, served_on, tasks, texts
 
 pytestmark = pytest.mark.row("B10")
@@ -248,3 +251,27 @@ async def test_tools_that_a_program_of_the_model_calls(serve: Any, stack: Any) -
     [output] = talk.of_type("function_call_output")
     assert (output["output"], output["caller"]) == ('{"number":"7"}', caller)
     assert tasks(talk.items) == [("Get order", "complete", "number: 7")]
+
+
+async def test_hosted_tools_reach_the_endpoint(serve: Any, stack: Any) -> None:
+    tools = [
+        WebSearchTool(search_context_size="low"),
+        FileSearchTool(vector_store_ids=["vs_1"], max_num_results=3),
+        CodeInterpreterTool(tool_config={"type": "code_interpreter", "container": {"type": "auto"}}),
+        ShellTool(environment={"type": "container_auto"}),
+    ]
+    search = {
+        "type": "web_search_call",
+        "id": "ws_1",
+        "status": "completed",
+        "action": {"type": "search", "query": "x"},
+    }
+    message = message_item("Found it.", "msg_1")
+    endpoint = StrictEndpoint("openai-responses", answer_of(search, message))
+    served = await served_on(serve, stack, endpoint, Agent[Any](name="A", tools=tools), model_api="responses")
+    thread_id, events = await served.create()
+    assert error(events) is None
+    assert texts(await served.items(thread_id)) == ["hello", "Found it."]
+    sent = endpoint.requests[0].body["tools"]
+    assert [tool["type"] for tool in sent] == ["web_search", "file_search", "code_interpreter", "shell"]
+    assert (sent[0]["search_context_size"], sent[1]["vector_store_ids"]) == ("low", ["vs_1"])

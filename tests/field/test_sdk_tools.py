@@ -9,6 +9,7 @@ import pytest
 from agents import (
     Agent,
     AgentToolStreamEvent,
+    FunctionToolCustomDataContext,
     RunConfig,
     Runner,
     SQLiteSession,
@@ -270,3 +271,23 @@ async def test_the_output_type_of_a_tool(serve: Any) -> None:
     assert error(events) is None
     await say(served, thread_id, "and?")
     assert [json.loads(output) for output in outputs(model)] == [{"id": 7}]
+
+
+async def test_data_beside_an_output(serve: Any) -> None:
+    seen: list[Any] = []
+
+    def extract(context: FunctionToolCustomDataContext) -> dict[str, Any]:
+        seen.append(context.output)
+        return {"for": "programs"}
+
+    @function_tool(custom_data_extractor=extract)
+    def count() -> int:
+        """Count."""
+        return 7
+
+    model = ScriptedModel(Call("count"), Say("done"))
+    served = await serve(Agent(name="A", model=model, tools=[count]), titles="rule")
+    thread_id, events = await served.create()
+    assert error(events) is None
+    assert seen == [7]
+    assert "programs" not in json.dumps([events, model.calls, await served.items(thread_id)])
