@@ -17,9 +17,11 @@ from agents import (
     tool_output_guardrail,
 )
 
+from backchannel import Application, Hooks
+from backchannel.hooks import ItemCommitted
 from backchannel.testing import Call, Say, ScriptedModel
 from field.odd_models import error, outputs, say, tasks, texts
-from programs import ask, message
+from programs import ask, events_of, message
 
 pytestmark = pytest.mark.row("B10", "M6", "M16")
 
@@ -163,3 +165,38 @@ async def test_a_guardrail_of_an_agent_that_is_a_tool_ends_only_that_tool(serve:
     assert error(events) is None
     assert texts(await served.items(thread_id)) == ["hello", "It refused."]
     assert SECRET not in json.dumps(model.calls[-1])
+
+
+class Stored(Hooks):
+    """Collects the items that are stored, hidden ones too."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    def item_committed(self, event: ItemCommitted) -> None:
+        self.items.append(event.item.model_dump_json())
+
+
+@pytest.mark.parametrize("rejects", ["output", "input"])
+async def test_what_a_guardrail_of_an_inner_agents_tool_rejects_is_not_shown(
+    serve: Any, rejects: str
+) -> None:
+    ran: list[str] = []
+    guards: Any = (
+        {"tool_output_guardrails": [redacted]}
+        if rejects == "output"
+        else {"tool_input_guardrails": [only_public]}
+    )
+    inner_model = ScriptedModel(Call("read_file", {"path": "private"}), Say("done"))
+    inner = Agent[Any](name="Inner", model=inner_model, tools=[tool_with(ran, **guards)])
+    model, stored = ScriptedModel(Call("inner", {"input": "x"}), Say("fine")), Stored()
+    agent = Agent[Any](name="A", model=model, tools=[inner.as_tool("inner", "x")])
+    served = await serve(Application(agent=agent, hooks=[stored]), titles="rule")
+    stream = await served.person.say("hi")
+    events = await stream.events()
+    plain = await events_of(served.person, stream.run_id)
+    assert error(events) is None
+    assert ran == (["private"] if rejects == "output" else [])
+    told = [data["output"] for _, data in plain if data["type"] == "tool_call.completed"]
+    assert told == [*(["The output was withheld."] if rejects == "output" else []), "done"]
+    assert SECRET not in json.dumps([events, plain, stored.items, inner_model.calls])

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from agents import FunctionTool
 from agents.tool_context import ToolContext
+from chatkit.types import HiddenContextItem
 
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.tool_output import output_text
@@ -15,6 +17,23 @@ INNER_FAILED = "The tool failed."
 
 _caller: ContextVar[str | None] = ContextVar("caller", default=None)
 """The id of the call of the outermost agent that is a tool, in the task that executes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A journaled call of an inner agent's tool."""
+
+    answer: AnswerContext
+    item: HiddenContextItem
+    entry: journal.InnerToolCall
+
+    async def finish(self, output: str) -> None:
+        entry = self.entry.model_copy(update={"output": output, "finished": True})
+        await self.answer.write_journal(journal.changed(self.item, entry))
+
+
+_unchecked: ContextVar[_Call | None] = ContextVar("unchecked", default=None)
+"""The call in this task whose output guardrails have still to check."""
 
 
 async def journaled(tool: FunctionTool, context: Any, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -41,19 +60,34 @@ async def journaled(tool: FunctionTool, context: Any, call: Callable[[], Awaitab
         name=context.tool_name,
         arguments=context.tool_arguments,
     )
-    item = journal.to_item(entry, answer.thread.id)
-    await answer.write_journal(item)
+    made = _Call(answer, journal.to_item(entry, answer.thread.id), entry)
+    await answer.write_journal(made.item)
     try:
         result = await call()
     except Exception:
-        await answer.write_journal(journal.changed(item, _finished(entry, INNER_FAILED)))
+        await made.finish(INNER_FAILED)
         raise
-    await answer.write_journal(journal.changed(item, _finished(entry, output_text(result.output))))
+    if tool.tool_output_guardrails:
+        _unchecked.set(made)
+    else:
+        await made.finish(output_text(result.output))
     return result
 
 
-def _finished(entry: journal.InnerToolCall, output: str) -> journal.InnerToolCall:
-    return entry.model_copy(update={"output": output, "finished": True})
+async def checked(check: Callable[[], Awaitable[Any]]) -> Any:
+    """Have guardrails check the output of a tool by `check`. Only what they let pass, or put in its place, is journaled
+    and shown of an inner agent's tool."""
+    made = _unchecked.get()
+    if made is None:
+        return await check()
+    _unchecked.set(None)
+    try:
+        result = await check()
+    except Exception:
+        await made.finish(INNER_FAILED)
+        raise
+    await made.finish(output_text(result.output))
+    return result
 
 
 def is_agent(tool: FunctionTool) -> bool:

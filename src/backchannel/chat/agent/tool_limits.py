@@ -1,8 +1,8 @@
 """Limits of tool calls: a time-out for each call, threads for synchronous tools, and exits that end one run only.
 
-The Agents SDK has no hook around the call of a tool. Two functions are therefore replaced, once per process, by ones
-that do the same outside of the runs of this server: the SDK's function that calls a tool, and `asyncio.to_thread` as
-its module `agents.tool` uses it. This covers tools of nested agents and of MCP servers too.
+The Agents SDK has no hook around the call of a tool. Three functions are therefore replaced, once per process, by ones
+that do the same outside of the runs of this server: the SDK's functions that call a tool and check its output, and
+`asyncio.to_thread` as its module `agents.tool` uses it. This covers tools of nested agents and of MCP servers too.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from agents import tool as sdk_tool
 from agents.run_internal import tool_execution
 
 from backchannel.chat.agent.context import AnswerContext
-from backchannel.chat.agent.inner_tools import is_agent, journaled
+from backchannel.chat.agent.inner_tools import checked, is_agent, journaled
 from backchannel.chat.agent.tool_threads import DEFAULT_LIMIT, ToolThreads
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,9 @@ class _Asyncio(ModuleType):
 
 # Names, because they are private to the SDK or its module.
 _CALL, _RESULT, _ASYNCIO = "_invoke_function_tool_with_metadata", "_FunctionToolInvocationResult", "asyncio"
+_CHECK = "_execute_tool_output_guardrails"
 _sdk_call: Callable[..., Any] = getattr(sdk_tool, _CALL)
+_sdk_check: Callable[..., Any] = getattr(tool_execution, _CHECK)
 _result: Callable[..., Any] = getattr(sdk_tool, _RESULT)
 _error_result: Callable[..., Any] = partial(_result, is_sdk_generated_error=True)
 
@@ -160,6 +162,10 @@ async def _call_with_limits(*, function_tool: FunctionTool, context: Any, argume
     return await journaled(function_tool, context, limited)
 
 
+async def _check_output(**arguments: Any) -> Any:
+    return await checked(partial(_sdk_check, **arguments))
+
+
 def _known_output(context: Any) -> str | None:
     """The output of a call that is not to be made again."""
     answer = getattr(context, "context", None)
@@ -173,4 +179,5 @@ def _install() -> None:
         return
     for module in (sdk_tool, tool_execution):
         setattr(module, _CALL, _call_with_limits)
+    setattr(tool_execution, _CHECK, _check_output)
     setattr(sdk_tool, _ASYNCIO, _Asyncio("asyncio"))
