@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx2
 import pytest
 from agents import (
     Agent,
@@ -12,9 +13,11 @@ from agents import (
     ModelRetryBackoffSettings,
     ModelRetrySettings,
     ModelSettings,
+    OpenAIChatCompletionsModel,
     Prompt,
     retry_policies,
 )
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.shared import Reasoning
 
 from backchannel.testing.endpoints import Pause, Reply, Say, StrictEndpoint
@@ -209,3 +212,28 @@ async def test_the_raw_usage_of_a_call(serve: Any, stack: Any) -> None:
     await (await served_on(serve, stack, endpoint, agent, model_api="responses")).create()
     [usage] = seen
     assert usage["output_tokens"] == 5
+
+
+async def test_the_query_of_a_request_by_a_client_of_the_agent(serve: Any, stack: Any) -> None:
+    queries: list[bytes] = []
+
+    async def note(request: httpx2.Request) -> None:
+        queries.append(request.url.query)
+
+    endpoint = StrictEndpoint("openai-chat")
+    url = await stack.enter_async_context(endpoint.running())
+    http = await stack.enter_async_context(DefaultAsyncHttpxClient(event_hooks={"request": [note]}))
+    model = OpenAIChatCompletionsModel("m", AsyncOpenAI(base_url=url, api_key="x", http_client=http))
+    settings = ModelSettings(extra_query={"version": "2"}, retry=ModelRetrySettings(max_retries=0))
+    served = await serve(Agent[Any](name="A", model=model, model_settings=settings), titles="rule")
+    _, events = await served.create()
+    assert error(events) is None
+    assert queries == [b"version=2"]
+
+
+async def test_a_prompt_over_chat_completions_is_reported(
+    serve: Any, stack: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = await request_of(serve, stack, "chat_completions", ModelSettings(), prompt={"id": "pmpt_1"})
+    assert "prompt" not in request.body
+    assert "does not support `prompt`" in caplog.text

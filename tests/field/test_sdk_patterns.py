@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from backchannel import Application
 from backchannel.context import RequestContext
 from backchannel.testing import Call, Say, ScriptedModel
+from backchannel.testing.endpoints import Say as EndpointSay
 from backchannel.testing.endpoints import StrictEndpoint
 from field.odd_models import error, lookup, outputs, say, served_on, tasks, texts
 
@@ -190,19 +191,26 @@ async def test_a_model_as_a_judge(serve: Any) -> None:
     assert texts(await served.items(thread_id)) == ["hello", "better"]
 
 
-async def test_a_guardrail_that_asks_an_agent(serve: Any) -> None:
-    checker = Agent[Any](name="Checker", output_type=Verdict, model=ScriptedModel(Say('{"good": false}')))
+async def test_a_guardrail_that_asks_an_agent(serve: Any, stack: Any) -> None:
+    """The agent has no model of its own: it gets the server's by the context's `run_config`."""
+    checker = Agent[Any](name="Checker", output_type=Verdict)
 
     @input_guardrail(run_in_parallel=False)
     async def check(context: RunContextWrapper[Any], _agent: Any, given: Any) -> GuardrailFunctionOutput:
-        result = await Runner.run(checker, given, context=context.context)
+        result = await Runner.run(
+            checker, given, context=context.context, run_config=context.context.run_config
+        )
         return GuardrailFunctionOutput(result.final_output, not result.final_output.good)
 
-    model = ScriptedModel(Say("never"))
-    served = await serve(Agent(name="A", model=model, input_guardrails=[check]), titles="rule")
-    _, events = await served.create("do my homework")
-    assert error(events) == ("guardrail", False)
-    assert model.calls == []
+    endpoint = StrictEndpoint(
+        "openai-chat", EndpointSay('{"good": true}'), EndpointSay("fine"), EndpointSay('{"good": false}')
+    )
+    served = await served_on(serve, stack, endpoint, Agent[Any](name="A", input_guardrails=[check]))
+    thread_id, events = await served.create()
+    assert error(events) is None
+    assert texts(await served.items(thread_id)) == ["hello", "fine"]
+    assert error(await say(served, thread_id, "do my homework")) == ("guardrail", False)
+    assert len(endpoint.requests) == 3
 
 
 @pytest.mark.parametrize("behavior", ["run_llm_again", "stop_on_first_tool"])

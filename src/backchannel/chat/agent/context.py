@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast, override
 
-from agents import RunResultStreaming
+from agents import RunConfig, RunResultStreaming
 from chatkit.agents import AgentContext, ClientToolCall
 from chatkit.types import HiddenContextItem, ThreadStreamEvent
-from pydantic import Field, PrivateAttr
+from pydantic import Field, InstanceOf, PrivateAttr
 
 from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.context import RequestContext
@@ -60,12 +60,15 @@ class AnswerContext(AgentContext[RequestContext]):
             run at the same time, and the SDK's field holds only the last.
         known_outputs: The outputs of calls that a resumed run makes again although their outcome is in the journal, by
             the call's id. They are used in place of a call.
+        run_config: For agents that the application's own code runs during the answer, such as in a guardrail: with it,
+            `Runner.run` uses the server's models.
     """
 
     render_output: OutputRenderer | None = None
     failed_calls: set[str] = Field(default_factory=set[str])
     client_calls: list[ClientToolCall] = Field(default_factory=list[ClientToolCall])
     known_outputs: dict[str, str] = Field(default_factory=dict[str, str])
+    run_config: InstanceOf[RunConfig] | None = Field(default=None, exclude=True)
     _run_events: RunEvents = PrivateAttr(default_factory=RunEvents)
 
     @override

@@ -297,6 +297,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         run_input: list[TResponseInputItem] | RunState[Any, Agent[Any]],
     ) -> RunResultStreaming:
         self._models.prepare(agent)
+        answer.run_config = self._run_config(answer.thread, answer.request_context)
         return Runner.run_streamed(
             agent,
             run_input,
