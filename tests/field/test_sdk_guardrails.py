@@ -167,6 +167,24 @@ async def test_a_guardrail_of_an_agent_that_is_a_tool_ends_only_that_tool(serve:
     assert SECRET not in json.dumps(model.calls[-1])
 
 
+async def test_an_approved_call_that_a_guardrail_rejects_is_not_shown_as_declined(serve: Any) -> None:
+    @function_tool(needs_approval=True, tool_input_guardrails=[only_public])
+    def read_file(path: str) -> str:
+        """Read a file."""
+        raise AssertionError
+
+    model = ScriptedModel(Call("read_file", {"path": "private"}), Say("fine"))
+    served = await serve(Agent(name="A", model=model, tools=[read_file]), titles="rule")
+    thread_id, _ = await served.create()
+    path = f"/api/chatkit/threads/{thread_id}/approvals"
+    asked = (await served.person.http.get(path)).json()
+    decisions = {each["id"]: {"decision": "approve"} for each in asked["data"]}
+    answer = await served.person.http.post(path, json={"item_id": asked["item_id"], "decisions": decisions})
+    assert answer.status_code == 200
+    assert tasks(await served.items(thread_id))[-1] == ("Read file", "none", "Failed. path: private")
+    assert outputs(model) == ["That folder is closed."]
+
+
 class Stored(Hooks):
     """Collects the items that are stored, hidden ones too."""
 

@@ -47,6 +47,7 @@ from backchannel.chat.agent.activity import (
     tool_task,
 )
 from backchannel.chat.agent.approval_flow import ApprovalFlow
+from backchannel.chat.agent.approvals import DECLINED
 from backchannel.chat.agent.client_calls import client_calls
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.final_output import FinalOutput
@@ -343,7 +344,8 @@ class _Answer:
         task = self._activity.task(call_id)
         if isinstance(task, CustomTask):
             text = output_text(item.output) if is_text else output
-            if journaled is None and call_id in self._decided:
+            # An approved call may have been rejected by a guardrail.
+            if journaled is None and call_id in self._decided and str(text).startswith(DECLINED):
                 completed = declined_tool_task(task)
             else:
                 failed = journaled is None or call_id in self._context.failed_calls
