@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         description="The architecture of the todo assistant: `triage` hands off to specialists, `supervisor` calls "
         "them as tools.",
     )
+    after_hand_off: Literal["start-agent", "last-agent"] = Field(
+        "start-agent",
+        description="The agent that answers the message after a hand-off: the `start-agent`, as for the first message, "
+        "or the `last-agent`, which answered the message before.",
+    )
     titles: Literal["model", "rule"] = Field(
         "model",
         description="The source of thread titles: a `model`, unless the model is `offline`, or a `rule`.",

@@ -249,6 +249,7 @@ def _chat_server(
         render_output=application.render_output,
         models=settings.models,
         while_waiting=settings.while_waiting,
+        remember_agent=settings.after_hand_off == "last-agent",
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

@@ -51,6 +51,7 @@ from backchannel.chat.agent.approvals import DECLINED
 from backchannel.chat.agent.client_calls import client_calls
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
 from backchannel.chat.agent.final_output import FinalOutput
+from backchannel.chat.agent.hosted_tools import HostedTools
 from backchannel.chat.agent.inner_tools import INNER_FAILED
 from backchannel.chat.agent.messages import Messages
 from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
@@ -152,6 +153,7 @@ class _Answer:
         self._decided = {call.call_id: call for call in approved if call.kind == "function"}
         self._activity = Activity(context)
         self._messages = Messages(context, self._activity)
+        self._hosted = HostedTools(context, self._activity)
         self._final = FinalOutput(context)
         self._final.use(agent)
         self.calls = [_as_model_call(call) for call in self._decided.values()]
@@ -189,6 +191,7 @@ class _Answer:
                     yield from self._flush_messages(
                         intermediate=not isinstance(event.data, ResponseCompletedEvent)
                     )
+                yield from self._hosted.translate(event.data)
                 for thread_event in self._final.translate(self._messages.translate(event.data)):
                     if isinstance(thread_event, ThreadItemDoneEvent) and isinstance(
                         thread_event.item, AssistantMessageItem

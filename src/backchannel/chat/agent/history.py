@@ -28,6 +28,7 @@ from chatkit.types import (
 from openai.types.responses import ResponseInputTextParam
 from openai.types.responses.response_input_message_content_list_param import ResponseInputContentParam
 
+from backchannel.chat.agent.hand_offs import hand_off_call
 from backchannel.chat.agent.shown_answers import as_said
 from backchannel.chat.agent.tool_output import history_output, without_data
 from backchannel.chat.protocol.paging import newest_items
@@ -156,6 +157,9 @@ async def to_model_input(
         if isinstance(entry, journal.ToolCall) and entry.call_id not in client_calls:
             done = [call for call in inner if call.caller == entry.call_id]
             calls = call_and_output(entry, item.id, in_newest_turn=place > newest, inner=done)
+            piece = _Piece(calls, entry.response)
+        elif isinstance(entry, journal.HandOff):
+            calls = call_and_output(hand_off_call(entry, item.id), item.id, in_newest_turn=place > newest)
             piece = _Piece(calls, entry.response)
         elif isinstance(item, ClientToolCallItem):
             # It was journaled when its server part ran. Its output is here.

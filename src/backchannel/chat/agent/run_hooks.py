@@ -8,6 +8,7 @@ from typing import Any, Literal, override
 from agents import (
     Agent,
     AgentHookContext,
+    Handoff,
     Model,
     ModelResponse,
     RunContextWrapper,
@@ -15,11 +16,13 @@ from agents import (
     Tool,
     TResponseInputItem,
 )
+from agents.items import TResponseOutputItem
 from agents.tool_context import ToolContext
 from chatkit.types import HiddenContextItem
 from openai.types.responses import ResponseReasoningItem
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.hand_offs import hand_off_request
 from backchannel.chat.agent.tool_output import output_text
 from backchannel.chat.recovery import journal
 from backchannel.context import Usage
@@ -49,6 +52,7 @@ class AnswerHooks(RunHooks[Any]):
         self._journaled: dict[str, HiddenContextItem] = {}
         self._reasoning: dict[str, list[dict[str, Any]]] = {}
         self._responses: dict[str, str] = {}
+        self._output: dict[str, list[TResponseOutputItem]] = {}
         self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
         self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
         self._restored: dict[str, HiddenContextItem] = {}
@@ -94,6 +98,7 @@ class AnswerHooks(RunHooks[Any]):
         usage = Usage(used.requests, used.input_tokens, used.output_tokens)
         self._end_model_call(agent.name, usage, "completed")
         self._responses[agent.name] = token_hex(4)
+        self._output[agent.name] = response.output
         self._reasoning[agent.name] = [
             item.model_dump(mode="json", exclude_none=True)
             for item in response.output
@@ -139,7 +144,16 @@ class AnswerHooks(RunHooks[Any]):
     async def on_handoff(
         self, context: RunContextWrapper[Any], from_agent: Agent[Any], to_agent: Agent[Any]
     ) -> None:
-        entry = journal.HandOff(agent=to_agent.name)
+        call = hand_off_request(from_agent, to_agent, self._output.get(from_agent.name, ()))
+        entry = journal.HandOff(
+            agent=to_agent.name,
+            tool=call.name if call else Handoff.default_tool_name(to_agent),
+            call_id=call.call_id if call else None,
+            arguments=call.arguments if call else "{}",
+            provider_data=provider_data(call),
+            reasoning=self._reasoning.pop(from_agent.name, []),
+            response=self._responses.get(from_agent.name),
+        )
         await self._context.write_journal(journal.to_item(entry, self._context.thread.id))
         self._hooks.emit(HandOff(**self._fields(), from_agent=from_agent.name, to_agent=to_agent.name))
 

@@ -39,6 +39,7 @@ from backchannel.chat.agent.approvals import PendingApproval, find_pending, load
 from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.hand_offs import answering_agent
 from backchannel.chat.agent.history import (
     HistoryConverter,
     load_history,
@@ -105,6 +106,7 @@ class AnswerOptions:
         models: The names of the models that people may choose for an answer.
         while_waiting: What happens to a message to a thread in which calls of tools wait for approval: it declines
             them, or it is refused.
+        remember_agent: After a hand-off, the agent that answered last also answers the next message.
     """
 
     model_provider: ModelProvider
@@ -121,6 +123,7 @@ class AnswerOptions:
     render_output: OutputRenderer | None = None
     models: Collection[str] = ()
     while_waiting: WhileWaiting = "decline"
+    remember_agent: bool = False
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -244,6 +247,13 @@ class ChatServer(ChatKitServer[RequestContext]):
             # The process died before the question was stored.
             yield ThreadItemDoneEvent(item=question_item(pending.request, thread))
             return
+        if agent is self.agent and choices.tool is None:
+            agent, remembered = await answering_agent(
+                self.store, thread.id, context, history, agent, remember=self.options.remember_agent
+            )
+            if remembered:
+                begins = journal.AnsweringAgent(agent=agent.name)
+                yield ThreadItemDoneEvent(item=journal.to_item(begins, thread.id))
         state = None
         if pending is not None:
             for event in settle(pending, thread, context):
@@ -298,13 +308,18 @@ class ChatServer(ChatKitServer[RequestContext]):
     ) -> RunResultStreaming:
         self._models.prepare(agent)
         answer.run_config = self._run_config(answer.thread, answer.request_context)
+        config = choices.apply(self._run_config(answer.thread, answer.request_context))
+        # The Agents SDK checks with those of the agent that begins the run.
+        config.input_guardrails = [
+            each for each in self.agent.input_guardrails if each not in agent.input_guardrails
+        ]
         return Runner.run_streamed(
             agent,
             run_input,
             context=answer,
             hooks=hooks,
             max_turns=self.options.max_turns,
-            run_config=choices.apply(self._run_config(answer.thread, answer.request_context)),
+            run_config=config,
         )
 
     @override

@@ -60,9 +60,27 @@ class InnerToolCall(BaseModel):
 
 
 class HandOff(BaseModel):
-    """A hand-off to `agent`, which answers from here on."""
+    """A hand-off to `agent`, which answers from here on.
+
+    Attributes:
+        tool: The name of the tool with which a model made it.
+        call_id: The id of that call. This and the other attributes are as in `ToolCall`.
+    """
 
     kind: Literal["backchannel.hand_off"] = "backchannel.hand_off"
+    agent: str
+    tool: str | None = None
+    call_id: str | None = None
+    arguments: str = "{}"
+    provider_data: dict[str, Any] | None = None
+    reasoning: list[dict[str, Any]] = []
+    response: str | None = None
+
+
+class AnsweringAgent(BaseModel):
+    """An answer begins with `agent`, which answered the message before."""
+
+    kind: Literal["backchannel.answering_agent"] = "backchannel.answering_agent"
     agent: str
 
 
@@ -171,6 +189,7 @@ type Entry = (
     ToolCall
     | InnerToolCall
     | HandOff
+    | AnsweringAgent
     | IntermediateMessage
     | RefusedTurn
     | QueuedClientCall
@@ -183,6 +202,7 @@ _ENTRIES: dict[str, TypeAdapter[Any]] = {
     "backchannel.tool_call": TypeAdapter(ToolCall),
     "backchannel.inner_tool_call": TypeAdapter(InnerToolCall),
     "backchannel.hand_off": TypeAdapter(HandOff),
+    "backchannel.answering_agent": TypeAdapter(AnsweringAgent),
     "backchannel.goes_on": TypeAdapter(IntermediateMessage),
     "backchannel.refused_turn": TypeAdapter(RefusedTurn),
     "backchannel.queued_client_call": TypeAdapter(QueuedClientCall),
@@ -217,6 +237,12 @@ def tool_call(item: ThreadItem) -> ToolCall | None:
     """The tool call of an item, or `None` if the item is something else."""
     entry = read(item)
     return entry if isinstance(entry, ToolCall) else None
+
+
+def agent_of(item: ThreadItem) -> str | None:
+    """The name of the agent that answers from an item on, or `None` if the item does not say."""
+    entry = read(item)
+    return entry.agent if isinstance(entry, HandOff | AnsweringAgent) else None
 
 
 def to_item(entry: Entry, thread_id: str) -> HiddenContextItem:

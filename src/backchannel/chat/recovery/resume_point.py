@@ -59,7 +59,7 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
         first: The agent that began the answer.
     """
     entries = [(item, journal.read(item)) for item in items]
-    agents = [entry.agent for _, entry in entries if isinstance(entry, journal.HandOff)]
+    agents = [name for item in items if (name := journal.agent_of(item)) is not None]
     point = ResumePoint(find_agent(first, agents[-1]) if agents else first)
     input_requests = (ClientToolCallItem, StructuredInputItem)
     if any(isinstance(item, input_requests) and item.status == "pending" for item in items):
