@@ -12,6 +12,11 @@ from typing import Any, cast
 from backchannel.todo.offline.todos import Todo, read_todo, read_todos
 
 _HIDDEN = re.compile(r"<HiddenContext>|^Hidden context for the agent", re.IGNORECASE)
+_HIDDEN_BLOCK = re.compile(
+    r"^Hidden context for the agent[^\n]*\n\s*<HiddenContext>.*?</HiddenContext>\s*",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+"""Model inputs may have it in one message with what the person says next."""
 _QUOTING = re.compile(r"^The user is referring to this in particular:\s*", re.IGNORECASE)
 _TAGGED = re.compile(r"^<(?:Attachment|Image|File|Tag|TASK|WORKFLOW)\b", re.IGNORECASE)
 _NUMBERED = re.compile(r"^\s*\d+\.\s+\*\*(?P<title>(?:\\.|[^*\\\n])+)\*\*", re.MULTILINE)
@@ -161,8 +166,9 @@ def _take_item(item: Mapping[str, Any], turns: list[Turn], steps: dict[str, Step
 
 
 def _take_sentence(content: object, turns: list[Turn]) -> None:
-    text = _text(content).strip()
-    if _HIDDEN.search(text) or _TAGGED.match(text):
+    said = _text(content).strip()
+    text = _HIDDEN_BLOCK.sub("", said).strip()
+    if (said and not text) or _HIDDEN.search(text) or _TAGGED.match(text):
         return
     if quoting := _QUOTING.match(text):
         # Quoted words come after their sentence; "it" refers to them.

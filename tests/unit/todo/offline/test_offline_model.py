@@ -223,3 +223,17 @@ async def test_call_mom_is_a_todo_and_no_tool() -> None:
 def test_the_tools_of_the_fake_are_function_tools() -> None:
     assert all(isinstance(tool, FunctionTool) for tool in ALL)
     assert NOW.hour == 12
+
+
+@pytest.mark.parametrize(
+    "parts", [[HIDDEN, "add milk"], [f"{HIDDEN}\nadd milk"], [HIDDEN, HIDDEN, "add milk"]]
+)
+async def test_what_is_said_in_one_message_with_hidden_context_is_answered(parts: list[str]) -> None:
+    """Inputs for APIs that want turns to alternate have both in one message, such as after a stop."""
+    content: list[Any] = [{"type": "input_text", "text": part} for part in parts]
+    items: list[TResponseInputItem] = [
+        {"role": "user", "content": "find eggs"},
+        {"role": "assistant", "content": "There"},
+        {"role": "user", "content": content},
+    ]
+    assert await answer(items) == ["create_todo"]
