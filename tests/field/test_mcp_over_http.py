@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from backchannel.mcp import supervisor
+from backchannel.retry import Backoff
 from backchannel.testing import Call, Say
 from field.mcp_chat import McpChat, free_port, listens, tasks, told
 from field.odd_models import error, say
@@ -21,6 +23,11 @@ from wire.conftest import eventually
 pytestmark = pytest.mark.row("M20", "B9")
 
 type New = Callable[[], McpChat]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "BACKOFF", Backoff(initial=0.5, maximum=1))
 
 
 async def test_a_server_that_is_restarted_is_used_again(mcp_chat: New):
@@ -41,6 +48,7 @@ async def test_a_server_that_is_restarted_is_used_again(mcp_chat: New):
     assert chat.endpoint.refused == []
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_server_that_is_down_at_start_comes_later(mcp_chat: New):
     """cline/cline#13597, vllm-project/semantic-router#2441."""
     chat, port = mcp_chat(), free_port()
@@ -164,6 +172,7 @@ async def test_a_session_that_the_server_has_forgotten(mcp_chat: New):
         await chat.served.stack.aclose()
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_server_that_wants_permission(mcp_chat: New):
     """Doist/todoist-mcp#366: 401 hangs clients, or they repeat it without a pause."""
     chat, sessions = mcp_chat(), Sessions()

@@ -110,3 +110,31 @@ async def test_a_call_that_needs_approval_survives_the_replica(
     assert error(events) is None
     assert told(chat.endpoint) == ["erased /a"]
     assert chat.done().count("erase /a") == 1
+
+
+@pytest.mark.row("B8")
+@pytest.mark.parametrize("how", ["slow", "down"])
+async def test_a_call_that_is_approved_while_its_server_starts_or_is_down(mcp_chat: New, how: str):
+    """microsoft/agent-framework#3199: the approved call is not found when the run goes on."""
+    chat = mcp_chat()
+    await chat.start(chat.files(require_approval="always"))
+    await chat.until("files", "connected")
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, events = await chat.served.create()
+    question = events[-1]["item"]
+    cookies = chat.served.person.http.cookies
+    if how == "slow":
+        await chat.start(chat.files(environment={"SLOW_START": "4"}, require_approval="always"))
+    else:
+        await chat.start(chat.odd("exits", name="files", require_approval="always"))
+    chat.served.person.http.cookies = cookies
+    answers = {each["id"]: {"values": [APPROVE]} for each in question["inputs"]}
+    params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
+    events = await (await chat.served.person.stream("threads.add_structured_input", params)).events()
+    assert error(events) is None
+    assert chat.endpoint.refused == []
+    assert chat.done().count("erase /a") == (1 if how == "slow" else 0)
+    assert told(chat.endpoint) == ["erased /a" if how == "slow" else "Tool 'erase' not found."]
+    shown = tasks(await chat.served.items(thread_id))
+    assert ("The tools of files are not available right now." in shown) is (how == "down")
+    assert ("Erase Failed" in shown) is (how == "down")

@@ -45,12 +45,14 @@ class ToolPolicies:
     Attributes:
         tool_filter: Chooses the tools that an agent gets; as in the Agents SDK.
         rename: The name that agents get for the server's own name of a tool.
+        configured: Whether it is one of `BACKCHANNEL_MCP_SERVERS`.
         server: The server from which the other options are taken: approval, guardrails, structured content and so on.
     """
 
     server: MCPServer
     tool_filter: ToolFilter = None
     rename: Callable[[str], str] = lambda name: name
+    configured: bool = False
 
 
 class SupervisedServer(MCPServer):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from agents import Agent
-from agents.mcp import MCPServer, MCPServerStdio, MCPServerStreamableHttp
+from agents.mcp import MCPServer, MCPServerStdio, MCPServerStreamableHttp, ToolFilter
 
 from backchannel.mcp.configuration import ConfiguredServer
 from backchannel.mcp.noise import ignore_noise
@@ -48,15 +48,15 @@ class McpServers:
         """Take over the servers of the agent that begins answers and of all that it can reach, and give it the
         configured ones."""
         self.adopt(agent)
-        agent.mcp_servers = [*agent.mcp_servers, *self._configured]
+        agent.mcp_servers.extend(each for each in self._configured if each not in agent.mcp_servers)
 
     def adopt(self, agent: Agent[Any]) -> None:
         """Replace the servers of an agent, and of all that it can reach, by supervised ones."""
         for each in reachable_agents(agent):
-            for position, server in enumerate(each.mcp_servers):
-                if not isinstance(server, SupervisedServer):
-                    # In place: copies of an agent share the list.
-                    each.mcp_servers[position] = self._proxy(server)
+            # In place: copies of an agent share the list.
+            each.mcp_servers[:] = [
+                self._own(server) for server in each.mcp_servers if not self._is_configured_elsewhere(server)
+            ]
 
     def open(self) -> None:
         """Begin to connect all servers. Does not wait for them: one that is down costs its tools only."""
@@ -90,6 +90,19 @@ class McpServers:
         states = await asyncio.gather(*(each.available() for each in supervisors))
         return [each.source.name for each, well in zip(supervisors, states, strict=True) if not well]
 
+    async def listed(self, agent: Agent[Any]) -> None:
+        """Wait until every server that an agent can reach has listed its tools, or has failed to, for the first time.
+
+        For a run that goes on with calls of these tools: the Agents SDK drops those of tools that are not listed.
+        """
+        self.adopt(agent)
+        servers = [server for each in reachable_agents(agent) for server in each.mcp_servers]
+        supervisors = {each.supervisor for each in servers if isinstance(each, SupervisedServer)}
+        if self._is_open:
+            for each in supervisors:
+                each.start()
+            await asyncio.gather(*(each.first_try() for each in supervisors))
+
     def health(self) -> dict[str, Any]:
         """The state of each server, by its name. Nothing in it is secret."""
         return {each.supervisor.source.name: each.supervisor.health() for each in self._all()}
@@ -104,13 +117,27 @@ class McpServers:
     def _all(self) -> list[SupervisedServer]:
         return [*self._configured, *self._proxies.values()]
 
-    def _proxy(self, server: MCPServer) -> SupervisedServer:
+    def _own(self, server: MCPServer) -> SupervisedServer:
+        if not isinstance(server, SupervisedServer):
+            return self._proxy(server, getattr(server, "tool_filter", None))
+        if any(server is each for each in self._all()):
+            return server
+        # The agent was served before, in this process.
+        return self._proxy(server.policies.server, server.policies.tool_filter)
+
+    def _is_configured_elsewhere(self, server: MCPServer) -> bool:
+        return (
+            isinstance(server, SupervisedServer)
+            and server.policies.configured
+            and not any(server is each for each in self._configured)
+        )
+
+    def _proxy(self, server: MCPServer, chooser: ToolFilter) -> SupervisedServer:
         if (known := self._proxies.get(id(server))) is not None:
             return known
         mark = _prepare(server)
         source = Source(name=self._unique(_label(server.name)), make=lambda: server, process_mark=mark)
         # The supervisor needs the whole list.
-        chooser = getattr(server, "tool_filter", None)
         if chooser is not None:
             server.tool_filter = None  # pyright: ignore[reportAttributeAccessIssue]
         policies = ToolPolicies(server=server, tool_filter=chooser)
@@ -130,7 +157,7 @@ class McpServers:
             return server
 
         source = Source(name=configured.name, make=make, required=configured.required, process_mark=mark)
-        policies = ToolPolicies(server=configured.template(), rename=configured.tool_name)
+        policies = ToolPolicies(server=configured.template(), rename=configured.tool_name, configured=True)
         return SupervisedServer(Supervisor(source), policies, self._reports)
 
     def _close_idle(self) -> None:

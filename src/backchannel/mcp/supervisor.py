@@ -104,6 +104,7 @@ class Supervisor:
         self._lost = asyncio.Event()
         self._demanded = asyncio.Event()
         self._connected = asyncio.Event()
+        self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -132,6 +133,11 @@ class Supervisor:
             self._grace_until = _now() + GRACE_SECONDS
         await self._wait_connected(self._grace_until - _now())
         return self.state == "connected"
+
+    async def first_try(self) -> None:
+        """Wait until it has listed its tools, or has failed to, for the first time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), self.source.connect_seconds + CLOSE_SECONDS)
 
     async def call(
         self, tool: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None
@@ -228,6 +234,7 @@ class Supervisor:
                     next_try_in=round(pause, 1),
                 )
                 self._demanded.clear()
+                self._tried.set()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._demanded.wait(), pause)
                 self.state = "connecting"
@@ -254,6 +261,7 @@ class Supervisor:
             self._server, self.tools = opened.result()
             self._listed_at, self.state = _now(), "connected"
             self._connected.set()
+            self._tried.set()
             log.info("mcp_server_connected", server=self.source.name, tools=len(self.tools or ()))
             await self._watch(task)
         finally:

@@ -245,9 +245,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         answer = self._context(thread, context)
         choices = await choices_for(history, self.agent, self.options.models, answer)
         entry = choices.entry(self.agent)
-        default_model = choices.model or self.options.default_model
         prepare = partial(self._prepare, McpNotices(self.options.mcp_servers, answer))
-        hooks = AnswerHooks(answer, self.options.hooks, default_model, prepare)
+        hooks = AnswerHooks(answer, self.options.hooks, choices.model or self.options.default_model, prepare)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
             # The process died before the question was stored.
@@ -266,6 +265,7 @@ class ChatServer(ChatKitServer[RequestContext]):
                 yield event
             began_with = up_to(history, pending.request.input_until)
             began_with = await to_model_input(began_with, self.options.converter)
+            await self.options.mcp_servers.listed(entry)
             state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
                 history = await self._history(thread, context)
