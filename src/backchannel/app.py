@@ -22,6 +22,7 @@ from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
 from backchannel.http.repetitions import UnansweredRequests
 from backchannel.lifespan_task import LifespanTask
+from backchannel.mcp.servers import McpServers
 from backchannel.retention import retention
 from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
@@ -61,6 +62,7 @@ class Parts:
         models: Where agents get their models from, if the server has agents; closed at the end.
         model_name: The model of agents that name none, for health checks and log lines.
         lifespan: The application's own.
+        mcp_servers: The MCP servers of the agents, if the server has agents.
     """
 
     database: Database
@@ -77,6 +79,7 @@ class Parts:
     models: ModelProvider | None = None
     model_name: str = "default"
     lifespan: Lifespan | None = None
+    mcp_servers: McpServers | None = None
 
     @property
     def run_stores(self) -> RunStores:
@@ -195,6 +198,10 @@ class Backchannel:
                 await self._enter_lifespan(stack, parts.lifespan)
             # Closed before the lifespan is left: listeners may use what it opened.
             _close_later(stack, "hooks", lambda: parts.hooks.aclose(CLOSE_SECONDS / 2))
+            if parts.mcp_servers is not None:
+                # An application may have connected some in its lifespan.
+                _close_later(stack, "mcp_servers", parts.mcp_servers.aclose)
+                parts.mcp_servers.open()
             rescuer = Rescuer(parts.runs.worker, lease=self.settings.lease_seconds)
             await stack.enter_async_context(rescuer.running())
             stack.push_async_callback(self.drain)
@@ -246,7 +253,9 @@ class Backchannel:
         model: dict[str, Any] = {"name": self.parts.model_name, "offline": offline}
         if offline:
             model["description"] = OFFLINE_DESCRIPTION
+        mcp_servers = self.parts.mcp_servers
         well = all(check["status"] == "ok" for check in checks.values())
+        well = well and (mcp_servers is None or mcp_servers.ready)
         draining = {"status": "draining"} if self.runs.draining else {}
         return {
             "status": "ok" if well else "unavailable",
@@ -254,6 +263,7 @@ class Backchannel:
             "version": version("backchannel"),
             "model": model,
             "checks": checks,
+            "mcp_servers": {} if mcp_servers is None else mcp_servers.health(),
             "runs": {"active": self.runs.active, "replica": self.runs.worker.replica},
         }
 

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
     tool_threads: int = Field(
         40, ge=1, le=1000, description="The most synchronous tools that run at the same time, per process."
     )
+    mcp_servers: Path | None = Field(
+        None,
+        description="Path of a JSON file of MCP servers whose tools the first agent gets, such as `mcp.json`. "
+        "Default: none. See docs/howto/connect-mcp-servers.md.",
+    )
     history_tokens: int = Field(
         32_000, ge=500, description="Approximate tokens of earlier conversation in the model's input."
     )

@@ -16,6 +16,7 @@ from backchannel.authenticators.anonymous import AnonymousAuthenticator
 from backchannel.authenticators.base import Authenticator
 from backchannel.authenticators.jwt import JwtAuthenticator
 from backchannel.chat.agent.history import HistoryConverter
+from backchannel.chat.agent.mcp_tools import mcp_call_reports
 from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.chat.agent.tool_limits import ToolLimits
 from backchannel.context import PrepareContext, RequestContext
@@ -27,6 +28,8 @@ from backchannel.event_logs.sql import SqlEventLog
 from backchannel.handovers.base import Handovers
 from backchannel.handovers.redis import RedisHandovers
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.mcp.configuration import load_mcp_servers
+from backchannel.mcp.servers import McpServers
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.models.provider import Models
 from backchannel.models.sdk_defaults import default_client, with_sdk_defaults
@@ -218,6 +221,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         models=models,
         model_name=_model_name(settings, application),
         lifespan=application.lifespan,
+        mcp_servers=server.options.mcp_servers if isinstance(server, ChatServer) else None,
     )
 
 
@@ -230,6 +234,7 @@ def _chat_server(
     hooks: HookDispatcher,
 ) -> ChatServer:
     offline_titles = settings.offline and settings.title_model is None and application.model_provider is None
+    configured = load_mcp_servers(settings.mcp_servers) if settings.mcp_servers is not None else ()
     options = AnswerOptions(
         models,
         settings.max_turns,
@@ -250,6 +255,7 @@ def _chat_server(
         models=settings.models,
         while_waiting=settings.while_waiting,
         remember_agent=settings.after_hand_off == "last-agent",
+        mcp_servers=McpServers(mcp_call_reports(), configured),
     )
     return ChatServer(agent, store, options, application.attachment_store)
 

@@ -2,6 +2,7 @@
 
 from browser.conftest import browser, chat, chromium, open_page, paused, server, server_url, warm_context
 from field.erasing import erasing
+from field.mcp_chat import mcp_chat
 from field.odd_models import stack
 from wire.conftest import database_url, eventually_fixture, serve
 
@@ -12,6 +13,7 @@ __all__ = [
     "database_url",
     "erasing",
     "eventually_fixture",
+    "mcp_chat",
     "open_page",
     "paused",
     "serve",

@@ -1,6 +1,6 @@
 """Agents SDK hooks of one run: write the journal, and report model calls, tool calls and hand-offs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Literal, override
@@ -43,7 +43,7 @@ class AnswerHooks(RunHooks[Any]):
         context: AnswerContext,
         hooks: HookDispatcher,
         default_model: str,
-        prepare: Callable[[Agent[Any]], None] = lambda agent: None,
+        prepare: Callable[[Agent[Any]], Awaitable[None]] | None = None,
     ) -> None:
         self._context = context
         self._prepare = prepare
@@ -78,7 +78,8 @@ class AnswerHooks(RunHooks[Any]):
 
     @override
     async def on_agent_start(self, context: AgentHookContext[Any], agent: Agent[Any]) -> None:
-        self._prepare(agent)
+        if self._prepare is not None:
+            await self._prepare(agent)
 
     @override
     async def on_llm_start(

@@ -48,6 +48,7 @@ from backchannel.chat.agent.history import (
     up_to,
 )
 from backchannel.chat.agent.interrupted_tools import repeat_call
+from backchannel.chat.agent.mcp_tools import McpNotices, mcp_call_reports
 from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import ThreadTitles
@@ -63,6 +64,7 @@ from backchannel.errors import (
     ModelRequestError,
 )
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.mcp.servers import McpServers
 from backchannel.model_calls.provider import NormalizedModels
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.stores.base import KeepsFeedback
@@ -107,6 +109,7 @@ class AnswerOptions:
         while_waiting: What happens to a message to a thread in which calls of tools wait for approval: it declines
             them, or it is refused.
         remember_agent: After a hand-off, the agent that answered last also answers the next message.
+        mcp_servers: Connects the MCP servers of agents.
     """
 
     model_provider: ModelProvider
@@ -124,6 +127,7 @@ class AnswerOptions:
     models: Collection[str] = ()
     while_waiting: WhileWaiting = "decline"
     remember_agent: bool = False
+    mcp_servers: McpServers = field(default_factory=lambda: McpServers(mcp_call_reports()))
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -144,6 +148,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         self.agent = agent
         self.options = options
         self._models = NormalizedModels(options.model_provider, options.timeouts)
+        options.mcp_servers.adopt_first(agent)
         self._titles = ThreadTitles(store, self._models, generate=options.titles, model=options.title_model)
 
     @override
@@ -240,8 +245,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         answer = self._context(thread, context)
         choices = await choices_for(history, self.agent, self.options.models, answer)
         entry = choices.entry(self.agent)
-        default_model = choices.model or self.options.default_model
-        hooks = AnswerHooks(answer, self.options.hooks, default_model, self._models.prepare)
+        prepare = partial(self._prepare, McpNotices(self.options.mcp_servers, answer))
+        hooks = AnswerHooks(answer, self.options.hooks, choices.model or self.options.default_model, prepare)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
             # The process died before the question was stored.
@@ -260,6 +265,7 @@ class ChatServer(ChatKitServer[RequestContext]):
                 yield event
             began_with = up_to(history, pending.request.input_until)
             began_with = await to_model_input(began_with, self.options.converter)
+            await self.options.mcp_servers.listed(entry)
             state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
                 history = await self._history(thread, context)
@@ -297,6 +303,10 @@ class ChatServer(ChatKitServer[RequestContext]):
         current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
         self._models.prepare(find_agent(entry, str(current)))
         return entry
+
+    async def _prepare(self, notices: McpNotices, agent: Agent[Any]) -> None:
+        self._models.prepare(agent)
+        await notices.prepare(agent)
 
     def _start(
         self,

@@ -1,0 +1,1 @@
+"""MCP servers of agents: connected, watched, reconnected and closed."""
