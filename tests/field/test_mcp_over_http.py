@@ -50,7 +50,7 @@ async def test_a_server_that_is_restarted_is_used_again(mcp_chat: New):
 
 @pytest.mark.usefixtures("short_pauses")
 async def test_a_server_that_is_down_at_start_comes_later(mcp_chat: New):
-    """cline/cline#13597, vllm-project/semantic-router#2441."""
+    """cline/cline#13597."""
     chat, port = mcp_chat(), free_port()
     server = MCPServerStreamableHttp({"url": f"http://127.0.0.1:{port}/mcp?token=secret"})
     await chat.start(server)

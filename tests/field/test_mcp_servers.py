@@ -79,7 +79,7 @@ async def test_a_server_that_is_down_costs_its_tools_and_a_sentence(mcp_chat: Ne
 
 
 async def test_a_server_that_exits_at_once_is_not_started_in_a_storm(mcp_chat: New):
-    """danny-avila/LibreChat#12162, elizaOS/eliza#23911: 6 212 starts, and a ladder that never climbs."""
+    """danny-avila/LibreChat#12162: 6 212 starts, and a ladder that never climbs."""
     chat = mcp_chat()
     await chat.start(chat.odd("exits"))
     servers = chat.served.backchannel.parts.mcp_servers

@@ -92,7 +92,7 @@ def test_an_unknown_key_is_a_warning(tmp_path: Path):
 
 
 def test_names_of_tools(tmp_path: Path):
-    """github/copilot-cli#1879, can1357/oh-my-pi#9131: names that OpenAI refuses."""
+    """github/copilot-cli#1879: names that OpenAI refuses."""
     server = one(tmp_path, command="x")
     assert server.tool_name("look") == "weather__look"
     odd = [server.tool_name(each) for each in ("a.b/c", "a_b_c", "a.b.c", "", "é", "x" * 64, "x" * 65)]

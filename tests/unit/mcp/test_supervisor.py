@@ -173,7 +173,7 @@ async def test_a_late_failure_of_an_older_connection_changes_nothing():
 
 
 async def test_a_call_that_may_have_taken_effect_is_not_repeated():
-    """reyn-ai/reyn#2600."""
+    """A death after the effect and before the reply: a repetition would take effect twice."""
     server = FakeServer()
     async with supervised(server) as supervisor:
         assert await supervisor.available()
@@ -225,7 +225,7 @@ async def test_a_server_that_is_down_keeps_its_tools_and_refuses_calls(monkeypat
 
 
 async def test_after_many_failures_it_rests(monkeypatch: pytest.MonkeyPatch):
-    """elizaOS/eliza#23911: the ladder never climbs."""
+    """Reconnections that succeed and fail at once: the delays must grow all the same."""
     server = FakeServer()
     server.fail["connect"] = [ConnectionRefusedError() for _ in range(100)]
     async with supervised(server) as supervisor:
