@@ -102,7 +102,9 @@ class Executor:
             await self.execute_claimed(run)
             return
         state = await replay(self._stores.events, run.id)
-        if abandon:
+        if state.failed:
+            await self._end_failed(run, state)
+        elif abandon:
             await self._end_unresumed(run, state, run.record.stop or "interrupted")
         elif not can_resume(self._server, run.request):
             await self._end_unresumed(run, state, "interrupted")
@@ -206,6 +208,15 @@ class Executor:
         else:
             reached("answer.completed")
             await self._output.finish(run, "waiting" if driver.awaits_input else "completed", None)
+
+    async def _end_failed(self, run: Run, state: ReaderState) -> None:
+        """End an answer that had failed when its process died: readers have its error, and no second one may follow."""
+        events = await retry_until_available(
+            lambda: missing_events(self._server, run.record, state, run.context)
+        )
+        for event in events:
+            self._output.publish(run.id, event)
+        await self._output.finish(run, "failed", state.error_code)
 
     async def _end_unresumed(self, run: Run, state: ReaderState, status: RunStatus) -> None:
         """End an answer that cannot be resumed; what had been shown of it is stored."""

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from backchannel.chat.agent.server import AnswerOptions, ChatServer
 from backchannel.context import Identity, RequestContext
+from backchannel.errors import ModelQuotaError
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.runs.executor import MAX_ATTEMPTS
 from backchannel.runs.runs import Runs
@@ -362,3 +363,40 @@ async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
     record = await second.load(run_id, ann.identity)
     assert record.status == "cancelled"
     assert (await texts(store, record.thread_id, ann))[0] == "count"
+
+
+async def test_an_answer_that_had_failed_when_its_process_died_fails_once(
+    serve: Serve,
+    model: ScriptedModel,
+    replay: ReaderState,
+    ann: RequestContext,
+    stores: RunStores,
+    store: SqlStore,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Readers have the error: no second answer, and no second error, may follow it."""
+    finish, died = stores.runs.finish, asyncio.Event()
+
+    async def die_first(*arguments: Any) -> None:
+        if not died.is_set():
+            died.set()
+            await asyncio.Event().wait()
+        await finish(*arguments)
+
+    monkeypatch.setattr(stores.runs, "finish", die_first)
+    one, two = serve(), serve()
+    model.add(Say(["half ", "more"], error=ModelQuotaError()), Say("again"))
+    run_id = await one.start(say("go"), ann)
+    await asyncio.wait_for(died.wait(), 10)
+    run = one.worker.get(run_id)
+    assert run is not None
+    assert run.task is not None
+    run.task.cancel()
+    await asyncio.wait([run.task], timeout=10)
+    await take_over(two, run_id, ann)
+    events = await replay(run_id)
+    assert [event["reason"] for event in events if event["type"] == "error"] == ["model_quota"]
+    record = await two.load(run_id, ann.identity)
+    assert (record.status, record.error_code) == ("failed", "model_quota")
+    assert await texts(store, record.thread_id, ann) == ["go", "half "]
+    assert len(model.calls) == 1

@@ -1,5 +1,6 @@
 """Replays a run's event log to the state of its readers: to resume the run, and to show an answer in progress."""
 
+import json
 from collections.abc import Iterable
 
 from chatkit.types import (
@@ -33,6 +34,7 @@ class ReaderState:
         created: Whether `thread.created` was sent.
         options: Whether the stream options were sent.
         failed: Whether an `error` event was sent.
+        error_code: The stable code in that event, if it has one.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class ReaderState:
         self.created = False
         self.options = False
         self.failed = False
+        self.error_code: str | None = None
 
     def apply(self, frames: Iterable[Frame]) -> None:
         """Apply the next frames of the log."""
@@ -55,6 +58,10 @@ class ReaderState:
                 # An event type of the application. It does not affect items.
                 continue
             self._apply(event)
+            if isinstance(event, ErrorEvent):
+                # Not a field of the SDK's event.
+                reason = json.loads(frame.event.body()).get("reason")
+                self.error_code = reason if isinstance(reason, str) else None
 
     def _apply(self, event: ThreadStreamEvent) -> None:
         match event:
