@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from agents import Agent
 
+from backchannel.mcp import supervisor
 from backchannel.testing import Call, Say
 from field.mcp_chat import McpChat, lives, offered, tasks, told
 from field.odd_models import error, lookup, say
@@ -109,7 +110,7 @@ async def test_a_server_that_is_killed_during_a_call(mcp_chat: New):
     assert not lives(chat.started()[0])
 
 
-async def test_a_server_that_is_killed_between_two_messages(mcp_chat: New):
+async def test_a_server_that_is_killed_between_two_messages(mcp_chat: New, monkeypatch: pytest.MonkeyPatch):
     """openai/openai-agents-python#693, pipecat-ai/pipecat#5793: a dead session is kept for ever."""
     chat = mcp_chat()
     await chat.start(chat.files())
@@ -117,8 +118,8 @@ async def test_a_server_that_is_killed_between_two_messages(mcp_chat: New):
     thread_id, _ = await chat.served.create()
     chat.kill()
     await eventually(lambda: not lives(chat.started()[0]), "it is dead")
-    # Its list of tools is looked at again.
-    await asyncio.sleep(2.1)
+    # Its list of tools is looked at again, however new it is.
+    monkeypatch.setattr(supervisor, "FRESH_SECONDS", 0)
     await say(chat.served, thread_id, "again")
     assert told(chat.endpoint)[-1] == "found y"
     assert tasks(await chat.served.items(thread_id)) == ["Look", "Look"]
