@@ -179,11 +179,17 @@ async def first_turns(server: Measured, sizes: Sizes) -> Values:
         return {"first_turn_cpu": (server.cpu() - before) / sizes.turns * 1e3}
 
 
-async def memory(server: Measured, sizes: Sizes) -> Values:
-    """Streams that wait for their second token. Only a fresh process tells: later, what was freed is used again."""
-    seconds = 2.0 + sizes.idle * 0.04
+async def memory(servers: Sequence[Measured], sizes: Sizes) -> list[Values]:
+    """Streams that wait for their second token. Only a fresh process tells: later, what was freed is used again. What
+    others do at the same time changes nothing of it."""
+    seconds = 2.0 + sizes.idle * len(servers) * 0.04
+    values = await asyncio.gather(*(_memory(server, sizes.idle, seconds) for server in servers))
+    return [{"stream_memory": value} for value in values]
+
+
+async def _memory(server: Measured, streams: int, seconds: float) -> float:
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(Person(server.url)) for _ in range(sizes.idle)]
+        people = [await stack.enter_async_context(Person(server.url)) for _ in range(streams)]
         before = server.memory()
         answers = [person.ask(f"paced 2 at {1 / seconds:.3f}") for person in people]
         await _all_began(answers)
@@ -193,10 +199,10 @@ async def memory(server: Measured, sizes: Sizes) -> Values:
             raise WrongAnswerError("The first stream had ended before the last one was open.")
         for person, answer in zip(people, answers, strict=True):
             await person.hear(answer, 2)
-    return {"stream_memory": more / sizes.idle / 1e3}
+    return more / streams / 1e3
 
 
-ONCE: dict[str, Measure] = {"memory": in_turns(memory)}
+ONCE: dict[str, Measure] = {"memory": memory}
 """Taken once a round, first."""
 
 REPEATED: dict[str, Measure] = {

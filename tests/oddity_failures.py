@@ -61,6 +61,17 @@ def expected_failure(name: str) -> tuple[str, bool] | None:
     return next((failure for start, failure in BY_STATUS.items() if name.startswith(start)), None)
 
 
+def said(body: dict[str, Any]) -> list[str]:
+    """What the user has said in a request of either API, oldest first; empty texts for all other entries."""
+    entries: list[dict[str, Any]] = body.get("messages") or body["input"]
+    return [_text_of(entry) if entry.get("role") == "user" else "" for entry in entries]
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
 def problems_of(
     events: list[dict[str, Any]], items: list[dict[str, Any]], failure: tuple[str, bool] | None
 ) -> list[str]:

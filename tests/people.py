@@ -8,29 +8,37 @@ from typing import Any
 from chatkit.types import FileAttachment, UserMessageItem
 from sqlalchemy import Table, select
 
+from backchannel.audit import Audit
 from backchannel.context import Identity, Usage
 from backchannel.event_logs.base import Event
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.ids import new_id
+from backchannel.sessions.sql import SqlSessions
 from backchannel.stores.run_store import IdempotencyRecord, RunRecord, idempotency_id
+from backchannel.stores.sql.accounts import Account, SqlAccounts
+from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import metadata, replicas
+from backchannel.stores.sql.tables import audit_log, login_failures, metadata, replicas
 from backchannel.stores.times import utc_now
+from backchannel.testing.contracts.session_store import a_session
 from backchannel.testing.contracts.store_base import STRANGERS, a_thread, assistant_message
 from backchannel.todo.models import NewTodo
 from backchannel.todo.service import TodoService
 from backchannel.todo.tables import metadata as todo_metadata
+from backchannel.web.clients import Client
 
 ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-# Replicas are processes of the server's own.
+# Replicas are processes of the server's own, failed logins of no owner, and the audit log is kept.
 TABLES = [
-    table for table in (*metadata.tables.values(), *todo_metadata.tables.values()) if table is not replicas
+    table
+    for table in (*metadata.tables.values(), *todo_metadata.tables.values())
+    if table not in (replicas, login_failures, audit_log)
 ]
 
 type Rows = dict[str, list[dict[str, Any]]]
@@ -44,8 +52,9 @@ async def live(
     """Let somebody use everything there is; the ids of their threads, in order.
 
     Each thread has as many questions as answers, feedback on the last answer, an attachment, and a run that used
-    tokens; one more attachment is in none.
+    tokens; one more attachment is in none. They have an account, a login and an address that they logged in from.
     """
+    await log_in(database, identity)
     ids = [await talk(database, identity, messages) for _ in range(threads)]
     await SqlStore(database).save_attachment(an_attachment(None), identity)
     for _ in range(todos):
@@ -53,6 +62,27 @@ async def live(
             identity, NewTodo(title=f"Todo of {identity.user}", due_date="2026-11-23")
         )
     return ids
+
+
+async def log_in(database: Database, identity: Identity) -> None:
+    """An account of somebody's, a session, an address, and a line in the audit log."""
+    accounts = SqlAccounts(database)
+    if await accounts.find(identity) is None:
+        now = utc_now()
+        name = f"user-{next(_numbers)}"
+        await accounts.add(
+            Account(
+                identity=identity,
+                name=name,
+                password_hash="$argon2id$secret",
+                disabled=False,
+                created_at=now,
+                password_changed_at=now,
+            )
+        )
+    await accounts.remember_address(identity, "203.0.113.7")
+    await SqlSessions(database).create(a_session(identity))
+    await Audit(SqlAuditLog(database)).grant("login.succeeded", identity, Client("203.0.113.7"))
 
 
 async def talk(database: Database, identity: Identity, messages: int) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from backchannel.app import Backchannel
     from backchannel.application import Application
     from backchannel.authenticators.base import Authenticated, Authenticator
+    from backchannel.authenticators.host import HostAuthenticator
     from backchannel.chat.agent.history import HistoryConverter
     from backchannel.context import Identity, RequestContext
     from backchannel.hooks import Hooks
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from backchannel.models.offline import OfflineModel
     from backchannel.models.response_events import Call
     from backchannel.settings import Settings
-    from backchannel.tools import idempotency_key, idempotent
+    from backchannel.tools import approval_question, idempotency_key, idempotent
     from backchannel.wiring import build
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "Application": "backchannel.application",
     "Authenticated": "backchannel.authenticators.base",
     "Authenticator": "backchannel.authenticators.base",
+    "HostAuthenticator": "backchannel.authenticators.host",
     "HistoryConverter": "backchannel.chat.agent.history",
     "Hooks": "backchannel.hooks",
     "Call": "backchannel.models.response_events",
@@ -33,6 +35,7 @@ _HOMES = {
     "RequestContext": "backchannel.context",
     "Settings": "backchannel.settings",
     "build": "backchannel.wiring",
+    "approval_question": "backchannel.tools",
     "create_app": "backchannel.hosting.fastapi",
     "idempotency_key": "backchannel.tools",
     "idempotent": "backchannel.tools",
@@ -46,10 +49,12 @@ __all__ = [
     "Call",
     "HistoryConverter",
     "Hooks",
+    "HostAuthenticator",
     "Identity",
     "OfflineModel",
     "RequestContext",
     "Settings",
+    "approval_question",
     "build",
     "create_app",
     "idempotency_key",

@@ -20,6 +20,7 @@ from backchannel.errors.base import lifespan_failed_error, not_running_error
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
+from backchannel.http.auth.access import Access
 from backchannel.http.repetitions import UnansweredRequests
 from backchannel.lifespan_task import LifespanTask
 from backchannel.mcp.servers import McpServers
@@ -31,6 +32,7 @@ from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
 from backchannel.stores.sql.personal import owned_tables
+from backchannel.web.origins import WriteOrigins
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class Parts:
         server: Answers the ops of the protocol.
         runs: Starts runs, and knows those of this process.
         authenticators: The chain that identifies callers.
+        origins: Which pages may send requests that change something with a browser's credentials.
         hooks: The listeners.
         migrations: Further tables, upgraded at start after Backchannel's own.
         routers: Further endpoints under `/api`.
@@ -63,6 +66,7 @@ class Parts:
         model_name: The model of agents that name none, for health checks and log lines.
         lifespan: The application's own.
         mcp_servers: The MCP servers of the agents, if the server has agents.
+        access: The parts of logins, where people log in here.
     """
 
     database: Database
@@ -70,6 +74,7 @@ class Parts:
     server: ChatKitServer[Any]
     runs: Runs
     authenticators: Sequence[Authenticator]
+    origins: WriteOrigins
     hooks: HookDispatcher
     migrations: Sequence[Migrations] = ()
     routers: Sequence[APIRouter] = ()
@@ -80,6 +85,7 @@ class Parts:
     model_name: str = "default"
     lifespan: Lifespan | None = None
     mcp_servers: McpServers | None = None
+    access: Access | None = None
 
     @property
     def run_stores(self) -> RunStores:
@@ -182,18 +188,13 @@ class Backchannel:
                 assert self._make_parts is not None
                 self._parts = await self._make_parts()
             parts = self._parts
-            _close_later(stack, "database", parts.database.close)
-            if parts.maintenance_database is not parts.database:
-                _close_later(stack, "maintenance_database", parts.maintenance_database.close)
-            if parts.models is not None:
-                _close_later(stack, "models", parts.models.aclose)
-            _close_later(stack, "event_log", self.events.aclose)
-            if parts.run_stores.handovers is not None:
-                _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
+            _close_parts_later(stack, parts)
             while self._on_assembled:
                 self._on_assembled.pop(0)()
             bring_up_to_date = upgrade if self.settings.database_migrate else check_newest
             await bring_up_to_date(parts.database, *parts.migrations)
+            if parts.access is not None:
+                await stack.enter_async_context(parts.access.running())
             if parts.lifespan is not None:
                 await self._enter_lifespan(stack, parts.lifespan)
             # Closed before the lifespan is left: listeners may use what it opened.
@@ -275,6 +276,19 @@ class Backchannel:
     def _lifespan_failed(self) -> None:
         self.failed.set()
         self._failure_drain = asyncio.create_task(self.drain(), name="drain")
+
+
+def _close_parts_later(stack: AsyncExitStack, parts: Parts) -> None:
+    _close_later(stack, "database", parts.database.close)
+    if parts.maintenance_database is not parts.database:
+        _close_later(stack, "maintenance_database", parts.maintenance_database.close)
+    if parts.models is not None:
+        _close_later(stack, "models", parts.models.aclose)
+    _close_later(stack, "event_log", parts.run_stores.events.aclose)
+    if parts.run_stores.handovers is not None:
+        _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
+    for authenticator in parts.authenticators:
+        _close_later(stack, "authenticator", authenticator.aclose)
 
 
 def _close_later(stack: AsyncExitStack, name: str, close: Callable[[], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from agents import Agent, Model, ModelProvider
+from agents import Agent, Model, ModelProvider, RunConfig, RunErrorHandlers
 from chatkit.agents import ThreadItemConverter
 from chatkit.server import ChatKitServer
 from chatkit.store import AttachmentStore
@@ -15,10 +15,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from backchannel.authenticators.base import Authenticator
+from backchannel.chat.agent.answer_options import ActionHandler, SyncActionHandler
 from backchannel.chat.agent.rendering import OutputRenderer
-from backchannel.chat.agent.server import ActionHandler, SyncActionHandler
+from backchannel.chat.agent.run_configs import (
+    RunConfigFactory,
+    check_run_config,
+    has_sandbox,
+    own_provider,
+)
+from backchannel.chat.agent.run_errors import check_error_handlers
 from backchannel.chat.agent.unsupported import check_agent
-from backchannel.context import RequestContext
+from backchannel.context import CREDENTIAL_HEADERS, RequestContext
 from backchannel.errors import ConfigurationError
 from backchannel.hook_dispatcher import check_listener
 from backchannel.hooks import Hooks
@@ -30,8 +37,6 @@ or that another process began."""
 
 type Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 """Opens what the application needs while the server runs: a function decorated with `asynccontextmanager`."""
-
-_FORBIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +62,10 @@ class Application:
         converter: Turns thread items into model input. Only with `agent`.
         render_output: Returns a final answer that is no text (structured output, or the result of a tool that ends the
             run) as Markdown, or `None` for the default form. If it raises, the JSON is shown. Only with `agent`.
+        run_config: The configuration of each run, or a function that makes it of the `RequestContext` and the thread.
+            What the server sets itself is added to it. Only with `agent`.
+        error_handlers: Answer in place of an error, by its kind: `max_turns`, `model_refusal`, `invalid_final_output`.
+            Only with `agent`.
         context: Makes an application's own context of each request, which a `ChatKitServer` and its store get in place
             of the `RequestContext`. With an agent, tools find it as `ctx.context.request_context.app`. It never decides
             whose rows are touched.
@@ -83,6 +92,8 @@ class Application:
     offline_model: Model | None = None
     converter: ThreadItemConverter | None = None
     render_output: OutputRenderer | None = None
+    run_config: RunConfig | RunConfigFactory | None = None
+    error_handlers: RunErrorHandlers[Any] | None = None
     context: ContextFactory | None = None
     context_headers: Collection[str] = ()
     lifespan: Lifespan | None = None
@@ -93,7 +104,11 @@ class Application:
         if self.server is not None:
             self._check_only_with_agent()
         if self.agent is not None:
-            check_agent(self.agent)
+            check_run_config(self.run_config)
+            check_error_handlers(self.error_handlers)
+            check_agent(self.agent, sandbox=has_sandbox(self.run_config))
+            if self.model_provider is not None and own_provider(self.run_config) is not None:
+                raise ConfigurationError("Give either model_provider or a run_config with one, not both.")
         for name, handler in self.actions.items():
             if not inspect.isasyncgenfunction(_unwrapped(handler)):
                 raise ConfigurationError(
@@ -112,7 +127,7 @@ class Application:
                 raise ConfigurationError(f"hooks: {listener!r} is not an instance of a subclass of Hooks.")
             check_listener(listener)
         for name in self.context_headers:
-            if name.lower() in _FORBIDDEN_HEADERS:
+            if name.lower() in CREDENTIAL_HEADERS:
                 raise ConfigurationError(f"context_headers must not name {name!r}: it carries credentials.")
 
     def _check_only_with_agent(self) -> None:
@@ -123,6 +138,8 @@ class Application:
             "offline_model": self.offline_model,
             "converter": self.converter,
             "render_output": self.render_output,
+            "run_config": self.run_config,
+            "error_handlers": self.error_handlers,
         }
         for name, value in given.items():
             if value:

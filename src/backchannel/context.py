@@ -8,6 +8,9 @@ from typing import Any, Self
 
 DEFAULT_TENANT = "default"
 
+CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-csrf-token"})
+"""Headers that agents and tools do not get."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -73,8 +76,9 @@ class RequestContext:
         locale: The person's active locale (`Accept-Language`), such as `"en-GB"`, if the client sent one.
         metadata: The request's own `metadata` object, which the SDK parses and drops.
         base_url: The server's public address without a trailing slash, for absolute links.
-        headers: The request's headers, by lower-case name. A run that was queued, or that another process began, has
-            only those that `Application.context_headers` names: no others are stored, as they may carry credentials.
+        headers: The request's headers, by lower-case name, without `CREDENTIAL_HEADERS`, which only
+            `Application.context` gets. A run that was queued, or that another process began, has only those that
+            `Application.context_headers` names.
         app: What `Application.context` made of this request; `None` without such a function.
         usage: The run's meter, to which every model call is added.
         publish: Adds an event for readers of the plain API only: which agent answers, which tool runs.

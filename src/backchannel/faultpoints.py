@@ -17,6 +17,7 @@ POINTS = (
     "tool.journaled",  # a tool is about to run
     "tool.returned",  # it has run, and its output is not stored
     "stop.stored",  # a stop is, and the unfinished part of the answer is not
+    "failure.stored",  # an error is, and the unfinished part of the answer is not
     "part.stored",  # the part is, too; the run is still running
     "answer.completed",  # everything is stored, the run is still running
     "run.finished",  # the run has ended, its log has not

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 type IdKind = Literal[
     "request", "run", "thread", "message", "tool_call", "task", "workflow", "attachment",
-    "sdk_hidden_context", "hidden_context", "user", "replica",
+    "sdk_hidden_context", "hidden_context", "user", "replica", "session", "family",
 ]  # fmt: skip
 
 _PREFIXES: dict[IdKind, str] = {
@@ -26,6 +26,8 @@ _PREFIXES: dict[IdKind, str] = {
     "hidden_context": "hcx",
     "user": "usr",
     "replica": "rep",
+    "session": "ses",
+    "family": "fam",
 }
 assert set(_PREFIXES) == set(get_args(IdKind.__value__))
 

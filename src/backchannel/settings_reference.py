@@ -10,7 +10,7 @@ from backchannel.settings import Settings
 
 _HEADER = """\
 # Every setting of Backchannel with its default. Copy this file to .env, then uncomment and change what you need.
-# The environment takes precedence over the file. Generated from src/backchannel/settings.py; do not edit.
+# The environment takes precedence over the file. Generated from src/backchannel/settings/; do not edit.
 """
 _SENTENCE = re.compile(r"(?<=\.)\s+(?=\S)")
 

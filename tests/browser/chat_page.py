@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from playwright.async_api import ConsoleMessage, Error, Locator, Page, Request, Response, Route, expect
+from playwright.async_api import ConsoleMessage, Error, Locator, Page, Request, Response, Route
+
+from browser.waiting import expect
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 ANSWER_MS = 20_000

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
-from browser.chat_page import ANSWER_MS, ChatPage, OpenPage
+from browser.chat_page import ChatPage, OpenPage
 from browser.own_server import Server
-
-# A shared machine can stand still for seconds; what never comes is still told apart from what comes late.
-expect.set_options(timeout=ANSWER_MS)
 
 CHROMIUM = ("chromium-headless-shell", "chromium", "google-chrome")
 """Looked for in this order: the shell draws no window and needs half of the processor time."""

@@ -30,6 +30,7 @@ class Server:
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
         self._process = Process(folder / "server.log")
         self._pause = folder / "first-word-to-hold-back"
         self._calls = folder / "model-calls"

@@ -7,15 +7,17 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Protocol
 
 import pytest
 from anyio import to_thread
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Route
 
 from browser.chat_page import ChatPage, fulfill_frames, real_frames
 from browser.embedding import Embedded, embedding_site
 from browser.line import Line
 from browser.own_server import Server
+from browser.waiting import expect, quick_time
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C4", "C5")]
 
@@ -24,7 +26,11 @@ BEGINNING = "I'm the rule-based stand-in"
 END_OF_LONG = "delete the second one"
 WAIT_SECONDS = 20
 
-type Embed = Callable[[str], Awaitable[Embedded]]
+
+class Embed(Protocol):
+    """Opens the embedding page, with a server's address, for a new person; with `clock` for `quick_time`."""
+
+    async def __call__(self, server_url: str, *, clock: bool = False) -> Embedded: ...
 
 
 @pytest.fixture
@@ -36,12 +42,13 @@ def site() -> Generator[str]:
 
 @pytest.fixture
 async def embed(browser: Browser, site: str) -> AsyncGenerator[Embed]:
-    """Opens the embedding page, with a server's address, for a new person."""
     opened: list[Embedded] = []
 
-    async def open_one(server_url: str) -> Embedded:
+    async def open_one(server_url: str, *, clock: bool = False) -> Embedded:
         context = await browser.new_context()
         embedded = Embedded(await context.new_page(), site, server_url)
+        if clock:
+            await embedded.page.clock.install()
         opened.append(embedded)
         await embedded.load()
         return embedded
@@ -295,7 +302,7 @@ async def test_stopping_while_the_message_is_still_on_its_way(embed: Embed, paus
 
 @pytest.mark.row("P3")
 async def test_a_stop_that_does_not_get_through_is_sent_again(embed: Embed, paused: Server) -> None:
-    embedded = await embed(paused.url)
+    embedded = await embed(paused.url, clock=True)
     await begin(embedded, paused)
     lost = 0
 
@@ -307,7 +314,8 @@ async def test_a_stop_that_does_not_get_through_is_sent_again(embed: Embed, paus
     await embedded.page.route("**/cancel", lose)
     await embedded.stop()
 
-    await has_status(embedded, "cancelled")
+    async with quick_time(embedded.page):
+        await has_status(embedded, "cancelled")
     assert lost == 3
 
 
@@ -400,14 +408,15 @@ async def test_after_a_reload_the_answer_arrives(embed: Embed, paused: Server) -
 
 
 async def test_a_busy_element_is_updated_when_it_has_time(embed: Embed, paused: Server) -> None:
-    embedded = await embed(paused.url)
+    embedded = await embed(paused.url, clock=True)
     await begin(embedded, paused)
     await embedded.reload()
     await expect(embedded.answers).to_contain_text(BEGINNING)
     await embedded.page.evaluate("() => { chatkit.dataset.state = 'loading'; }")
     paused.go_on()
     await has_status(embedded, "completed")
-    await embedded.page.wait_for_function("chatkit.refusals > 5")
+    async with quick_time(embedded.page):
+        await embedded.page.wait_for_function("chatkit.refusals > 5", polling=20)
 
     await embedded.page.evaluate("() => { chatkit.dataset.state = 'idle'; }")
 

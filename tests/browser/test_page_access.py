@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Locator, Route
 
 from browser.chat_page import (
     CONTRAST_SCRIPT,
@@ -15,6 +15,7 @@ from browser.chat_page import (
     fulfill_frames,
     real_frames,
 )
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator
 
 from browser.chat_page import CONTRAST_SCRIPT, ChatPage, OpenPage
 from browser.own_server import Server
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C6")]
 

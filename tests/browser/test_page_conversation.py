@@ -5,10 +5,11 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Route
 
 from browser.chat_page import ChatPage, OpenPage
 from browser.own_server import Server
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

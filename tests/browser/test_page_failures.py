@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Route
 
 from browser.chat_page import END, ChatPage, OpenPage, event_type, frame, fulfill_frames, real_frames
 from browser.own_server import Server
+from browser.waiting import expect, quick_time
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 
@@ -101,15 +102,19 @@ async def test_a_refused_message_stays_in_the_box(chat: ChatPage) -> None:
     await expect(chat.questions).to_have_text(["find milk"])
 
 
-async def test_a_message_whose_receipt_was_lost_arrives_once(chat: ChatPage) -> None:
+async def test_a_message_whose_receipt_was_lost_arrives_once(open_page: OpenPage) -> None:
+    chat = await open_page(clock=True)
+    await chat.load()
+
     async def lose(route: Route) -> None:
         await real_frames(route)
         await route.abort("connectionreset")
 
     await chat.on_operation("threads.create", lose)
     await chat.send("find milk")
-    await expect(chat.message_box).to_have_value("find milk")
-    await expect(chat.alert).to_contain_text("could not be reached")
+    async with quick_time(chat.page):
+        await expect(chat.message_box).to_have_value("find milk")
+        await expect(chat.alert).to_contain_text("could not be reached")
     await chat.page.unroute_all()
     await expect(chat.send_button).to_be_enabled()
 
@@ -229,7 +234,10 @@ async def test_offline_is_said_and_the_text_is_kept(chat: ChatPage) -> None:
     await expect(chat.questions).to_have_count(2)
 
 
-async def test_an_unreachable_server_is_said_and_found_again(chat: ChatPage) -> None:
+async def test_an_unreachable_server_is_said_and_found_again(open_page: OpenPage) -> None:
+    chat = await open_page(clock=True)
+    await chat.load()
+
     async def vanish(route: Route) -> None:
         await route.abort("connectionrefused")
 
@@ -237,10 +245,12 @@ async def test_an_unreachable_server_is_said_and_found_again(chat: ChatPage) -> 
     await chat.page.route("**/health", vanish)
     await chat.send("find milk")
 
-    await expect(chat.page.get_by_role("status").filter(has_text="cannot be reached")).to_be_visible()
-    await expect(chat.message_box).to_have_value("find milk")
+    async with quick_time(chat.page):
+        await expect(chat.page.get_by_role("status").filter(has_text="cannot be reached")).to_be_visible()
+        await expect(chat.message_box).to_have_value("find milk")
     await chat.page.unroute_all()
-    await expect(chat.page.get_by_role("status").filter(has_text="cannot be reached")).to_have_count(0)
+    async with quick_time(chat.page):
+        await expect(chat.page.get_by_role("status").filter(has_text="cannot be reached")).to_have_count(0)
     await chat.message_box.press("Enter")
     await chat.wait_until_idle()
     await expect(chat.questions).to_have_text(["find milk"])

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from anyio import to_thread
-from playwright.async_api import Route, expect
+from playwright.async_api import Route
 
 from browser.chat_page import ChatPage, OpenPage, event_type, fulfill_frames, real_frames
 from browser.line import Line
 from browser.own_server import Server
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3", "C4")]
 

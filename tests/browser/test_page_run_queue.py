@@ -17,6 +17,7 @@ SCENE = """async () => {
     return new Response(body, { headers: { "X-Run-Id": id } });
   };
   let next = 0;
+  let asks = false;
   const api = { stream: async () => stream(`run_${++next}`), runEvents: async (id) => stream(id) };
   const connectivity = Object.assign(new EventTarget(), { state: "online" });
   const queue = new RunQueue(api, connectivity, {
@@ -26,6 +27,7 @@ SCENE = """async () => {
     ended: () => { calls.push("ended"); queue.next(); },
     dropped: (run) => calls.push(`dropped ${run.text}: ${run.rejection}`),
     changed: () => {},
+    awaitsReply: () => asks,
   });
   const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
   const say = async (id, ...events) => {
@@ -108,3 +110,49 @@ async def test_a_run_whose_events_are_lost_is_not_requested_again(tab: Page) -> 
     )
 
     assert calls == ["started null"]
+
+
+# RooCodeInc/Roo-Code#11389
+@pytest.mark.parametrize(
+    ("operation", "order", "ids"),
+    [
+        ("threads.add_structured_input", ["a", "reply", "b"], ["run_3", "run_2"]),
+        ("threads.add_user_message", ["a", "b", "reply"], ["run_2", "run_3"]),
+    ],
+)
+async def test_a_queued_run_waits_for_the_reply_to_a_question(
+    tab: Page, operation: str, order: list[str], ids: list[str]
+) -> None:
+    calls = await play(
+        tab,
+        f"""
+        await send("a"); await send("b"); asks = true; await end("run_1");
+        asks = false;
+        const text = "reply";
+        await queue.start("{operation}", {{}}, text, {{ text, accepted: () => {{}} }});
+        for (const id of {ids}) await end(id);
+        """,
+    )
+
+    assert [call.split()[1] for call in calls if call.startswith("started")] == order
+
+
+async def test_a_queued_run_begins_when_the_question_was_answered_elsewhere(tab: Page) -> None:
+    calls = await play(
+        tab,
+        """
+        await send("a"); await send("b"); asks = true; await end("run_1");
+        await say("run_2", queued);
+        calls.push("still queued");
+        await say("run_2", committed);
+        """,
+    )
+
+    assert calls == [
+        "started a",
+        "ended",
+        "still queued",
+        "started b",
+        "progress_update",
+        "thread.item.done",
+    ]

@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Request, Route, expect
+from playwright.async_api import Request, Route
 
 from browser.chat_page import CONTRAST_SCRIPT, ChatPage, OpenPage
 from browser.own_server import Server
 from browser.records import page_of, thread
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H8", "D4", "H3")]
 
@@ -291,7 +292,7 @@ async def test_the_message_is_shown_and_stands_out_for_a_moment(open_page: OpenP
     plain = await other.evaluate("e => getComputedStyle(e).backgroundColor")
     await expect(text).not_to_have_css("background-color", plain)
     await chat.screenshot("search-opened")
-    await chat.page.clock.run_for(5000)
+    await chat.page.clock.fast_forward(5000)
     await expect(text).to_have_css("background-color", plain)
 
     # The same once more, in the chat that is open already.

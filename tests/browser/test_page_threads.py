@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Route
 
 from browser.chat_page import ChatPage, OpenPage, is_answer
 from browser.records import page_of, thread
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

@@ -204,6 +204,32 @@ async def test_what_waits_for_the_person_is_completed_by_what_comes_next(runs: S
     assert (ended.status, ended.ended_at is not None) == ("completed", True)
 
 
+async def test_what_was_queued_before_a_run_waits_for_the_person_waits_for_the_reply(
+    runs: SqlRuns, make: Make
+):
+    asked, early = make(), queued(make())
+    await runs.insert_running(asked)
+    await runs.enqueue(early)
+    await runs.finish(asked.id, 1, "waiting", None, USED)
+    assert await runs.claim_next(asked.queue, "rep_1") is None
+    assert await runs.orphans(9) == []
+    with pytest.raises(ThreadBusyError):
+        await runs.insert_running(make())
+    assert (await runs.load(asked.id, ADA)).status == "waiting"
+    reply = replace(make(), operation="threads.add_structured_input")
+    await runs.insert_running(reply)
+    assert (await runs.load(asked.id, ADA)).status == "completed"
+    await runs.finish(reply.id, 1, "waiting", None, USED)
+    late = queued(make())
+    await runs.enqueue(late)
+    for expected in (early, late):
+        claimed = await runs.claim_next(asked.queue, "rep_1")
+        assert claimed is not None
+        assert claimed.id == expected.id
+        await runs.finish(claimed.id, claimed.fence, "completed", None, USED)
+    assert (await runs.load(reply.id, ADA)).status == "completed"
+
+
 async def test_what_is_idle_can_be_cancelled_and_what_runs_be_asked_to_stop(runs: SqlRuns, make: Make):
     running, waiting = make(), queued(make())
     await runs.insert_running(running)

@@ -21,6 +21,7 @@ async def hosted(app):
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=30)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         async with asyncio.timeout(20):
             while not server.started:

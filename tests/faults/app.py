@@ -9,7 +9,7 @@ import os
 import signal
 from pathlib import Path
 
-from agents import Agent, StopAtTools, function_tool
+from agents import Agent, ShellCommandRequest, ShellTool, StopAtTools, function_tool
 from agents.tool_context import ToolContext
 from chatkit.agents import AgentContext, ClientToolCall
 
@@ -71,6 +71,13 @@ async def record_once(ctx: ToolContext[AgentContext], value: str) -> str:
     return f"recorded {value} once"
 
 
+@function_tool
+async def record_last(value: str) -> str:
+    """Do something that must not be done twice, and of which the result is the answer."""
+    enter("record_last", value)
+    return f"recorded {value}"
+
+
 @function_tool(needs_approval=True)
 async def record_if_approved(value: str) -> str:
     """Do something that must not be done twice, nor without a person's approval."""
@@ -108,8 +115,17 @@ async def lookup(q: str = "x") -> str:
     return f"found {q}"
 
 
-tools = [record, record_once, record_if_approved, slow, slow_once, ask_page, lookup]
-stop = StopAtTools(stop_at_tool_names=["ask_page"])
+async def run_command(request: ShellCommandRequest) -> str:
+    """A command that must not be run twice."""
+    [command] = request.data.action.commands
+    enter("shell", command)
+    return f"ran {command}"
+
+
+SHELL = [ShellTool(executor=run_command)] if os.environ.get("FAULTS_SHELL") else []
+"""Chat Completions has no such tool."""
+tools = [*SHELL, record, record_once, record_if_approved, record_last, slow, slow_once, ask_page, lookup]
+stop = StopAtTools(stop_at_tool_names=["ask_page", "record_last"])
 
 helper = Agent(name="helper", instructions="You are the helper.", tools=tools, tool_use_behavior=stop)
 agent = Agent(

@@ -4,8 +4,10 @@ A message is `label: step then step …`. Each call of the model does one step, 
 
 - `say hello there`: one token a word.
 - `tokens 200 pace 50`: that many tokens, that many a second; without a pace as fast as they are taken.
-  `hold GATE at 10` waits before the token with that number (from 0) until the test opens the gate.
-- `call TOOL VALUE`, or several with ` & ` between them: calls of tools that take one `value`.
+  `hold GATE at 10` waits before the token with that number (from 0) until the test opens the gate. `cut 6` ends the
+  stream after six tokens, without its end.
+- `call TOOL VALUE`, or several with ` & ` between them: calls of tools that take one `value`. `shell` has an item of its
+  own, in the Responses API only.
 - `hand off to AGENT`.
 - `fail 500`: no stream, but that status.
 
@@ -26,7 +28,7 @@ from typing import Any
 
 from backchannel.testing.endpoints import Reply
 from faults.chat_api import ChatWire, as_input
-from faults.replies import send
+from faults.replies import call_item, send
 from processes import until
 
 MODEL = "fake"
@@ -70,7 +72,7 @@ class ModelCall:
     @property
     def outputs(self) -> dict[str, str]:
         """The outputs of tools that it was shown, by the id of the call."""
-        return {each["call_id"]: _text(each["output"]) for each in _input(self.body, "function_call_output")}
+        return {each["call_id"]: _text(each["output"]) for each in _input(self.body, "_call_output")}
 
     @property
     def texts(self) -> list[str]:
@@ -177,7 +179,7 @@ class ModelServer:
         else:
             yield wire.message(), 0
             began = time.monotonic()
-            tokens, pace, gate, hold = _saying(what, call)
+            tokens, pace, gate, hold, cut = _saying(what, call)
             together = TOGETHER if pace is None else math.ceil(pace / 100)
             for start in range(0, len(tokens), together):
                 some = tokens[start : start + together]
@@ -189,6 +191,8 @@ class ModelServer:
                 if pace is not None:
                     began += together / pace
                     await asyncio.sleep(began - time.monotonic())
+            if cut:
+                return
             yield wire.message_done("".join(tokens)), 0
         yield wire.completed(), 0
 
@@ -288,25 +292,14 @@ class Wire:
 
     def tool_call(self, name: str, arguments: str) -> bytes:
         index = len(self._output)
-        item = {
-            "id": f"fc_{self._call.number}_{index}", "type": "function_call", "status": "completed", "name": name,
-            "call_id": f"call_{self._call.number}_{index}_step{self._call.step}", "arguments": arguments,
-        }  # fmt: skip
+        item = call_item(name, arguments, f"{self._call.number}_{index}", self._call.step)
         self._output.append(item)
-        begun = {**item, "status": "in_progress", "arguments": ""}
-        return b"".join(
-            (
-                self._event("response.output_item.added", output_index=index, item=begun),
-                self._event(
-                    "response.function_call_arguments.done",
-                    item_id=item["id"],
-                    output_index=index,
-                    arguments=arguments,
-                    name=name,
-                ),
-                self._event("response.output_item.done", output_index=index, item=item),
-            )
-        )
+        begun = {**item, "status": "in_progress", **({"arguments": ""} if "arguments" in item else {})}
+        events = [self._event("response.output_item.added", output_index=index, item=begun)]
+        if "arguments" in item:
+            done = {"item_id": item["id"], "output_index": index, "arguments": arguments, "name": name}
+            events.append(self._event("response.function_call_arguments.done", **done))
+        return b"".join((*events, self._event("response.output_item.done", output_index=index, item=item)))
 
     def completed(self) -> bytes:
         usage = {
@@ -319,11 +312,15 @@ class Wire:
 
 
 def _input(body: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [each for each in body["input"] if each.get("type") == kind]
+    return [each for each in body["input"] if str(each.get("type")).endswith(kind)]
 
 
 def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return (
+        content
+        if isinstance(content, str)
+        else "".join(part.get("text") or part.get("stdout", "") for part in content)
+    )
 
 
 def _script(body: dict[str, Any]) -> tuple[str, list[str], int]:
@@ -338,15 +335,16 @@ def _script(body: dict[str, Any]) -> tuple[str, list[str], int]:
                 if ": " in line:
                     script, place = line, index
     label, _, steps = script.partition(": ")
-    after = [each for each in body["input"][place:] if each.get("type") == "function_call_output"]
+    after = _input({"input": body["input"][place:]}, "_call_output")
     numbers = [int(found[1]) for each in after if (found := re.search(r"_step(\d+)$", each["call_id"]))]
     return label, steps.split(" then "), max(numbers, default=-1) + 1
 
 
 def _unanswered(body: dict[str, Any]) -> str | None:
     """A call without its output, or an output without its call."""
-    calls = {each["call_id"] for each in _input(body, "function_call")}
-    outputs = {each["call_id"] for each in _input(body, "function_call_output")}
+    # What the provider runs itself has no such id, and its output in the call.
+    calls = {each["call_id"] for each in _input(body, "_call") if "call_id" in each}
+    outputs = {each["call_id"] for each in _input(body, "_call_output")}
     return next(iter(calls ^ outputs), None)
 
 
@@ -359,16 +357,19 @@ def _calls(what: str) -> Iterator[tuple[str, str]]:
         yield name, json.dumps({"value": value})
 
 
-def _saying(what: str, call: ModelCall) -> tuple[list[str], float | None, str, int | None]:
-    """The tokens, how many a second, and the gate to wait for before the token with that number."""
+def _saying(what: str, call: ModelCall) -> tuple[list[str], float | None, str, int | None, bool]:
+    """The tokens, how many a second, the gate to wait for before the token with that number, and whether the stream
+    ends after them without its end."""
     words = what.split()
     if words[0] == "say":
-        return [f"{word} " for word in words[1:]], None, "", None
+        return [f"{word} " for word in words[1:]], None, "", None, False
     assert words[0] == "tokens", what
-    tokens = [f"{call.label}.{call.number}:{number} " for number in range(int(words[1]))]
     options = dict(zip(words[2::2], words[3::2], strict=True))
+    count = int(options.get("cut", words[1]))
+    tokens = [f"{call.label}.{call.number}:{number} " for number in range(count)]
     pace = float(options["pace"]) if "pace" in options else None
-    return tokens, pace, options.get("hold", ""), int(options["at"]) if "at" in options else None
+    hold = int(options["at"]) if "at" in options else None
+    return tokens, pace, options.get("hold", ""), hold, "cut" in options
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, message: str) -> None:

@@ -1,6 +1,8 @@
-"""Sends a `Reply` of `backchannel.testing.endpoints` over a plain connection."""
+"""Sends a `Reply` of `backchannel.testing.endpoints` over a plain connection; and the items of calls."""
 
 import asyncio
+import json
+from typing import Any
 
 from backchannel.testing.endpoints.wire import Drop, Reply
 
@@ -18,3 +20,14 @@ async def send(writer: asyncio.StreamWriter, reply: Reply) -> None:
             await writer.drain()
     writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+def call_item(name: str, arguments: str, number: str, step: int | None) -> dict[str, Any]:
+    """The item of a call of a tool with one `value`, which for a shell is a command."""
+    call_id = f"call_{number}_step{step}"
+    if name != "shell":
+        item = {"id": f"fc_{number}", "type": "function_call", "name": name, "arguments": arguments}
+        return {**item, "status": "completed", "call_id": call_id}
+    action = {"commands": [json.loads(arguments)["value"]], "timeout_ms": None, "max_output_length": None}
+    item = {"id": f"sh_{number}", "type": "shell_call", "action": action}
+    return {**item, "status": "completed", "call_id": call_id}

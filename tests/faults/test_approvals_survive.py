@@ -8,12 +8,12 @@ import pytest
 from faults.cluster import running
 from faults.model_server import ModelServer, whole
 from faults.talker import UNKNOWN, Person, texts
-from faults.test_kill_points import Case, Outcomes, explained, outcomes, talking, until_dead
+from faults.test_kill_points import each_survives, explained, talking, until_dead
 
 pytestmark = pytest.mark.row("B8", "M13", "H1")
 
 TOKENS = 8
-CASES: list[Case] = [
+CASES = [
     ("asking", "item.stored", 1),
     ("asking", "item.stored", 3),
     ("asking", "answer.completed", 1),
@@ -29,15 +29,11 @@ CASES: list[Case] = [
 MAY_BE_UNKNOWN = {"tool.journaled", "tool.returned"}
 
 
-@pytest.fixture(scope="module")
-async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came of a conversation in each case."""
-    folder = tmp_path_factory.mktemp("approvals")
-
-    async def survive(case: Case) -> None:
+async def test_an_approval_survives_a_death(model: ModelServer, tmp_path: Path):
+    async def survive(case: tuple[str, str, int]) -> None:
         phase, point, number = case
         name = f"{phase}-{point}-{number}".replace(".", "-")
-        async with talking("sqlite", folder, model, name) as (cluster, talk):
+        async with talking("sqlite", tmp_path, model, name) as (cluster, talk):
             [victim], ada, label = cluster.replicas, talk.ada, talk.label
             fatal = {"FAULTS_KILL_AT": f"{point}:{number}"}
             await victim.start(**(fatal if phase == "asking" else {}))
@@ -79,13 +75,7 @@ async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -
             last = await ada.say(f"{label}-last: say still here", answer)
             assert texts(await ada.sees_what_is_kept(asked, answer, last))[-1] == "still here "
 
-    return await outcomes(CASES, survive)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-async def test_an_approval_survives_a_death(deaths: Outcomes, case: Case):
-    if (error := deaths[case]) is not None:
-        raise error
+    await each_survives(CASES, survive)
 
 
 async def test_a_decision_on_another_replica(model: ModelServer, tmp_path: Path):

@@ -11,7 +11,7 @@ the same one after it was started again. What must hold, wherever it died:
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,15 +43,13 @@ SECOND_TIME = (
     "run.finished",
 )
 """Points that leave something else behind when they are reached for the second time."""
-TALK_POINTS = tuple(point for point in POINTS if point not in {"stop.stored", "part.stored"})
+TALK_POINTS = tuple(
+    point for point in POINTS if point not in {"stop.stored", "failure.stored", "part.stored"}
+)
 ROUNDS = [("sqlite", 1, TALK_POINTS), ("postgresql+redis", 2, SECOND_TIME)]
 """Kinds of database, how often a point is reached until the process dies, and which points."""
-CASES = [(kind, number, point) for kind, number, points in ROUNDS for point in points]
 HEIRS_POINTS = ("item.stored", "tool.journaled", "tool.returned", "answer.completed", "run.finished")
 """Points at which a replica dies that goes on with the answer of another dead one."""
-
-type Case = tuple[str | int, ...]
-type Outcomes = Mapping[Case, Exception | None]
 
 
 class Conversation:
@@ -127,15 +125,13 @@ async def talking(
             yield cluster, Conversation(cluster, ada)
 
 
-@pytest.fixture(scope="module")
-async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came of a conversation in each case."""
-    folder = tmp_path_factory.mktemp("deaths")
-
-    async def survive(case: Case) -> None:
-        kind, number, point = case
+@pytest.mark.parametrize(("kind", "number", "points"), ROUNDS, ids=[kind for kind, *_ in ROUNDS])
+async def test_a_conversation_survives_a_death(
+    model: ModelServer, tmp_path: Path, kind: str, number: int, points: Sequence[str]
+):
+    async def survive(point: str) -> None:
         name = f"{kind}-{number}-{point}".replace(".", "-")
-        async with talking(kind, folder, model, name) as (cluster, conversation):
+        async with talking(kind, tmp_path, model, name) as (cluster, conversation):
             victim, *others = cluster.replicas
             await asyncio.gather(
                 victim.start(FAULTS_KILL_AT=f"{point}:{number}"), *(other.start() for other in others)
@@ -147,24 +143,15 @@ async def deaths(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -
                     await victim.start()
             await conversation.check(deaths=1)
 
-    return await outcomes(CASES, survive)
+    await each_survives(points, survive)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-async def test_a_conversation_survives_a_death(deaths: Outcomes, case: Case):
-    if (error := deaths[case]) is not None:
-        raise error
+async def test_a_conversation_survives_the_death_of_the_heir_too(model: ModelServer, tmp_path: Path):
+    """Its replica dies, and at one of the points the one that goes on with it."""
 
-
-@pytest.fixture(scope="module")
-async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came of a conversation whose replica died, as did at one of the points the one that went on with it."""
-    folder = tmp_path_factory.mktemp("heirs")
-
-    async def survive(case: Case) -> None:
-        [point] = case
+    async def survive(point: str) -> None:
         name = f"heir-{point}".replace(".", "-")
-        async with talking("mariadb", folder, model, name) as (cluster, conversation):
+        async with talking("mariadb", tmp_path, model, name) as (cluster, conversation):
             first, heir = cluster.replicas
             await asyncio.gather(
                 first.start(FAULTS_KILL_AT="tool.returned"), heir.start(FAULTS_KILL_AT=point)
@@ -176,13 +163,7 @@ async def deaths_of_heirs(model: ModelServer, tmp_path_factory: pytest.TempPathF
                 await first.start()
             await conversation.check(deaths=2)
 
-    return await outcomes([(point,) for point in HEIRS_POINTS], survive)
-
-
-@pytest.mark.parametrize("point", HEIRS_POINTS)
-async def test_a_conversation_survives_the_death_of_the_heir_too(deaths_of_heirs: Outcomes, point: str):
-    if (error := deaths_of_heirs[point,]) is not None:
-        raise error
+    await each_survives(HEIRS_POINTS, survive)
 
 
 @pytest.mark.row("C5")
@@ -210,6 +191,54 @@ async def test_a_stop_survives_a_death(model: ModelServer, tmp_path: Path, point
         assert shown.count("The user cancelled the stream") == 1, shown
 
 
+@pytest.mark.row("C8")
+@pytest.mark.parametrize("point", ["failure.stored", "part.stored", "run.finished"])
+async def test_a_failure_survives_a_death(model: ModelServer, tmp_path: Path, point: str):
+    """What was shown is kept, the failure is shown once, and the model is not called again."""
+    async with talking("sqlite", tmp_path, model, f"cut-{point}".replace(".", "-")) as (cluster, talk):
+        [victim], ada, label = cluster.replicas, talk.ada, talk.label
+        await victim.start(FAULTS_KILL_AT=point)
+        answer = await ada.ask(f"{label}: tokens 12 cut 6")
+        assert await victim.process.ended(SECONDS) == -9
+        await victim.start()
+        await answer.finish()
+        assert answer.run["status"] == "failed"
+        assert len(answer.errors) == 1, answer.errors
+        said = texts(await ada.sees_what_is_kept(answer))
+        assert len(said) == 2, said
+        assert whole(said[1], label, 6), said
+        assert len(cluster.model.of(label)) == 1
+        last = await ada.say(f"{label}-last: say still here", answer)
+        assert texts(await ada.sees_what_is_kept(answer, last))[-1] == "still here "
+
+
+@pytest.mark.row("A1")
+@pytest.mark.parametrize("tool", ["record_last", "ask_page"])
+async def test_an_answer_that_a_tool_ends_survives_a_death(model: ModelServer, tmp_path: Path, tool: str):
+    """Between the output of the tool and what is shown of it: neither the model nor the tool is called again."""
+    async with talking("sqlite", tmp_path, model, f"end-{tool}".replace("_", "-")) as (cluster, talk):
+        [victim], ada, label = cluster.replicas, talk.ada, talk.label
+        # The tool's output is the first item of the answer that is complete.
+        await victim.start(FAULTS_KILL_AT="item.stored")
+        answer = await ada.ask(f"{label}: call {tool} {label}")
+        assert await victim.process.ended(SECONDS) == -9
+        await victim.start()
+        await answer.finish()
+        assert answer.errors == []
+        assert len(model.of(label)) == 1
+        if tool == "ask_page":
+            assert answer.run["status"] == "waiting"
+            answer = await (await ada.answer_tool(answer, {"because": 1})).finish()
+            assert list(model.of(label)[-1].outputs.values()) == ['{"because": 1}']
+        else:
+            assert len(cluster.ledger(tool, label)) == 1
+            assert texts(await ada.sees_what_is_kept(answer)) == [
+                f"{label}: call {tool} {label}",
+                f"recorded {label}",
+            ]
+        assert answer.run["status"] == "completed"
+
+
 async def until_dead(replica: Replica, talk: asyncio.Task[None]) -> None:
     """Wait until a process has died by itself, while somebody talks."""
     dying = asyncio.create_task(replica.process.ended(SECONDS))
@@ -222,8 +251,12 @@ async def until_dead(replica: Replica, talk: asyncio.Task[None]) -> None:
     assert await dying == -9, replica.process.told()[-3000:]
 
 
-async def outcomes(cases: Sequence[Case], survive: Callable[[Case], Awaitable[None]]) -> Outcomes:
-    """Hold a conversation in each case, some at the same time; what went wrong with each."""
+async def each_survives[Case](cases: Sequence[Case], survive: Callable[[Case], Awaitable[None]]) -> None:
+    """Hold a conversation in each case, some at the same time.
+
+    Raises:
+        ExceptionGroup: What went wrong, with a note that names the case.
+    """
     room = asyncio.Semaphore(AT_ONCE)
 
     async def outcome(case: Case) -> Exception | None:
@@ -232,11 +265,13 @@ async def outcomes(cases: Sequence[Case], survive: Callable[[Case], Awaitable[No
                 async with asyncio.timeout(SECONDS):
                     await survive(case)
             except Exception as error:
+                error.add_note(f"died at {case}")
                 return error
         return None
 
-    results = await asyncio.gather(*map(outcome, cases))
-    return dict(zip(cases, results, strict=True))
+    errors = await asyncio.gather(*map(outcome, cases))
+    if found := [error for error in errors if error is not None]:
+        raise ExceptionGroup(f"{len(found)} of {len(cases)} conversations did not survive", found)
 
 
 @asynccontextmanager

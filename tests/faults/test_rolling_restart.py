@@ -80,7 +80,7 @@ async def test_a_replica_that_is_told_to_stop_hands_over_what_it_cannot_finish(
     async with (
         running("postgresql", tmp_path / "replicas", model, 2, shutdown_seconds=GRACE_SECONDS) as cluster,
         Person(cluster.urls) as ada,
-        httpx2.AsyncClient() as client,
+        httpx2.AsyncClient(verify=False) as client,
     ):
         one = cluster.replicas[0]
         long = await ada.ask(f"{label}long: call record {label} then tokens 40 hold {label} at 20")

@@ -137,7 +137,7 @@ async def test_libraries_raise_when_the_server_shuts_down(model: ModelServer, tm
 
         async def with_httpx() -> None:
             async with (
-                httpx2.AsyncClient(headers=HEADERS, timeout=30) as client,
+                httpx2.AsyncClient(verify=False, headers=HEADERS, timeout=30) as client,
                 client.stream("POST", url, json=body("httpx")) as response,
             ):
                 async for line in response.aiter_lines():

@@ -14,7 +14,7 @@ from processes import within
 @within(120)
 async def test_nothing_is_lost_twice_or_stuck(tmp_path: Path):
     report = await soak(
-        tmp_path / "soak", seconds=12, people=16, kind="postgresql+redis", kill_every=4, seed=4, odd=5
+        tmp_path / "soak", seconds=8, people=16, kind="postgresql+redis", kill_every=2.5, seed=4, odd=5
     )
     assert report.kills >= 2
     assert report.messages > 40

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from backchannel.testing.endpoints import StrictEndpoint
 from field.odd_models import lookup, served_on
+from visitors import visitor_id
 
 APPROVE = "Approve"
 ALWAYS = "Approve, and do not ask again in this conversation"
@@ -30,8 +31,8 @@ class Erasing:
         if profile == "openai-responses":
             self._settings["model_api"] = "responses"
 
-    def tool(self, needs_approval: Any = True) -> FunctionTool:
-        @function_tool(needs_approval=needs_approval)
+    def tool(self, needs_approval: Any = True, name: str = "erase") -> FunctionTool:
+        @function_tool(needs_approval=needs_approval, name_override=name)
         def erase(path: str) -> str:
             """Erase a file."""
             self.erased.append(path)
@@ -60,7 +61,7 @@ class Erasing:
     @property
     def user(self) -> str:
         """The id of the person."""
-        return self.served.person.http.cookies["backchannel_session"].partition(".")[0]
+        return visitor_id(self.served.person.http)
 
     async def hidden(self) -> list[dict[str, Any]]:
         """The contents of all hidden items of all threads."""

@@ -44,6 +44,7 @@ async def serving(app: Any, **options: Any) -> AsyncGenerator[tuple[str, uvicorn
     options = {"timeout_graceful_shutdown": WAIT_SECONDS, **options}
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, **options))
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         async with asyncio.timeout(WAIT_SECONDS):
             while not server.started and not task.done():  # noqa: ASYNC110 - Uvicorn has no event

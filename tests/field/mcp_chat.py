@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,9 +13,12 @@ import pytest
 from agents import Agent
 from agents.mcp import MCPServer, MCPServerStdio, MCPServerStreamableHttp
 
+from backchannel.mcp import connection, processes, supervisor
+from backchannel.retry import Backoff
 from backchannel.testing.endpoints import StrictEndpoint
-from field.erasing import outputs
+from field.erasing import APPROVE, outputs
 from field.odd_models import served_on
+from processes import Process
 from wire.conftest import eventually
 
 SCRIPTS = Path(__file__).parent / "mcp_servers"
@@ -35,6 +37,8 @@ class McpChat:
         self.log.touch()
         self._serve = serve
         self._stack = stack
+        self._folder = folder
+        self._processes = 0
 
     def files(self, *, environment: dict[str, str] | None = None, **options: Any) -> MCPServerStdio:
         """`files.py` on standard input and output."""
@@ -44,15 +48,19 @@ class McpChat:
             {"command": sys.executable, "args": arguments, "env": environment or {}}, **options
         )
 
+    def official(self, **options: Any) -> MCPServerStdio:
+        """`official.py` on standard input and output; it takes more than a second to start."""
+        arguments = [str(SCRIPTS / "official.py"), str(self.log)]
+        options = {"name": "files", **options}
+        return MCPServerStdio({"command": sys.executable, "args": arguments}, **options)
+
     def odd(self, how: str, **options: Any) -> MCPServerStdio:
         """`odd.py` on standard input and output."""
         arguments = [str(SCRIPTS / "odd.py"), how]
         options = {"name": how, **options}
         return MCPServerStdio({"command": sys.executable, "args": arguments}, **options)
 
-    async def http(
-        self, port: int, **options: Any
-    ) -> "tuple[subprocess.Popen[bytes], MCPServerStreamableHttp]":
+    async def http(self, port: int, **options: Any) -> tuple[Process, MCPServerStreamableHttp]:
         """`files.py` over HTTP, which listens; its process and the agent's object."""
         process = self.run_http(port)
         await eventually(lambda: listens(port), "the server listens")
@@ -60,16 +68,29 @@ class McpChat:
         options = {"name": "files", **options}
         return process, MCPServerStreamableHttp({"url": url}, **options)
 
-    def run_http(self, port: int) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([sys.executable, SCRIPTS / "files.py", self.log, str(port)])
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
+    def run_http(self, port: int) -> Process:
+        self._processes += 1
+        process = Process(self._folder / f"files-{self._processes}.log")
+        process.execute([sys.executable, str(SCRIPTS / "files.py"), str(self.log), str(port)])
+        self._stack.push_async_callback(process.kill)
         return process
 
     async def start(self, *servers: MCPServer, agent: Agent[Any] | None = None, **settings: Any) -> "McpChat":
         agent = agent or Agent[Any](name="Clerk", mcp_servers=list(servers))
         self.served = await served_on(self._serve, self._stack, self.endpoint, agent, **settings)
         return self
+
+    async def restart(self, *servers: MCPServer, agent: Agent[Any] | None = None, **settings: Any) -> None:
+        """Another replica, with agents of its own. The person goes on there."""
+        cookies = self.served.person.http.cookies
+        await self.start(*servers, agent=agent, **settings)
+        self.served.person.http.cookies = cookies
+
+    async def approve(self, thread_id: str, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """Approve all calls of a question; the events of what follows."""
+        answers = {each["id"]: {"values": [APPROVE]} for each in question["inputs"]}
+        params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
+        return await (await self.served.person.stream("threads.add_structured_input", params)).events()
 
     async def health(self) -> dict[str, Any]:
         return (await self.served.person.http.get("/health")).json()
@@ -119,8 +140,19 @@ def tasks(items: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.fixture
-def mcp_chat(serve: Any, stack: AsyncExitStack, tmp_path: Path) -> Callable[[], McpChat]:
+def mcp_chat(
+    serve: Any, stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], McpChat]:
+    monkeypatch.setattr(supervisor, "BACKOFF", Backoff(initial=0.1, maximum=0.4))
+    monkeypatch.setattr(connection, "LISTEN", Backoff(initial=0.1, maximum=0.4))
+    monkeypatch.setattr(processes, "TERMINATE_SECONDS", 0.2)
     return lambda: McpChat(serve, stack, tmp_path)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers do not wait for servers that are down."""
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.2)
 
 
 def told(endpoint: StrictEndpoint) -> list[str]:

@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from http_servers import listening
 
 DROP = "drop"
 """In a reply: the connection ends, without an end of the stream."""
@@ -93,15 +93,9 @@ async def listening_endpoint() -> AsyncGenerator[ModelEndpoint]:
     routes = [
         Route(path, endpoint.answer, methods=["POST"]) for path in ("/v1/responses", "/v1/chat/completions")
     ]
-    config = uvicorn.Config(Starlette(routes=routes), log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
-    endpoint.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield endpoint
-    finally:
-        endpoint.go_on()
-        server.should_exit = True
-        await asyncio.wait_for(task, 10)
-        listener.close()
+    async with listening(Starlette(routes=routes), timeout_graceful_shutdown=1) as (url, _):
+        endpoint.url = f"{url}/v1"
+        try:
+            yield endpoint
+        finally:
+            endpoint.go_on()

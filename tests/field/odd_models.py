@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from agents import (
-    Agent,
     function_tool,
 )
+from openai import _base_client
 
+from backchannel.model_calls import normalized_model
 from backchannel.testing import ScriptedModel
 from backchannel.testing.endpoints import Reply, StrictEndpoint
 from backchannel.testing.endpoints.wire import DONE, ChatStream
+from backchannel.wiring import Target
 
 CHAT = ChatStream("m")
 
@@ -23,8 +25,15 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed calls of models are made again at once."""
+    monkeypatch.setattr(_base_client.BaseClient, "_calculate_retry_timeout", lambda *_: 0.01)
+    monkeypatch.setattr(normalized_model, "RETRY_DELAYS", (0.01, 0.01))
+
+
 async def served_on(
-    serve: Any, stack: AsyncExitStack, endpoint: StrictEndpoint, agent: Agent[Any], **settings: Any
+    serve: Any, stack: AsyncExitStack, endpoint: StrictEndpoint, agent: Target, **settings: Any
 ):
     url = await stack.enter_async_context(endpoint.running())
     environment = {

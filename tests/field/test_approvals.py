@@ -247,3 +247,88 @@ async def test_a_function_says_whether_approval_is_needed(erasing: Callable[...,
     thread_id, _ = await chat.served.create()
     assert await chat.run(thread_id) == ("waiting" if needed else "completed")
     assert len(chat.erased) == (0 if needed else 1)
+
+
+@PROFILES
+@pytest.mark.parametrize("arguments", ['{"pa', "[1]", '"foo"', "3"])
+async def test_nobody_is_asked_about_a_call_that_cannot_be_made(
+    erasing: Callable[..., Erasing], profile: str, arguments: str
+):
+    """brightwave-inc/tidebreak#1129, open-webui/open-webui#29323: the model is told, and tries again;
+    openai/openai-agents-python#3863: a function that looks at the arguments does not let it pass."""
+    chat = erasing(profile)
+    agent = Agent[Any](
+        name="Eraser", tools=[chat.tool(lambda _context, arguments, _call: "path" in arguments)]
+    )
+    await chat.start(agent)
+    chat.endpoint.add(Call("erase", arguments), Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, events = await chat.served.create()
+    assert error(events) is None
+    question = await chat.question(thread_id)
+    assert [each["question"] for each in question["inputs"]] == ["Run “erase” with path: /a?"]
+    assert error(await chat.answer(thread_id, APPROVE)) is None
+    assert chat.erased == ["/a"]
+    assert ["not valid" in output for output in outputs(chat.endpoint)] == [True, False]
+    assert chat.endpoint.refused == []
+
+
+async def test_approval_for_the_thread_counts_for_the_other_calls_at_once(erasing: Callable[..., Erasing]):
+    """microsoft/vscode#289019, google-gemini/gemini-cli#6519. One that is declined stays so."""
+    chat = await erasing().start()
+    calls = [Call("erase", {"path": path}) for path in ("/a", "/b", "/c")]
+    chat.endpoint.add(calls, Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    assert error(await chat.answer(thread_id, ALWAYS, None, "Decline")) is None
+    assert sorted(chat.erased) == ["/a", "/b"]
+    assert ["declined" in output for output in outputs(chat.endpoint)] == [False, False, True]
+    assert chat.endpoint.refused == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "on-another-replica"])
+async def test_a_question_is_only_about_calls_that_the_person_has_to_decide(
+    erasing: Callable[..., Erasing], elsewhere: bool
+):
+    """microsoft/agent-framework#6910, microsoft/agent-framework#6414: of several calls at once, each is made or answered;
+    nobody is asked about those that are approved for the thread, or cannot be made."""
+    chat = erasing()
+    agent = Agent[Any](name="Eraser", tools=[chat.tool(), chat.tool(name="drop"), lookup])
+    await chat.start(agent)
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, _ = await chat.served.create()
+    await chat.answer(thread_id, ALWAYS)
+    chat.endpoint.add(
+        [
+            Call("lookup", {"q": "1"}),
+            Call("erase", {"path": "/b"}),
+            Call("drop", {"path": "/c"}),
+            Call("drop", '{"pa'),
+            Call("drop", {"path": "/d"}),
+        ],
+        Say("All gone."),
+    )
+    await say(chat.served, thread_id, "and the others")
+    question = await chat.question(thread_id)
+    assert [each["question"] for each in question["inputs"]] == [
+        "Run “drop” with path: /c?", "Run “drop” with path: /d?"
+    ]  # fmt: skip
+    if elsewhere:
+        again = Agent[Any](name="Eraser", tools=[chat.tool(), chat.tool(name="drop"), lookup])
+        await chat.restart(again)
+    assert error(await chat.answer(thread_id, APPROVE, None)) is None
+    assert sorted(chat.erased) == ["/a", "/b", "/c"]
+    told = outputs(chat.endpoint)[-5:]
+    assert [told[0], told[1], told[2]] == ["found 1", "erased /b", "erased /c"]
+    assert "not valid" in told[3]
+    assert "declined" in told[4]
+    await say(chat.served, thread_id, "thanks")
+    assert chat.endpoint.refused == []
+
+
+async def test_a_model_that_never_calls_right_meets_the_limit_of_turns(erasing: Callable[..., Erasing]):
+    """Each refused call is a turn, although nobody is asked."""
+    chat = await erasing().start(max_turns=3)
+    chat.endpoint.add(*(Call("erase", '{"pa') for _ in range(8)))
+    thread_id, events = await chat.served.create()
+    assert error(events) == ("turn_limit", True)
+    assert len(chat.endpoint.requests) == 3
+    assert await chat.run(thread_id) == "failed"

@@ -8,6 +8,8 @@ import pytest
 from agents import Agent, HostedMCPTool, RunContextWrapper
 from sqlalchemy import text
 
+from backchannel import approval_question
+from backchannel.chat.agent import approval_flow
 from backchannel.client import ServerError
 from backchannel.testing import Call, Say
 from backchannel.testing.endpoints import Reply
@@ -260,3 +262,55 @@ async def test_a_hosted_mcp_server_asks(erasing: Callable[..., Erasing], choice:
     assert texts(await chat.served.items(thread_id))[-1] == "So be it."
     await say(chat.served, thread_id, "and now?")
     assert chat.endpoint.refused == []
+
+
+# langchain-ai/langchain#32996, heeki/loom#88: a person cannot judge an id.
+@pytest.mark.parametrize("nested", [False, True])
+async def test_an_application_words_the_question(erasing: Callable[..., Erasing], nested: bool):
+    chat = erasing()
+    asked: list[tuple[object, dict[str, Any]]] = []
+
+    async def question(context: RunContextWrapper[Any], arguments: dict[str, Any]) -> str | None:
+        asked.append((context.context.request_context.identity.user, arguments))
+        return "Erase your diary?" if arguments.get("path") == "/a" else None
+
+    tool = approval_question(chat.tool(), question)
+    agent = Agent[Any](name="Eraser", tools=[tool])
+    if nested:
+        agent = Agent[Any](name="Clerk", tools=[agent.as_tool("ask_eraser", "Asks the eraser.")])
+        chat.endpoint.add(Call("ask_eraser", {"input": "erase"}))
+    await chat.start(agent)
+    chat.endpoint.add(
+        [Call("erase", {"path": "/a"}), Call("erase", {"path": "/b"})], Say("Gone."), Say("Done.")
+    )
+    thread_id, _ = await chat.served.create()
+    one, two = (each["question"] for each in (await chat.question(thread_id))["inputs"])
+    assert one == "Erase your diary?"
+    assert "/b" in two
+    assert asked == [(chat.user, {"path": "/a"}), (chat.user, {"path": "/b"})]
+    listed = await chat.served.person.http.get(f"/api/chatkit/threads/{thread_id}/approvals")
+    assert [(call["question"], call["arguments"]["path"]) for call in listed.json()["data"]] == [
+        ("Erase your diary?", "/a"),
+        (two, "/b"),
+    ]
+    assert error(await chat.answer(thread_id, APPROVE, "Decline")) is None
+    assert chat.erased == ["/a"]
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+async def test_a_question_that_cannot_be_worded_is_asked_in_the_usual_words(
+    erasing: Callable[..., Erasing], fault: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(approval_flow, "QUESTION_SECONDS", 0.1)
+    chat = erasing()
+
+    async def question(_context: RunContextWrapper[Any], _arguments: dict[str, Any]) -> str:
+        if fault == "hangs":
+            await asyncio.Event().wait()
+        raise RuntimeError
+
+    await chat.start(Agent[Any](name="Eraser", tools=[approval_question(chat.tool(), question)]))
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, events = await chat.served.create()
+    assert error(events) is None
+    assert "/a" in (await chat.question(thread_id))["inputs"][0]["question"]

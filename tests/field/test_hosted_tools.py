@@ -153,6 +153,8 @@ async def test_citations_are_annotations_of_the_message(serve: Any, stack: Async
         },
         {"type": "file_citation", "file_id": "file_9", "filename": "policy.pdf", "index": 5},
     ]
+    # i-dot-ai/redbox#1141, openai/openai-agents-js#1617: endpoints repeat them, and people see them twice.
+    cited.append(cited[0])
     endpoint = StrictEndpoint("openai-responses", answer(WEB, FILE, annotations=cited))
     served = await served_on(serve, stack, endpoint, Agent(name="A", tools=TOOLS), model_api="responses")
     thread_id, events = await served.create()
@@ -202,7 +204,7 @@ async def test_citations_over_chat_completions_are_annotations_too(serve: Any, s
     cited = {"url": "https://w.it/rome", "title": "Weather", "start_index": 0, "end_index": 5}
     parts = [
         CHAT.text("Sunny."),
-        CHAT.delta(content="", annotations=[{"type": "url_citation", "url_citation": cited}]),
+        CHAT.delta(content="", annotations=[{"type": "url_citation", "url_citation": cited}] * 2),
         CHAT.finish(),
     ]
     endpoint = StrictEndpoint("openai-chat", chat(*parts), Say("fine"))

@@ -46,7 +46,13 @@ async def test_what_an_inner_agent_does_is_shown_while_it_happens(serve: Any, st
             gate.set()
         if event["type"] == "thread.created":
             thread_id = event["thread"]["id"]
-    assert live == ["Surveyor: Measure: loading", "Surveyor: Measure: complete", "Ask surveyor: complete"]
+    assert live == [
+        "Surveyor: Measure: loading",
+        "Surveyor: Measure: complete",
+        # With its text.
+        "Ask surveyor: loading",
+        "Ask surveyor: complete",
+    ]
     items = await served.items(thread_id)
     [workflow] = [item for item in items if item["type"] == "workflow"]
     assert tasks(workflow) == [("Ask surveyor", "complete"), ("Surveyor: Measure", "complete")]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from agents import Agent
+from agents.mcp import MCPServer, MCPServerStdio
 
 from backchannel.errors import ConfigurationError
 from backchannel.testing import Call, Say
-from field.erasing import APPROVE
 from field.mcp_chat import SCRIPTS, McpChat, offered, tasks, told
 from field.odd_models import error, say
 
@@ -49,6 +49,7 @@ async def test_the_first_agent_gets_the_tools_of_the_file(
     assert list((await chat.health())["mcp_servers"]) == ["files"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_variable_that_is_not_set_and_a_server_that_is_required(mcp_chat: New, tmp_path: Path):
     chat = mcp_chat()
     secret = {
@@ -87,54 +88,85 @@ async def test_a_call_that_needs_approval_survives_the_replica(
     files = {"command": sys.executable, "args": [str(SCRIPTS / "files.py"), str(chat.log)]}
     path = write(tmp_path / "mcp.json", files={**files, "require_approval": ["erase"]})
 
-    async def replica() -> None:
+    def replica() -> dict[str, Any]:
         if configured:
-            await chat.start(agent=Agent(name="Clerk"), mcp_servers=path)
-        else:
-            await chat.start(chat.files(require_approval="always"))
-        await chat.until("files", "connected")
+            return {"agent": Agent(name="Clerk"), "mcp_servers": path}
+        return {"agent": Agent(name="Clerk", mcp_servers=[chat.files(require_approval="always")])}
 
-    await replica()
+    await chat.start(**replica())
+    await chat.until("files", "connected")
     name = "files__erase" if configured else "erase"
     chat.endpoint.add(Call(name, {"path": "/a"}), Say("Gone."))
     thread_id, events = await chat.served.create()
     assert error(events) is None
     question = events[-1]["item"]
     assert (question["type"], question["status"]) == ("structured_input", "pending")
-    cookies = chat.served.person.http.cookies
-    await replica()
-    chat.served.person.http.cookies = cookies
-    answers = {each["id"]: {"values": [APPROVE]} for each in question["inputs"]}
-    params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
-    events = await (await chat.served.person.stream("threads.add_structured_input", params)).events()
-    assert error(events) is None
+    await chat.restart(**replica())
+    assert error(await chat.approve(thread_id, question)) is None
     assert told(chat.endpoint) == ["erased /a"]
     assert chat.done().count("erase /a") == 1
 
 
+async def asked(chat: McpChat, *servers: MCPServer) -> tuple[str, dict[str, Any]]:
+    """A thread whose answer waits for approval of a call of `erase`."""
+    await chat.start(*servers)
+    for server in servers:
+        await chat.until(server.name, "connected")
+    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
+    thread_id, events = await chat.served.create()
+    assert error(events) is None
+    return thread_id, events[-1]["item"]
+
+
 @pytest.mark.row("B8")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("how", ["slow", "down"])
 async def test_a_call_that_is_approved_while_its_server_starts_or_is_down(mcp_chat: New, how: str):
     """microsoft/agent-framework#3199: the approved call is not found when the run goes on."""
     chat = mcp_chat()
-    await chat.start(chat.files(require_approval="always"))
-    await chat.until("files", "connected")
-    chat.endpoint.add(Call("erase", {"path": "/a"}), Say("Gone."))
-    thread_id, events = await chat.served.create()
-    question = events[-1]["item"]
-    cookies = chat.served.person.http.cookies
+    thread_id, question = await asked(chat, chat.files(require_approval="always"))
     if how == "slow":
-        await chat.start(chat.files(environment={"SLOW_START": "4"}, require_approval="always"))
+        await chat.restart(chat.files(environment={"SLOW_START": "1"}, require_approval="always"))
     else:
-        await chat.start(chat.odd("exits", name="files", require_approval="always"))
-    chat.served.person.http.cookies = cookies
-    answers = {each["id"]: {"values": [APPROVE]} for each in question["inputs"]}
-    params = {"thread_id": thread_id, "item_id": question["id"], "input": {"answers": answers}}
-    events = await (await chat.served.person.stream("threads.add_structured_input", params)).events()
-    assert error(events) is None
+        await chat.restart(chat.odd("exits", name="files", require_approval="always"))
+    assert error(await chat.approve(thread_id, question)) is None
     assert chat.endpoint.refused == []
-    assert chat.done().count("erase /a") == (1 if how == "slow" else 0)
-    assert told(chat.endpoint) == ["erased /a" if how == "slow" else "Tool 'erase' not found."]
+    if how == "slow":
+        assert told(chat.endpoint) == ["erased /a"]
+        assert chat.done().count("erase /a") == 1
+        return
+    (output,) = told(chat.endpoint)
+    assert "the tools of files are not available right now. The call did not run." in output
     shown = tasks(await chat.served.items(thread_id))
-    assert ("The tools of files are not available right now." in shown) is (how == "down")
-    assert ("Erase Failed" in shown) is (how == "down")
+    # The first one has waited for the decision.
+    assert shown == ["Erase", "The tools of files are not available right now.", "Erase Failed"]
+    # The decision is kept, and the conversation goes on.
+    items = await chat.served.items(thread_id)
+    decided = next(item for item in items if item["type"] == "structured_input")
+    assert decided["inputs"][0]["answer"]["values"] == ["Approve"]
+    chat.endpoint.add(Say("Still down."))
+    assert error(await say(chat.served, thread_id, "and now?")) is None
+    assert chat.done().count("erase /a") == 0
+
+
+@pytest.mark.row("B8")
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("how", ["down", "reordered"])
+async def test_an_approved_call_does_not_go_to_another_server(mcp_chat: New, tmp_path: Path, how: str):
+    """openai/openai-agents-python#5119: a name that means another server's tool when the run goes on. The Agents SDK
+    refuses this, and the answer ends with an internal error."""
+    chat, other = mcp_chat(), tmp_path / "other.log"
+    other.touch()
+
+    def second() -> MCPServer:
+        arguments = [str(SCRIPTS / "files.py"), str(other)]
+        return MCPServerStdio({"command": sys.executable, "args": arguments}, name="second")
+
+    thread_id, question = await asked(chat, chat.files(require_approval="always"), second())
+    first = chat.odd("exits", name="files") if how == "down" else chat.files(require_approval="always")
+    await chat.restart(*([first, second()] if how == "down" else [second(), first]))
+    await chat.until("second", "connected")
+    assert error(await chat.approve(thread_id, question)) is None
+    assert "The person approved this call, but it could not be made any more." in told(chat.endpoint)[0]
+    assert chat.endpoint.refused == []
+    assert not any("erase" in line for line in [*chat.done(), *other.read_text().splitlines()])

@@ -3,13 +3,12 @@ the code that fits, and the next message is answered. Where a case was reported,
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, override
 
 import pytest
 from agents import Agent, function_tool
-from openai import _base_client
 
 from backchannel.testing.endpoints import OddEndpoint, ReceivedRequest, Reply, violations
 from backchannel.testing.endpoints.answers import answer
@@ -23,12 +22,15 @@ from backchannel.testing.endpoints.wire import (
     message_item,
 )
 from backchannel.testing.model import Say
-from oddity_failures import problems_of
+from oddity_failures import problems_of, said
 from processes import free_port
 
-pytestmark = pytest.mark.row("C8", "M4", "M9", "M10", "M12")
+pytestmark = [pytest.mark.row("C8", "M4", "M9", "M10", "M12"), pytest.mark.usefixtures("quick_retries")]
 
 INVALID = ("model_response_invalid", True)
+AT_ONCE = 4
+"""Conversations."""
+
 ARGUMENTS = '{"q": "x"}'
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -160,31 +162,29 @@ RESPONSES: dict[str, Case] = {
 }
 
 
-class Attack(OddEndpoint):
-    """Answers the user with the chosen case, and outputs of tools in the ordinary way."""
+CASES = BOTH | CHAT | RESPONSES
 
-    case: Callable[[Build], Reply | Sequence[Part]] | None = None
+
+class Attack(OddEndpoint):
+    """Answers the user with the case whose name they say, and everything else in the ordinary way."""
 
     @override
     def reply(self, request: ReceivedRequest) -> Reply:
-        last: dict[str, Any] = (request.body.get("messages") or request.body["input"])[-1]
-        if self.case is None or last.get("role") != "user" or last.get("content") == "(Continue.)":
+        last = said(request.body)[-1]
+        if last not in CASES:
             return answer([Say("An ordinary answer.")], request, "openai-chat")
-        made = self.case(Build(request))
+        made = CASES[last][0](Build(request))
         return made if isinstance(made, Reply) else Reply(made)
+
+    def last_of(self, name: str) -> ReceivedRequest:
+        """The last request of the conversation that began with a case."""
+        return [each for each in self.requests if name in said(each.body)][-1]
 
 
 @function_tool
 def lookup(q: str = "x") -> str:
     """Look something up."""
     return f"found {q}"
-
-
-@pytest.fixture
-async def stack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncExitStack]:
-    monkeypatch.setattr(_base_client.BaseClient, "_calculate_retry_timeout", lambda *_: 0.01)
-    async with AsyncExitStack() as stack:
-        yield stack
 
 
 @pytest.mark.parametrize("api", ["chat_completions", "responses"])
@@ -196,18 +196,26 @@ async def test_no_invented_answer_harms_its_thread(serve: Any, stack: AsyncExitS
         agent, OPENAI_API_KEY="sk-test-key-000", OPENAI_BASE_URL=url, titles="rule", model="m", model_api=api
     )
     problems: dict[str, list[str]] = {}
-    for name, (case, failure) in (BOTH | (RESPONSES if api == "responses" else CHAT)).items():
-        endpoint.case = case
-        thread_id, events = await served.create()
-        endpoint.case = None
-        later = await (await served.person.say("and now?", thread_id)).events()
-        stored = await served.items(thread_id)
-        found = problems_of(events, stored, failure)
+    cases = BOTH | (RESPONSES if api == "responses" else CHAT)
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def converse(name: str) -> None:
+        async with places:
+            thread_id, events = await served.create(name)
+            later = await (await served.person.say("and now?", thread_id)).events()
+            stored = await served.items(thread_id)
+        found = problems_of(events, stored, cases[name][1])
         found += [f"then: {each}" for each in problems_of(later, stored, None)]
-        found += [f"then: {each.rule}" for each in violations("strictest", endpoint.requests[-1].body)]
-        if found:
-            problems[name] = found
-    assert problems == {}
+        found += [f"then: {each.rule}" for each in violations("strictest", endpoint.last_of(name).body)]
+        problems[name] = found
+
+    # The first response has the cookie that says who all others are for.
+    await served.create()
+    async with asyncio.TaskGroup() as conversations:
+        for name in cases:
+            conversations.create_task(converse(name))
+    assert {name: found for name, found in problems.items() if found} == {}
+    assert problems.keys() == cases.keys()
 
 
 async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,6 +22,7 @@ from openai import AsyncOpenAI
 
 from backchannel import HistoryConverter
 from backchannel.context import RequestContext
+from backchannel.testing import Call
 from backchannel.testing.endpoints import Say, StrictEndpoint
 from backchannel.testing.endpoints.wire import json_reply
 from field.odd_models import CHAT, chat, error, lookup, say, served_on, texts
@@ -99,6 +100,26 @@ async def test_a_message_that_the_endpoint_refuses_is_left_out_of_later_turns(
         "something else",
         "three",
     ]
+
+
+# open-jarvis/OpenJarvis#778: what tools had done is done a second time if the model does not know of it.
+@pytest.mark.row("M5", "H7")
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_the_tools_that_ran_for_a_refused_message_are_in_later_turns_by_name(
+    serve: Any, stack: AsyncExitStack, kind: str
+) -> None:
+    reply, expected = REFUSED[kind]
+    calls = [Call("lookup", {"q": "bad"}), Call("lookup", {"q": "worse"})]
+    endpoint = StrictEndpoint("strictest", Say("one"), calls, reply, Say("three"), Say("four"))
+    served = await served_on(serve, stack, endpoint, Agent(name="A", tools=[lookup]))
+    thread_id, _ = await served.create("first")
+    assert error(await say(served, thread_id, "something evil")) == expected
+    for words in ("something else", "and more"):
+        assert error(await say(served, thread_id, words)) is None
+        sent = json.dumps(endpoint.requests[-1].body["messages"])
+        assert sent.count("These tools had been called for it: lookup.") == 1
+        assert sent.index("first") < sent.index("These tools") < sent.index("something else")
+        assert not any(bad in sent for bad in ("evil", "worse", "found bad"))
 
 
 @pytest.mark.row("M6")

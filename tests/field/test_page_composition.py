@@ -1,10 +1,11 @@
 """Keys that belong to an input method, selected words, and the way to the newest message, as people meet them elsewhere."""
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page
 
 from browser.chat_page import ChatPage
 from browser.own_server import Server
+from browser.waiting import expect
 from field.tabs import BEGUN, LONG
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]

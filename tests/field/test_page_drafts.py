@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from playwright.async_api import Error, Route, expect
+from playwright.async_api import Error, Route
 
 from browser.chat_page import ChatPage
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

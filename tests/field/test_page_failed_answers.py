@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from agents import Agent, function_tool
 from chatkit.errors import CustomStreamError
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Locator, Route
 
 from browser.chat_page import CONTRAST_SCRIPT, END, ChatPage, OpenPage, frame
+from browser.waiting import expect
 from field.model_endpoint import DROP, ModelEndpoint, call, chunk, listening_endpoint, text
 from field.tabs import another_tab
 

@@ -19,11 +19,12 @@ from chatkit.types import (
 from chatkit.widgets import Button as WidgetButton
 from chatkit.widgets import Card, Checkbox, Input, RadioGroup, Select, Text, Textarea
 from chatkit.widgets import Form as WidgetForm
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Locator, Route
 
 from backchannel import Application
 from backchannel.testing import Call, Say, ScriptedModel
 from browser.chat_page import ChatPage, OpenPage
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from agents import Agent, function_tool
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator
 
 from browser.chat_page import ChatPage, OpenPage
+from browser.waiting import expect
 from field.model_endpoint import ModelEndpoint, Part, call, chunk, listening_endpoint, text
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]

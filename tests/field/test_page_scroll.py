@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
 
 from browser.chat_page import ChatPage
 from browser.own_server import Server
+from browser.waiting import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]
 

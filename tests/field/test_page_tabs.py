@@ -7,11 +7,11 @@ import pytest
 from agents import Agent, StopAtTools, function_tool
 from agents.tool_context import ToolContext
 from chatkit.agents import ClientToolCall
-from playwright.async_api import expect
 
 from backchannel.testing import Call, Say, ScriptedModel
 from browser.chat_page import ChatPage, OpenPage
 from browser.own_server import Server
+from browser.waiting import expect
 from field.tabs import BEGUN, LONG, another_tab, said
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("H3")]

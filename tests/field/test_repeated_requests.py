@@ -9,6 +9,8 @@ import pytest
 from chatkit.server import ChatKitServer
 from chatkit.types import AssistantMessageContent, AssistantMessageItem, ThreadItemDoneEvent
 
+from backchannel import Application, Hooks
+from backchannel.hooks import StreamOpened
 from backchannel.stores.times import to_sdk, utc_now
 from backchannel.testing import user_message
 from backchannel.testing.memory_store import MemoryStore
@@ -53,10 +55,21 @@ class Slow(ChatKitServer[Any]):
         )
 
 
+class Streams(Hooks):
+    """Runs whose events somebody began to read, one entry for each reader."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    def stream_opened(self, event: StreamOpened) -> None:
+        self.opened.append(event.run_id)
+
+
 class Talk:
     """A thread of one person with a slow server."""
 
-    def __init__(self, served: Any, server: Slow, thread_id: str, eventually: Any) -> None:
+    def __init__(self, served: Any, server: Slow, streams: Streams, thread_id: str, eventually: Any) -> None:
+        self.streams = streams
         self.served = served
         self.server = server
         self.store: Any = server.store
@@ -104,13 +117,29 @@ class Talk:
                 await asyncio.sleep(0.02)
         return [item["content"][0]["text"] for item in items if item["type"] == "user_message"][1:]
 
+    async def active(self) -> list[Any]:
+        """The runs of the thread that have not ended."""
+        path = f"/api/chatkit/threads/{self.thread_id}/runs"
+        return (await self.served.person.http.get(path, params={"status": "active"})).json()["data"]
+
+    async def joined(self) -> None:
+        """Wait until the repetition of a message reads the events of its run too, and another message waits."""
+        while len(active := await self.active()) < 2 or self.streams.opened.count(active[-1]["id"]) < 2:  # noqa: ASYNC110 - of the server
+            await asyncio.sleep(0.02)
+
+    async def ended(self) -> None:
+        """Wait until no run of the thread is left: the answer is stored a little before its run ends."""
+        async with asyncio.timeout(10):
+            while await self.active():  # noqa: ASYNC110 - of the server
+                await asyncio.sleep(0.02)
+
 
 @pytest.fixture
 async def talk(serve: Any, eventually: Any) -> Talk:
-    server = Slow()
-    served = await serve(server)
+    server, streams = Slow(), Streams()
+    served = await serve(Application(server=server, hooks=[streams]))
     thread_id, _ = await served.create("first")
-    return Talk(served, server, thread_id, eventually)
+    return Talk(served, server, streams, thread_id, eventually)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k1"}])
@@ -122,7 +151,9 @@ async def test_a_request_without_a_byte_of_a_response_can_be_repeated(talk: Talk
     again = asyncio.create_task(talk.post(**headers))
     third = asyncio.create_task(talk.post("something else"))
     talk.store.gate.set()
-    await talk.eventually(lambda: talk.store.waiting >= 2, "the message is stored")
+    async with asyncio.timeout(10):
+        # Until then the run of the first must not end.
+        await talk.joined()
     talk.server.gate.set()
     response = await asyncio.wait_for(again, 10)
     await asyncio.wait_for(third, 10)
@@ -153,8 +184,25 @@ async def test_the_same_message_is_a_new_one_when_the_run_of_the_first_has_ended
     await talk.post_and_leave()
     talk.store.gate.set()
     assert await talk.said(1) == ["yes"]
+    await talk.ended()
     assert (await talk.post()).status_code == 200
     assert await talk.said(2) == ["yes", "yes"]
+
+
+async def test_a_reader_waits_for_the_log_of_a_run_whose_message_is_being_stored(talk: Talk):
+    talk.store.gate.clear()
+    before = talk.store.waiting
+    posting = asyncio.create_task(talk.post())
+    await talk.eventually(lambda: talk.store.waiting > before, "the message is about to be stored")
+    [run] = await talk.active()
+    reading = asyncio.create_task(talk.served.person.open_events(run["id"], ""))
+    done, _ = await asyncio.wait([reading], timeout=0.2)
+    assert not done
+    talk.store.gate.set()
+    async with asyncio.timeout(10):
+        reader = await reading
+        assert "thread.item.done" in (await reader.aread()).decode()
+        assert (await posting).status_code == 200
 
 
 async def test_the_same_message_is_a_new_one_when_somebody_reads_the_answer_to_the_first(talk: Talk):
@@ -162,15 +210,32 @@ async def test_the_same_message_is_a_new_one_when_somebody_reads_the_answer_to_t
     talk.server.gate.clear()
     await talk.post_and_leave()
     talk.store.gate.set()
-    runs: list[Any] = []
     async with asyncio.timeout(10):
-        while not runs:
-            path = f"/api/chatkit/threads/{talk.thread_id}/runs"
-            runs = (await talk.served.person.http.get(path, params={"status": "active"})).json()["data"]
+        while not (runs := await talk.active()):  # noqa: ASYNC110 - of the server
             await asyncio.sleep(0.02)
     reader = await talk.served.person.open_events(runs[0]["id"], "")
     again = asyncio.create_task(talk.post())
     await asyncio.sleep(0)
+    talk.server.gate.set()
+    assert (await asyncio.wait_for(again, 10)).status_code == 200
+    await reader.aread()
+    assert await talk.said(2) == ["yes", "yes"]
+
+
+async def test_the_same_message_is_a_new_one_when_somebody_reads_before_the_first_is_stored(talk: Talk):
+    """The run can be read a little before the request that starts it knows its id."""
+    talk.server.gate.clear()
+    await talk.post_and_leave()
+    [run] = await talk.active()
+    reading = asyncio.create_task(talk.served.person.open_events(run["id"], ""))
+    done, _ = await asyncio.wait([reading], timeout=0.2)
+    assert not done
+    talk.store.gate.set()
+    reader = await asyncio.wait_for(reading, 10)
+    again = asyncio.create_task(talk.post())
+    async with asyncio.timeout(10):
+        while len(await talk.active()) < 2:  # noqa: ASYNC110 - of the server
+            await asyncio.sleep(0.02)
     talk.server.gate.set()
     assert (await asyncio.wait_for(again, 10)).status_code == 200
     await reader.aread()

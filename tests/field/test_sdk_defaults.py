@@ -41,7 +41,9 @@ async def test_a_default_client_is_used(serve: Any, stack: Any) -> None:
     """It was ignored, and the offline model answered."""
     endpoint = StrictEndpoint("openai-responses", EndpointSay("from the client"))
     url = await stack.enter_async_context(endpoint.running())
-    client = AsyncOpenAI(base_url=url, api_key="sk-of-the-application", default_headers={"X-Mine": "yes"})
+    client = await stack.enter_async_context(
+        AsyncOpenAI(base_url=url, api_key="sk-of-the-application", default_headers={"X-Mine": "yes"})
+    )
     set_default_openai_client(client)
     served = await serve(Agent(name="A"), titles="rule")
     thread_id, _ = await served.create()
@@ -54,7 +56,7 @@ async def test_a_default_client_is_used(serve: Any, stack: Any) -> None:
 async def test_a_default_client_serves_the_models_that_settings_name(serve: Any, stack: Any) -> None:
     endpoint = StrictEndpoint("openai-chat")
     url = await stack.enter_async_context(endpoint.running())
-    set_default_openai_client(AsyncOpenAI(base_url=url, api_key="x"))
+    set_default_openai_client(await stack.enter_async_context(AsyncOpenAI(base_url=url, api_key="x")))
     set_default_openai_api("chat_completions")
     served = await serve(Agent(name="A"), titles="rule", model="meta/llama")
     _, events = await served.create()

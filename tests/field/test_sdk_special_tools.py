@@ -1,7 +1,7 @@
 """Tools with items of their own in the Responses API: shell, apply_patch, computer, custom, deferred, programmatic.
 
 They run, and the model gets their outputs in the turn. What is shown and remembered of them is in
-docs/reference/agents-sdk.md.
+test_special_tools_seen.py, what survives in test_special_tools_survive.py.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from agents import (
     ApplyPatchOperation,
     ApplyPatchResult,
     ApplyPatchTool,
-    AsyncComputer,
     CodeInterpreterTool,
     ComputerTool,
     CustomTool,
@@ -29,22 +28,14 @@ from agents import (
     tool_namespace,
 )
 
-from backchannel.testing.endpoints import Reply, Say, StrictEndpoint
-from backchannel.testing.endpoints.wire import ResponsesStream, call_item, message_item
+from backchannel.testing.endpoints import Say, StrictEndpoint
+from backchannel.testing.endpoints.wire import call_item, message_item
 from field.odd_models import error, say, served_on, tasks, texts
+from field.special_tools import CLICK, SCREEN, Screen, answer_of, computer, custom, local_shell, patch, shell
 
 pytestmark = pytest.mark.row("B10")
 
 type Json = dict[str, Any]
-
-
-def answer_of(*items: Json) -> Reply:
-    """An answer of the Responses API with these items."""
-    stream = ResponsesStream("m")
-    parts = stream.created()
-    for index, item in enumerate(items):
-        parts += [stream.added({**item, "status": "in_progress"}, index), stream.done(item, index)]
-    return Reply([*parts, stream.completed(items)])
 
 
 class Talk:
@@ -87,15 +78,7 @@ async def test_a_shell_of_the_application(serve: Any, stack: Any) -> None:
         ran.append(list(request.data.action.commands))
         return "a.txt"
 
-    call = {
-        "type": "shell_call",
-        "id": "sh_1",
-        "call_id": "call_1",
-        "status": "completed",
-        "action": {"commands": ["ls"], "timeout_ms": None, "max_output_length": None},
-        "environment": None,
-    }
-    talk = await Talk().have(serve, stack, [ShellTool(executor=executor)], call)
+    talk = await Talk().have(serve, stack, [ShellTool(executor=executor)], shell("ls"))
     assert ran == [["ls"]]
     [output] = talk.of_type("shell_call_output")
     assert output["output"][0]["stdout"] == "a.txt"
@@ -108,15 +91,7 @@ async def test_a_local_shell(serve: Any, stack: Any) -> None:
         ran.append(request.data.action.command)
         return "a.txt"
 
-    action = {"type": "exec", "command": ["ls"], "env": {}}
-    call = {
-        "type": "local_shell_call",
-        "id": "ls_1",
-        "call_id": "call_1",
-        "status": "completed",
-        "action": action,
-    }
-    talk = await Talk().have(serve, stack, [LocalShellTool(executor=executor)], call)
+    talk = await Talk().have(serve, stack, [LocalShellTool(executor=executor)], local_shell("ls"))
     assert ran == [["ls"]]
     assert [output["output"] for output in talk.of_type("local_shell_call_output")] == ["a.txt"]
 
@@ -135,14 +110,9 @@ async def test_a_patch(serve: Any, stack: Any) -> None:
         def delete_file(self, operation: ApplyPatchOperation) -> ApplyPatchResult:
             raise AssertionError
 
-    call = {
-        "type": "apply_patch_call",
-        "id": "ap_1",
-        "call_id": "call_1",
-        "status": "completed",
-        "operation": {"type": "create_file", "path": "a.txt", "diff": "+hi\n"},
-    }
-    talk = await Talk().have(serve, stack, [ApplyPatchTool(editor=Editor())], call)
+    talk = await Talk().have(
+        serve, stack, [ApplyPatchTool(editor=Editor())], patch("create_file", "a.txt", "+hi\n")
+    )
     assert made == ["+hi\n"]
     assert [output["output"] for output in talk.of_type("apply_patch_call_output")] == ["made a.txt"]
 
@@ -155,8 +125,7 @@ async def test_a_custom_tool(serve: Any, stack: Any) -> None:
         return "42"
 
     tool = CustomTool(name="calc", description="Calculate.", on_invoke_tool=invoke)
-    call = {"type": "custom_tool_call", "id": "ct_1", "call_id": "call_1", "name": "calc", "input": "6*7"}
-    talk = await Talk().have(serve, stack, [tool], call)
+    talk = await Talk().have(serve, stack, [tool], custom("6*7"))
     assert ran == ["6*7"]
     assert [output["output"] for output in talk.of_type("custom_tool_call_output")] == ["42"]
     # Later turns have it as a call of a function: the input is an object there.
@@ -165,44 +134,14 @@ async def test_a_custom_tool(serve: Any, stack: Any) -> None:
     assert [item["output"] for item in talk.later if item.get("type") == "function_call_output"] == ["42"]
 
 
-class Screen(AsyncComputer):
-    """A screen that records clicks."""
-
-    environment = "browser"
-    dimensions = (10, 10)
-
-    def __init__(self) -> None:
-        self.clicks: list[tuple[int, int]] = []
-
-    async def screenshot(self) -> str:
-        return "aGk="
-
-    async def click(self, x: int, y: int, button: Any, **_: Any) -> None:
-        self.clicks.append((x, y))
-
-    async def double_click(self, x: int, y: int, **_: Any) -> None: ...
-    async def scroll(self, x: int, y: int, scroll_x: int, scroll_y: int, **_: Any) -> None: ...
-    async def type(self, text: str) -> None: ...
-    async def wait(self) -> None: ...
-    async def move(self, x: int, y: int, **_: Any) -> None: ...
-    async def keypress(self, keys: list[str], **_: Any) -> None: ...
-    async def drag(self, path: list[tuple[int, int]], **_: Any) -> None: ...
-
-
 async def test_a_computer(serve: Any, stack: Any) -> None:
-    screen = Screen()
-    call = {
-        "type": "computer_call",
-        "id": "cu_1",
-        "call_id": "call_1",
-        "status": "completed",
-        "pending_safety_checks": [],
-        "action": {"type": "click", "x": 1, "y": 2, "button": "left"},
-    }
-    talk = await Talk().have(serve, stack, [ComputerTool(screen)], call)
-    assert screen.clicks == [(1, 2)]
+    done: list[str] = []
+    # The older form, with one action.
+    call = {key: value for key, value in computer().items() if key != "actions"} | {"action": CLICK}
+    talk = await Talk().have(serve, stack, [ComputerTool(Screen(done))], call)
+    assert done == ["click 1 2"]
     [output] = talk.of_type("computer_call_output")
-    assert output["output"]["image_url"] == "data:image/png;base64,aGk="
+    assert output["output"]["image_url"] == f"data:image/png;base64,{SCREEN}"
 
 
 async def test_tools_in_a_namespace_that_the_model_searches(serve: Any, stack: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +146,7 @@ async def test_an_agent_as_a_tool_with_its_own_parameters(serve: Any) -> None:
     thread_id, _ = await served.create()
     assert inner.calls == [[{"role": "user", "content": "Topic sea, depth 3"}]]
     assert outputs(model) == ["<deep>"]
-    assert tasks(await served.items(thread_id)) == [("Helper", "complete", "topic: sea · depth: 3")]
+    assert tasks(await served.items(thread_id)) == [("Helper", "complete", "topic: sea · depth: 3\n\ndeep")]
 
 
 async def test_the_events_of_an_agent_that_is_a_tool(serve: Any) -> None:
@@ -230,14 +231,15 @@ async def test_a_run_inside_a_tool_uses_the_models_of_the_server_if_it_is_given_
 async def test_a_session_of_an_agent_that_is_a_tool_remembers_for_everyone(serve: Any) -> None:
     """The object is the agent's, and so is shared by all people: the documentation warns of it."""
     inner = ScriptedModel(Say("one"), Say("two"))
-    tool = Agent[Any](name="Helper", model=inner).as_tool("helper", "Help.", session=SQLiteSession("shared"))
-    model = ScriptedModel(
-        Call("helper", {"input": "Ann's"}), Say("x"), Call("helper", {"input": "Bob's"}), Say("y")
-    )
-    served = await serve(Agent(name="A", model=model, tools=[tool]), titles="rule")
-    await served.create()
-    other = await served.someone()
-    await (await other.say("hi")).events()
+    with closing(SQLiteSession("shared")) as session:
+        tool = Agent[Any](name="Helper", model=inner).as_tool("helper", "Help.", session=session)
+        model = ScriptedModel(
+            Call("helper", {"input": "Ann's"}), Say("x"), Call("helper", {"input": "Bob's"}), Say("y")
+        )
+        served = await serve(Agent(name="A", model=model, tools=[tool]), titles="rule")
+        await served.create()
+        other = await served.someone()
+        await (await other.say("hi")).events()
     assert "Ann's" in json.dumps(inner.calls[1])
 
 

@@ -1,6 +1,7 @@
 """Targets as people name and write them: each that cannot be served gets one line that says what to change."""
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -58,25 +59,104 @@ def test_an_installed_package_may_be_a_target(folder: Path) -> None:
     assert load_target("agents:Agent") is sys.modules["agents"].Agent
 
 
-@pytest.mark.parametrize(
-    ("spec", "advice"),
-    [
-        ("app.py:agent", "app:agent"),
-        ("./app.py:agent", "app:agent"),
-        ("app/agent.py:agent", "app.agent:agent"),
-        ("app/agent:agent", "app.agent:agent"),
-        ("app\\agent.py:agent", "app.agent:agent"),
-    ],
-)
-def test_the_path_of_a_file_gets_the_name_to_write(folder: Path, spec: str, advice: str) -> None:
-    """openai/openai-agents-python#291: "No module named 'app.py'; 'app' is not a package"."""
-    (folder / "app.py").write_text(AGENT)
-    assert f"write {advice}" in refusal(spec)
+PATHS = [
+    "app_of_test.py",
+    "./app_of_test.py",
+    "app_of_test/agent.py",
+    "app_of_test/agent",
+    "app_of_test\\agent.py",
+]
 
 
-@pytest.mark.parametrize("path", ["/srv/app.py", "../app.py"])
-def test_the_path_of_a_file_elsewhere_gets_advice_too(path: str) -> None:
-    assert "folder" in refusal(f"{path}:agent")
+@pytest.fixture
+def forgotten() -> Generator[None]:
+    """The modules of a test are forgotten after it: the next one has files of these names in another folder."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("here", [True, False])
+def test_a_module_may_be_named_by_its_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, path: str, here: bool
+) -> None:
+    """openai/openai-agents-python#291, aws/bedrock-agentcore-starter-toolkit#426, AntonOsika/gpt-engineer#485: people
+    write the path that they see. It worked only as a module, from the right folder."""
+    name = path.replace("\\", "/").removesuffix(".py")
+    file = folder / f"{name}.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(AGENT)
+    if not here:
+        (folder / "elsewhere").mkdir()
+        monkeypatch.chdir(folder / "elsewhere")
+        path = f"../{path}"
+    assert load_target(f"{path}:agent").name == "A"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_finds_its_siblings_and_its_package(folder: Path) -> None:
+    """openai/openai-agents-python examples/financial_research_agent/manager.py and
+    examples/sandbox/tutorials/dataroom_metric_extract/main.py: one imports from its package, one as a script does."""
+    (folder / "shop_of_test" / "parts").mkdir(parents=True)
+    (folder / "shop_of_test" / "main.py").write_text(
+        "from .parts.helper_of_test import agent\nfrom sibling_of_test import other\n"
+    )
+    (folder / "shop_of_test" / "parts" / "helper_of_test.py").write_text(AGENT)
+    (folder / "shop_of_test" / "sibling_of_test.py").write_text("other = 1\n")
+    assert load_target("shop_of_test/main.py:agent").name == "A"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_elsewhere_belongs_to_its_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """examples/research_bot/agents/planner_agent.py, from a folder beside it."""
+    package = folder / "bot_of_test" / "parts"
+    package.mkdir(parents=True)
+    for each in (package.parent / "__init__.py", package / "__init__.py"):
+        each.touch()
+    (package.parent / "shared.py").write_text(AGENT)
+    (package / "main.py").write_text("from ..shared import agent\n")
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert load_target(f"{package / 'main.py'}:agent").name == "A"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_whose_name_is_no_identifier(folder: Path) -> None:
+    (folder / "my-agents").mkdir()
+    (folder / "my-agents" / "hello-world.py").write_text(AGENT)
+    assert load_target("my-agents/hello-world.py:agent").name == "A"
+
+
+def test_a_file_with_a_dot_in_its_name_is_refused(folder: Path) -> None:
+    (folder / "app.v2.py").write_text(AGENT)
+    assert "rename" in refusal("app.v2.py:agent")
+
+
+def test_a_file_in_a_folder_with_the_name_of_a_package_is_refused(folder: Path) -> None:
+    """openai/openai-agents-python examples/financial_research_agent/agents, from the folder above."""
+    (folder / "agents").mkdir()
+    (folder / "agents" / "search.py").write_text(AGENT)
+    message = refusal("agents/search.py:agent")
+    assert str(folder / "agents" / "search.py") in message
+    assert "rename" in message.lower()
+
+
+@pytest.mark.parametrize("path", ["/nowhere_of_test/app.py", "../app_of_test.py", "app_of_test.py"])
+def test_a_file_that_is_not_there_is_named(path: str) -> None:
+    assert f"there is no file {Path(path).absolute()}" in refusal(f"{path}:agent")
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(folder: Path) -> None:
+    """openai/openai-agents-python examples/: the agent is called `triage_agent`, or there is one in `main` alone."""
+    (folder / "two_of_test.py").write_text(f"{AGENT}triage_agent = Agent(name='T')\n_hidden = agent\n")
+    assert refusal("two_of_test:agnet").endswith("It has: agent, triage_agent.")
+    (folder / "none_of_test.py").write_text("async def main(): pass\n")
+    assert "a function that returns one" in refusal("none_of_test.py:agent")
+    assert "such as two_of_test.py:agent" in refusal("two_of_test.py")
 
 
 @pytest.mark.parametrize(

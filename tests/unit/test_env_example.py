@@ -66,5 +66,5 @@ def test_no_default_is_hidden_by_an_empty_value():
     shown = dict(ASSIGNMENT.findall(env_example()))
     defaults = Settings.model_construct()
     for field, name, _ in _settings():
-        unset = getattr(defaults, field) in (None, ())
+        unset = getattr(defaults, field) in (None, (), "")
         assert (shown[name] == "") == unset, name

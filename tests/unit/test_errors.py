@@ -47,6 +47,7 @@ PUBLISHED = {
     "tool_failed": (500, True),
     "turn_limit": (502, True),
     "guardrail": (422, False),
+    "csrf_token_required": (403, False),
     "configuration": (500, False),
 }
 CLASSES = [

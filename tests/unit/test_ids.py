@@ -23,6 +23,8 @@ PREFIXES: dict[IdKind, str] = {
     "hidden_context": "hcx",
     "user": "usr",
     "replica": "rep",
+    "session": "ses",
+    "family": "fam",
 }
 
 

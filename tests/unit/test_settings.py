@@ -1,5 +1,6 @@
 """Every wrong setting is refused with one line that names it; production refuses to start unsafe."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def test_nothing_set_is_development_offline_and_anonymous():
         ("CORS_ORIGINS", "https://ok.example,https://x.example/", "'https://x.example/' is not an origin"),
         ("CORS_ORIGINS", "ftp://files.example", "is not an origin"),
         ("CORS_ORIGINS", "https://", "is not an origin"),
+        ("CORS_ORIGINS", "https://*", "is not an origin"),
+        ("CORS_ORIGINS", "https://app.*.example", "is not an origin"),
+        ("CORS_ORIGINS", "https://*.com", "would allow strangers"),
+        ("TRUSTED_PROXIES", "nginx", "nginx"),
+        ("TRUSTED_PROXIES", "10.0.0.0/64", "10.0.0.0/64"),
+        ("ROOT_PATH", "chat", "not a prefix such as /chat"),
+        ("ROOT_PATH", "/a b", "not a prefix such as /chat"),
+        ("ROOT_PATH", "//evil.example", "not a prefix such as /chat"),
+        ("FRAME_ANCESTORS", "example.com", "is not an origin"),
+        ("COOKIE_SAME_SITE", "none", "needs https"),
         ("PUBLIC_URL", "chat.example.com", "must start with http:// or https://"),
         ("MODEL_API", "assistants", "responses"),
         ("AGENTS", "swarm", "triage"),
@@ -108,6 +119,24 @@ def test_a_secret_is_never_repeated(environment: pytest.MonkeyPatch, name: str):
         ({"BACKCHANNEL_AUTH": None}, "BACKCHANNEL_AUTH must be set in production"),
         ({"BACKCHANNEL_SECRET_KEY": None}, "BACKCHANNEL_SECRET_KEY must be set in production"),
         ({"BACKCHANNEL_JWT_SECRET": None}, "BACKCHANNEL_JWT_SECRET must be set"),
+        ({"BACKCHANNEL_AUTH": "anonymous"}, "BACKCHANNEL_AUTH must not be only anonymous"),
+        ({"BACKCHANNEL_SECRET_KEY": "changeme" * 5}, "BACKCHANNEL_SECRET_KEY is a placeholder"),
+        (
+            {"BACKCHANNEL_JWT_SECRET": "your-secret-key-of-at-least-32-bytes"},
+            "BACKCHANNEL_JWT_SECRET is a placeholder",
+        ),
+        (
+            {"BACKCHANNEL_PUBLIC_URL": "http://chat.example.com"},
+            "BACKCHANNEL_PUBLIC_URL must start with https",
+        ),
+        (
+            {"BACKCHANNEL_JWT_JWKS_URL": "https://id.example/keys"},
+            "BACKCHANNEL_JWT_ISSUER or BACKCHANNEL_JWT_AUDIENCE",
+        ),
+        (
+            {"BACKCHANNEL_JWT_JWKS_URL": "http://id.example/keys"},
+            "BACKCHANNEL_JWT_JWKS_URL: must be an https",
+        ),
         ({"BACKCHANNEL_DEBUG": "true"}, "BACKCHANNEL_DEBUG must be off in production"),
         ({"BACKCHANNEL_CORS_ORIGINS": "*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
         ({"BACKCHANNEL_CORS_ORIGINS": "https://a.example,*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
@@ -213,3 +242,39 @@ def test_settings_cannot_be_changed_underway():
     settings = Settings.load()
     with pytest.raises(Exception, match="frozen"):
         settings.debug = True
+
+
+@pytest.mark.row("G7")
+def test_all_that_is_wrong_can_be_reported_at_once(environment: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "BACKCHANNEL_ENV": "production",
+        "BACKCHANNEL_SECRET_KEY": "short",
+        "BACKCHANNEL_DEBUG": "true",
+        "BACKCHANNEL_CORS_ORIGINS": "*",
+        "BACKCHANNEL_MAX_TURNS": "many",
+        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+    }
+    for name, value in wrong.items():
+        environment.setenv(name, value)
+    settings, problems = Settings.load_with_problems("app:agent")
+    assert [re.split(r"[:= ]", problem)[0] for problem in problems] == [
+        "BACKCHANNEL_SECRET_KEY",
+        "BACKCHANNEL_MAX_TURNS",
+        "BACKCHANNEL_AUTH",
+        "BACKCHANNEL_DEBUG",
+        "BACKCHANNEL_CORS_ORIGINS",
+    ]
+    # What was right is used.
+    assert (settings.app, settings.openai_base_url) == ("app:agent", "http://127.0.0.1:1/v1")
+    assert settings.max_turns == 20
+    with pytest.raises(ConfigurationError):
+        Settings.load()
+
+
+@pytest.mark.row("G7")
+def test_settings_without_a_problem_are_those_that_are_loaded(environment: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        environment.setenv(name, value)
+    settings, problems = Settings.load_with_problems(None)
+    assert problems == []
+    assert settings.model_dump() == Settings.load().model_dump()

@@ -16,6 +16,7 @@ from backchannel.targets import load_target
 from backchannel.testing import ScriptedModel
 from backchannel.todo.offline import TodoOfflineModel
 from backchannel.wiring import build
+from backchannel.wiring.access import cookie_format, write_origins
 
 pytestmark = pytest.mark.row("A5", "F7")
 
@@ -107,7 +108,7 @@ def test_names_that_are_no_settings_are_found() -> None:
 
 
 def test_an_applications_authenticators_win_over_the_settings() -> None:
-    own = AnonymousAuthenticator(b"key")
+    own = AnonymousAuthenticator(b"key", cookie_format(Settings.load()), write_origins(Settings.load()))
     application = Application(agent=AGENT, authenticators=[own])
     assert build(Settings.load(), application).parts.authenticators == [own]
     assert build(Settings.load(auth="application"), application).parts.authenticators == [own]

@@ -1,7 +1,6 @@
 """A real server on a real port, in the test's own event loop, answering with whatever the test wants."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
+import http_servers
 from backchannel.app import Backchannel
 from backchannel.hosting.fastapi import create_app
 from backchannel.settings import Settings
@@ -81,47 +80,26 @@ async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield start
 
 
-class _Server(uvicorn.Server):
-    """Ends at once: the original looks every 0.1 s whether it should."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.end = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        # Sets the headers of responses.
-        await self.on_tick(0)
-        await self.end.wait()
-
-
 class listening:  # noqa: N801 - used like a function
     """Serve on a free port while the context is open."""
 
     def __init__(self, backchannel: Backchannel) -> None:
-        config = uvicorn.Config(
-            create_app(backchannel), log_config=None, access_log=False, timeout_graceful_shutdown=WAIT_SECONDS
-        )
-        self._server = _Server(config)
         self._backchannel = backchannel
+        self._serving = http_servers.listening(
+            create_app(backchannel), timeout_graceful_shutdown=WAIT_SECONDS
+        )
 
     async def __aenter__(self) -> str:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not self._server.started:
-                assert not self._task.done(), "the server did not start"
-                await asyncio.sleep(0.01)
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        url, _ = await self._serving.__aenter__()
+        return url
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         # As the signal handler of `backchannel serve` does: answers end first, then connections.
         await self._backchannel.runs.drain(0)
-        # Clients that have closed their connections: Uvicorn waits 0.1 s for each that it has not noticed.
+        # Clients that have closed their connections: Uvicorn waits for each that it has not noticed.
         for _ in range(20):
             await asyncio.sleep(0)
-        self._server.end.set()
-        await asyncio.wait_for(self._task, WAIT_SECONDS * 2)
-        self._socket.close()
+        await self._serving.__aexit__(*error)
 
 
 async def eventually(holds: Callable[[], bool], what: str) -> None:

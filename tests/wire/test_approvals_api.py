@@ -47,7 +47,13 @@ async def test_a_program_reads_what_waits_and_decides(serve: Any, erasing: Erasi
     assert none.json() == {"item_id": None, "data": []}
     await (await served.person.say("erase /a", thread_id)).events()
     waiting = (await served.person.http.get(path(thread_id))).json()
-    call = {"id": "approval_1", "agent": "Eraser", "tool": "erase", "arguments": {"path": "/a"}}
+    call = {
+        "id": "approval_1",
+        "agent": "Eraser",
+        "tool": "erase",
+        "arguments": {"path": "/a"},
+        "question": "Run “erase” with path: /a?",
+    }
     assert waiting["data"] == [call]
     body = {"item_id": waiting["item_id"], "decisions": {"approval_1": {"decision": "approve"}}}
     response = await decide(served.person, thread_id, body)

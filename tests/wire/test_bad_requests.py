@@ -11,6 +11,7 @@ from chatkit.types import LockedStatus
 
 from backchannel.context import Identity
 from backchannel.testing import Call, Fail, Say, ScriptedModel, ServerError, user_message
+from visitors import visitor_id
 
 pytestmark = pytest.mark.row("A3", "A4")
 
@@ -175,8 +176,7 @@ async def test_locked_and_closed_threads_take_no_messages(serve):
 
 
 def owner_of(served):
-    cookie = served.person.http.cookies["backchannel_session"]
-    return Identity(cookie.partition(".")[0])
+    return Identity(visitor_id(served.person.http))
 
 
 async def test_body_limits_and_content_type(serve):

@@ -204,6 +204,8 @@ async def test_fifty_turns_at_once_on_a_pool_of_five(database_url: str, serve):
         database_pool_size=5,
         database_max_overflow=0,
         database_pool_timeout_seconds=30,
+        # Five transactions at a time, on a machine that may be slow.
+        database_request_timeout_seconds=30,
         auth="jwt",
         jwt_secret=SECRET,
     )

@@ -7,11 +7,13 @@ from agents import Agent
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from backchannel.testing import Say, ScriptedModel, ServerError
+from backchannel.testing import Say, ScriptedModel, ServerError, user_message
+from visitors import visitor_cookie
 
 SECRET = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
 LIST = {"type": "threads.list", "params": {}}
+CREATE = {"type": "threads.create", "params": {"input": user_message("hello")}}
 
 
 def token(secret: str = SECRET, algorithm: str = "HS256", **claims) -> str:
@@ -98,28 +100,31 @@ async def test_a_bad_token_does_not_fall_back_to_being_anonymous(serve):
 
 @pytest.mark.row("F3", "F7")
 async def test_each_browser_is_its_own_visitor_by_a_signed_cookie(serve):
-    served = await serve(agent(Say("hi")))
-    first = await served.person.http.post("/api/chatkit", json=LIST)
+    served = await serve(agent(Say("hi"), Say("hi")))
+    # Reading makes nobody a visitor, neither by GET nor by an operation of the protocol.
+    for first in (
+        await served.person.http.post("/api/chatkit", json=LIST),
+        await served.person.http.get("/api/chatkit/threads"),
+        await served.person.http.get("/"),
+    ):
+        assert (first.status_code, first.headers.get("set-cookie")) == (200, None)
+    first = await served.person.http.post("/api/chatkit", json=CREATE)
     cookie = first.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
-    assert "set-cookie" not in (await served.person.http.post("/api/chatkit", json=LIST)).headers
-    await served.create()
-    value = served.person.http.cookies["backchannel_session"]
+    assert "set-cookie" not in (await served.person.http.post("/api/chatkit", json=CREATE)).headers
+    name, value = visitor_cookie(served.person.http)
     user, _, signature = value.partition(".")
     for forged in (f"{user}x.{signature}", f"{user}.{signature[:-2]}xx", user, f".{signature}", "é.é", ""):
         thief = await served.someone()
         response = await thief.http.post(
-            "/api/chatkit", json=LIST, headers={"cookie": f"backchannel_session={forged}".encode("latin-1")}
+            "/api/chatkit", json=LIST, headers={"cookie": f"{name}={forged}".encode("latin-1")}
         )
         assert response.status_code == 200
         assert response.json()["data"] == []
-        assert "set-cookie" in response.headers
     friend = await served.someone()
-    response = await friend.http.post(
-        "/api/chatkit", json=LIST, headers={"cookie": f"backchannel_session={value}"}
-    )
-    assert len(response.json()["data"]) == 1
+    response = await friend.http.post("/api/chatkit", json=LIST, headers={"cookie": f"{name}={value}"})
+    assert len(response.json()["data"]) == 2
 
 
 @pytest.mark.row("F6")
@@ -168,7 +173,9 @@ async def test_a_front_end_on_another_port_that_sends_no_cookies_keeps_its_conve
 
 @pytest.mark.row("F7")
 async def test_production_gives_loopback_pages_nothing_special(serve):
-    served = await serve(agent(), env="production", auth="anonymous", secret_key=SECRET)
+    served = await serve(
+        agent(), env="production", auth="jwt,anonymous", jwt_secret=SECRET, secret_key=SECRET
+    )
     response = await served.person.http.post(
         "/api/chatkit", json=LIST, headers={"origin": "http://localhost:5173"}
     )

@@ -30,6 +30,7 @@ from programs import (
     without_text,
     words,
 )
+from visitors import visitor_id
 
 pytestmark = pytest.mark.row("C2")
 
@@ -300,9 +301,7 @@ async def test_a_reader_that_comes_to_the_end_after_the_conversation_was_deleted
     served = await serve(Agent(name="A", model=ScriptedModel(Say("hello"))))
     run_id, told = await ask(served.person, message())
     runs = served.backchannel.runs
-    answers = [
-        await runs.load(run_id, Identity(served.person.http.cookies["backchannel_session"].partition(".")[0]))
-    ]
+    answers = [await runs.load(run_id, Identity(visitor_id(served.person.http)))]
 
     async def load(run_id, identity):
         if answers:

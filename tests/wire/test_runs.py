@@ -302,7 +302,8 @@ async def test_heartbeats_are_single_line_comments(serve):
             gate.set()
     assert raw.count(b": ping\n") >= 3
     assert b": ping\n\n" not in raw
-    assert raw.endswith(b"\n\n: end\n")
+    # A heartbeat may come between the last event and the end.
+    assert raw.replace(b": ping\n", b"").endswith(b"\n\n: end\n")
 
 
 @pytest.mark.row("K11")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from agents import Agent
 
-from backchannel.chat.protocol.queries import MAX_METADATA_CHARS
+from backchannel.chat.protocol.limits import RequestLimits
 from backchannel.testing import Say, ScriptedModel
 
 pytestmark = pytest.mark.row("H5", "A4")
@@ -46,7 +46,7 @@ async def test_what_is_wrong_with_a_new_thread_is_said(served: Any):
         ({"title": "x" * 1000}, "title"),
         ({"title": 7}, "title"),
         ({"metadata": []}, "metadata"),
-        ({"metadata": {"x": "y" * MAX_METADATA_CHARS}}, "metadata"),
+        ({"metadata": {"x": "y" * RequestLimits().metadata_chars}}, "metadata"),
         ({"metdata": {}}, "metdata"),
         ([], ""),
     ):

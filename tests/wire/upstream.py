@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
+
+from http_servers import listening
 
 WORDS = ["Hello ", "from ", "afar"]
 
@@ -168,15 +168,8 @@ async def listening_upstream() -> AsyncGenerator[Upstream]:
         Route("/v1/responses", upstream.responses, methods=["POST"]),
         Route("/v1/chat/completions", upstream.completions, methods=["POST"]),
     ]
-    server = uvicorn.Server(
-        uvicorn.Config(Starlette(routes=routes), log_config=None, timeout_graceful_shutdown=1)
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    upstream.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    yield upstream
-    if upstream.hold:
-        upstream.hold.set()
-    server.should_exit = True
-    await asyncio.wait_for(task, 10)
-    listener.close()
+    async with listening(Starlette(routes=routes), timeout_graceful_shutdown=1) as (url, _):
+        upstream.url = f"{url}/v1"
+        yield upstream
+        if upstream.hold:
+            upstream.hold.set()

@@ -1,76 +1,84 @@
-"""Anonymous users, each identified by a signed cookie.
+"""Anonymous visitors, each identified by a signed cookie.
 
-The cookie contains a random user id and its HMAC-SHA256, so a client cannot forge another user's. It is HttpOnly and
-SameSite=Lax; cross-origin requests with unsafe methods are rejected.
+The cookie contains a random user id and its HMAC-SHA256, so a client cannot forge another user's. Requests that change
+something are refused from pages of other origins. A cookie is only set with the response to such a request: the first
+visit of a page, or an address that somebody is made to open, makes no visitor.
 """
 
 import base64
 import hashlib
 import hmac
-import ipaddress
+import re
 from typing import override
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from backchannel.authenticators.base import Authenticated, Authenticator
+from backchannel.authenticators.base import NEW_VISITOR, VISITOR, Authenticated, Authenticator
 from backchannel.context import Identity
-from backchannel.errors import ForbiddenError
 from backchannel.ids import new_id
+from backchannel.web.cookies import CookieFormat
+from backchannel.web.origins import SAFE_METHODS, Origin, WriteOrigins, is_loopback
 
-COOKIE = "backchannel_session"
-MAX_AGE_SECONDS = 365 * 24 * 3600
-_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+COOKIE = "visitor"
+OLD_COOKIE = "backchannel_session"
+"""The cookie's name before it said which deployment it belongs to. It is still read."""
+
+MAX_AGE_SECONDS = 400 * 24 * 3600
+"""The longest lifetime that browsers grant (RFC 6265bis, section 5.5)."""
+
+_VISITOR = re.compile(r"usr_([0-9a-f]{32}|page_[0-9a-f]+)")
 
 
 class AnonymousAuthenticator(Authenticator):
-    """Identifies a user by the cookie, and creates a user and a cookie for a request without one.
+    """Identifies a visitor by the cookie, and makes a visitor for a request without one.
 
     Args:
         key: The key that signs the cookies. Changing it invalidates all cookies.
-        origins: Other origins whose pages may send requests with unsafe methods; `*` allows all.
-        development: Whether pages of loopback origins may, too. Those that send no cookies, as `fetch` does by default
-            to another port, share one user per origin.
+        cookies: How the cookie is named.
+        origins: Which pages may send requests with unsafe methods.
+        development: Whether pages of loopback origins that send no cookies, as `fetch` does by default to another port,
+            share one visitor per origin.
     """
 
-    def __init__(self, key: bytes, *, origins: tuple[str, ...] = (), development: bool = False) -> None:
+    def __init__(
+        self, key: bytes, cookies: CookieFormat, origins: WriteOrigins, *, development: bool = False
+    ) -> None:
         self._key = key
-        self._origins = frozenset(origins)
+        self._cookies = cookies
+        self._origins = origins
         self._development = development
 
     @override
     async def authenticate(self, request: HTTPConnection) -> Authenticated | None:
-        origin = request.headers.get("origin")
-        cross_origin = origin is not None and not _same_host(origin, request)
-        if cross_origin:
-            self._check_origin(request, origin or "")
-        user = self._verify(request.cookies.get(COOKIE, ""))
+        self._origins.check(request)
+        user = self._user(request)
         if user is not None:
-            return Authenticated(Identity(user, anonymous=True))
-        if (
-            cross_origin
-            and self._development
-            and is_loopback_origin(origin or "")
-            and _from_loopback(request)
-        ):
-            digest = hashlib.sha256(f"page:{origin}".encode()).hexdigest()[:24]
-            return Authenticated(Identity(f"usr_page_{digest}", anonymous=True))
+            return Authenticated(Identity(user, anonymous=True), method=VISITOR)
+        shared = self._shared_user(request)
+        if shared is not None:
+            return Authenticated(Identity(shared, anonymous=True), method=VISITOR)
         user = new_id("user")
-        return Authenticated(Identity(user, anonymous=True), self._cookie(user, request))
+        reads = request.scope.get("method", "GET") in SAFE_METHODS
+        cookie = None if reads else self.cookie(user, request)
+        return Authenticated(Identity(user, anonymous=True), cookie, method=NEW_VISITOR)
 
-    def _check_origin(self, request: HTTPConnection, origin: str) -> None:
-        method: str = request.scope.get("method", "GET")
-        if method in _SAFE_METHODS or origin in self._origins or "*" in self._origins:
-            return
-        if self._development and is_loopback_origin(origin):
-            return
-        raise ForbiddenError(
-            f"Pages of {origin[:100]} may not act here. Add it to BACKCHANNEL_CORS_ORIGINS if they should."
-        )
+    def cookie(self, user: str, request: HTTPConnection) -> str:
+        """The value of a `Set-Cookie` header that identifies a visitor from now on."""
+        return self._cookies.set(COOKIE, f"{user}.{self._sign(user)}", MAX_AGE_SECONDS, request)
 
-    def _cookie(self, user: str, request: HTTPConnection) -> str:
-        secure = "; Secure" if request.url.scheme == "https" else ""
-        return f"{COOKIE}={user}.{self._sign(user)}; Max-Age={MAX_AGE_SECONDS}; Path=/; HttpOnly; SameSite=Lax{secure}"
+    def _user(self, request: HTTPConnection) -> str | None:
+        values = [*self._cookies.values(COOKIE, request), request.cookies.get(OLD_COOKIE, "")]
+        return next((user for value in values if (user := self._verify(value)) is not None), None)
+
+    def _shared_user(self, request: HTTPConnection) -> str | None:
+        if not self._development or self._origins.is_same(request) is not False:
+            return None
+        origin = Origin.parse(request.headers.get("origin", ""))
+        client = request.client.host if request.client else ""
+        if origin is None or not origin.is_loopback or not is_loopback(client):
+            return None
+        digest = hashlib.sha256(f"page:{origin}".encode()).hexdigest()[:24]
+        return f"usr_page_{digest}"
 
     def _verify(self, cookie: str) -> str | None:
         user, separator, signature = cookie.rpartition(".")
@@ -83,31 +91,6 @@ class AnonymousAuthenticator(Authenticator):
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def is_loopback_origin(origin: str) -> bool:
-    """Whether an origin's host is `localhost`, a subdomain of it, or a loopback address; on any port."""
-    host = _parse_origin(origin)[1]
-    return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
-
-
-def _same_host(origin: str, request: HTTPConnection) -> bool:
-    return _parse_origin(origin)[0] == request.headers.get("host", "").lower()
-
-
-def _parse_origin(origin: str) -> tuple[str, str]:
-    """The origin's host with and without the port; both empty if it is not a URL."""
-    try:
-        parts = urlsplit(origin)
-        return parts.netloc.lower(), parts.hostname or ""
-    except ValueError:
-        return "", ""
-
-
-def _from_loopback(request: HTTPConnection) -> bool:
-    return request.client is not None and _is_loopback(request.client.host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def is_visitor(user: str) -> bool:
+    """Whether a user id has the form of those that visitors get."""
+    return _VISITOR.fullmatch(user) is not None

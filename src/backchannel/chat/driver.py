@@ -65,11 +65,18 @@ type Persist = Callable[[], Awaitable[None]]
 
 
 class TurnFailedError(Exception):
-    """The answer ended with an error, whose event has been emitted; `cause` is what is stored of it."""
+    """The answer ended with an error.
 
-    def __init__(self, cause: BackchannelError) -> None:
+    Attributes:
+        cause: What is stored of it.
+        event: The event for readers, which is sent once the error is stored: else a process that takes the run over
+            after a crash could not know that it had failed. `None` if the server has sent one itself.
+    """
+
+    def __init__(self, cause: BackchannelError, event: ErrorEvent | None = None) -> None:
         super().__init__(cause.message)
         self.cause = cause
+        self.event = event
 
 
 class TurnDriver:
@@ -129,11 +136,12 @@ class TurnDriver:
         """Emit and commit everything up to the end of the answer.
 
         Raises:
-            TurnFailedError: The answer failed, or its server yielded an `ErrorEvent`; the `error` event is emitted and
-                what had been shown is stored.
+            TurnFailedError: The answer failed, or its server yielded an `ErrorEvent`.
             RunFencedError: Another process executes the run now.
-            asyncio.CancelledError: The run was cancelled; the caller goes on with `save_partial_items`. One that the
-                server raises by itself is a failure like any other error.
+            asyncio.CancelledError: The run was cancelled. One that the server raises by itself is a failure like any
+                other error.
+
+        After a failure or a cancellation the caller goes on with `save_partial_items`.
         """
         context = self._context
         for event in self._turn.opening:
@@ -158,14 +166,11 @@ class TurnDriver:
                 log.warning("turn_failed", code=cause.code, error=type(error).__name__, **facts)
             else:
                 log.exception("turn_failed", code=cause.code)
-            await self.save_partial_items(stopped=False)
             shown = cause if isinstance(error, asyncio.CancelledError) else error
-            self._emit(failure_event(shown, context, debug=self._debug))
-            raise TurnFailedError(cause) from error
+            raise TurnFailedError(cause, failure_event(shown, context, debug=self._debug)) from error
         if self._reported_error is not None:
             cause = explain(as_exception(self._reported_error))
             log.warning("turn_failed", code=cause.code, error="ErrorEvent")
-            await self.save_partial_items(stopped=False)
             raise TurnFailedError(cause)
 
     async def save_partial_items(self, *, stopped: bool) -> None:

@@ -15,6 +15,12 @@ app = App(
 app.command("backchannel.cli.serve:serve", help="Serve an agent with a chat page.")
 app.command("backchannel.cli.chat:chat", help="Talk to a running server from the terminal.")
 app.command("backchannel.cli.db:app", name="db", help="Show and change the schema version of the database.")
+app.command("backchannel.cli.user:app", name="user", help="Add, list, change and delete local users.")
+app.command("backchannel.cli.token:token", help="Make a personal token for a user's scripts.")
+app.command("backchannel.cli.audit:audit", help="Show the audit log.")
+app.command(
+    "backchannel.cli.doctor:doctor", help="Report what is wrong with the settings and what the server needs."
+)
 app.command("backchannel.cli.export:export", help="Export all stored data of a person to a zip file.")
 app.command("backchannel.cli.erase:erase", help="Delete all stored data of a person.")
 

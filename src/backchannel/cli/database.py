@@ -13,7 +13,7 @@ from backchannel.errors import ConfigurationError, UnavailableError
 from backchannel.observability.logging import configure_logging
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.migrate import CORE, Migrations, check_newest, versions
+from backchannel.stores.sql.migrate import CORE, Migrations, check_newest, upgrade, versions
 from backchannel.targets import load_target
 from backchannel.wiring import Target, migrations_of, open_database
 
@@ -24,12 +24,20 @@ type Work[R] = Callable[[Database, Sequence[Migrations]], Awaitable[R]]
 _VERSION_SUFFIX = "_version"
 
 
-def on_database[R](settings: Settings, work: Work[R], *, newest: bool = True, create: bool = False) -> R:
+def on_database[R](
+    settings: Settings,
+    work: Work[R],
+    *,
+    newest: bool = True,
+    create: bool = False,
+    upgraded: bool = False,
+) -> R:
     """Run `work` on the configured database, in a new event loop.
 
     Args:
         newest: Whether to check that the schema is at the newest version.
         create: Whether to create a missing database file.
+        upgraded: Whether to apply pending migrations before, if the settings permit it as at the start of a server.
 
     Raises:
         ConfigurationError: The target or the database cannot be used, or the connection was lost.
@@ -40,13 +48,15 @@ def on_database[R](settings: Settings, work: Work[R], *, newest: bool = True, cr
     loaded = load_target(settings.app)
     if not create:
         _check_exists(settings.database_url)
-    return asyncio.run(_run(settings, loaded, work, newest=newest))
+    return asyncio.run(_run(settings, loaded, work, newest=newest, upgraded=upgraded))
 
 
-async def _run[R](settings: Settings, target: Target, work: Work[R], *, newest: bool) -> R:
+async def _run[R](settings: Settings, target: Target, work: Work[R], *, newest: bool, upgraded: bool) -> R:
     database = open_database(settings)
     try:
         sets = await migrations_of(settings, target, database)
+        if upgraded and settings.database_migrate:
+            await upgrade(database, *sets)
         if newest:
             await _check_is_newest(database, sets)
         return await work(database, sets)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from backchannel.audit import COMMAND_LINE
 from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import Draft, new_file
+from backchannel.cli.people import opened_people
 from backchannel.cli.person import display_name
 from backchannel.cli.terminal import confirm, print_table
 from backchannel.context import Identity
@@ -54,7 +56,14 @@ def _count(settings: Settings, identity: Identity) -> Mapping[str, int]:
 
 def _erase(settings: Settings, identity: Identity) -> Mapping[str, int]:
     async def erase(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
-        return await PersonalData(database, identity, owned_tables(*sets)).erase()
+        async with opened_people(settings, database) as people:
+            # First, so that nothing is written with it meanwhile. Also in Redis, which has no tables.
+            await people.sessions.end_all(identity, COMMAND_LINE, "disabled", actor=None)
+            deleted = await PersonalData(database, identity, owned_tables(*sets)).erase()
+            await people.sessions.store.delete_all(identity)
+            subject = f"{identity.tenant}/{identity.user}"
+            await people.audit.note("data.erased", None, COMMAND_LINE, subject=subject)
+        return deleted
 
     try:
         return on_database(settings, erase)

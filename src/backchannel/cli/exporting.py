@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from backchannel.audit import COMMAND_LINE, Audit
 from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import new_file
 from backchannel.cli.person import display_name
 from backchannel.context import Identity
 from backchannel.settings import Settings
+from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.personal import PersonalData, owned_tables
@@ -33,7 +35,12 @@ def run(settings: Settings, identity: Identity, output: Path | None, *, force: b
         async def write(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
             await warn_of_foreign_tables(database, sets)
             data = PersonalData(database, identity, owned_tables(*sets))
-            return await write_archive(draft.file, identity, data)
+            counts = await write_archive(draft.file, identity, data)
+            if any(counts.values()):
+                audit = Audit(SqlAuditLog(database))
+                subject = f"{identity.tenant}/{identity.user}"
+                await audit.note("data.exported", None, COMMAND_LINE, subject=subject)
+            return counts
 
         counts = on_database(settings, write)
         draft.publish = any(counts.values())

@@ -23,8 +23,8 @@ def serve(
     Parameters
     ----------
     target
-        The application to serve, as module:attribute: an Agent, an Application, a ChatKitServer or its class, or a
-        function that returns one. Default: BACKCHANNEL_APP, else the todo assistant.
+        The application to serve, as module:attribute or file.py:attribute: an Agent, an Application, a ChatKitServer or
+        its class, or a function that returns one. Default: BACKCHANNEL_APP, else the todo assistant.
     host
         The address to listen on.
     port

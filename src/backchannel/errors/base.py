@@ -67,6 +67,16 @@ class ForbiddenError(BackchannelError):
     allow_retry = False
 
 
+class OriginUnknownError(ForbiddenError):
+    """A request that changes something with a cookie does not say which page sends it."""
+
+    code = "csrf_token_required"
+    text = (
+        "The request does not say which page sends it. Send the header Origin, or X-CSRF-Token with the value that "
+        "GET /auth/me gives."
+    )
+
+
 class NotFoundError(BackchannelError):
     """There is no such object, or it belongs to another owner: the answer is the same."""
 

@@ -17,19 +17,24 @@ from typing import Any, override
 
 import structlog
 import uvicorn
-from agents import set_trace_processors
+from agents.tracing import set_trace_provider
+from agents.tracing.provider import DefaultTraceProvider
 from starlette.types import ASGIApp
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from backchannel.app import Backchannel
 from backchannel.errors import ConfigurationError
 from backchannel.hosting.abort import AbortableResponses
+from backchannel.hosting.connection_limits import ConnectionLimits
 from backchannel.hosting.fastapi import create_app
+from backchannel.hosting.limited_protocol import LimitedConfig
+from backchannel.hosting.open_files import OTHER_FILES, raise_open_files
 from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
 from backchannel.settings import Settings, unknown_settings
 from backchannel.stores.sql.migrate import Migrations, check_newest, upgrade
 from backchannel.targets import load_target
+from backchannel.web.forwarded import TrustedProxies
 from backchannel.wiring import build, open_database
 
 _GRACE = STOP_SECONDS + 5
@@ -58,7 +63,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
     asyncio.run(_prepare_database(settings, backchannel.parts.migrations if backchannel.assembled else ()))
     if workers == 1 and not reload:
         with _listen(host, port) as listener:
-            server = Server(_config(app, host=host, port=port), announce=True)
+            server = Server(_config(settings, app, host=host, port=port), announce=True)
             server.run(sockets=[listener])
         if not server.started and not server.interrupted:
             raise ConfigurationError("The server could not start; the log above says why.")
@@ -68,7 +73,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
     # Workers read the settings anew.
     os.environ["BACKCHANNEL_APP"] = settings.app
     print(f"Backchannel is starting at http://{_shown(host)}:{port}", flush=True)
-    config = _config(_WORKER, host=host, port=port, workers=workers, reload=reload)
+    config = _config(settings, _WORKER, host=host, port=port, workers=workers, reload=reload)
     with _listen(host, port) as listener:
         if reload:
             ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
@@ -220,28 +225,61 @@ class Server(uvicorn.Server):
 
 
 def _config(
-    app: ASGIApp | str, *, host: str, port: int, workers: int | None = None, reload: bool = False
-) -> uvicorn.Config:
-    return uvicorn.Config(
+    settings: Settings,
+    app: ASGIApp | str,
+    *,
+    host: str,
+    port: int,
+    workers: int | None = None,
+    reload: bool = False,
+) -> LimitedConfig:
+    return LimitedConfig(
         app,
+        limits=_limits(settings),
         factory=isinstance(app, str),
         host=host,
         port=port,
         workers=None if reload else workers,
         reload=reload,
         loop=_EVENT_LOOP,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=_GRACE,
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
+        # `web.forwarded` reads them, by BACKCHANNEL_TRUSTED_PROXIES.
+        proxy_headers=False,
+    )
+
+
+def _limits(settings: Settings) -> ConnectionLimits:
+    connections = settings.max_connections
+    files = raise_open_files(connections + OTHER_FILES)
+    if files is not None and files < connections + OTHER_FILES:
+        connections = max(files - OTHER_FILES, files // 2)
+        log.warning(
+            "max_connections_lowered",
+            connections=connections,
+            hint=f"this process may open {files} files; see `ulimit -n`",
+        )
+    return ConnectionLimits(
+        header_bytes=settings.max_header_bytes,
+        header_seconds=settings.header_timeout_seconds,
+        connections=connections,
+        connections_per_address=settings.max_connections_per_address,
+        exempt=TrustedProxies(settings.trusted_proxies).has,
     )
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+        # Connections inherit it. asyncio, the event loop on Windows, sets it only on sockets that name their protocol,
+        # which these do not: a response whose head and body are written one after the other would take 40 ms more.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise ConfigurationError(f"The server cannot listen on {host}:{port}: {error.strerror}.") from None
 
@@ -249,8 +287,9 @@ def _listen(host: str, port: int) -> socket.socket:
 def _prepare_process(settings: Settings) -> None:
     style = settings.log_format or ("json" if settings.production else "console")
     configure_logging(style, settings.log_level)
-    # The SDK would send every run's trace to OpenAI as soon as there is a key.
-    set_trace_processors([])
+    # The SDK would send every run's trace to OpenAI as soon as there is a key. `set_trace_processors` would first make
+    # the exporter that does that, which loads all trusted certificates: a fifth of the CPU time of a start.
+    set_trace_provider(DefaultTraceProvider())
 
 
 async def _prepare_database(settings: Settings, migrations: Sequence[Migrations]) -> None:

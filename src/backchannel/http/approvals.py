@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from backchannel.chat.agent.approvals import APPROVE, APPROVE_ALWAYS, decline, load_pending
+from backchannel.chat.agent.approvals import APPROVE, APPROVE_ALWAYS, decline, load_pending, question_text
 from backchannel.chat.protocol.commands import load_item, load_thread
 from backchannel.errors import InvalidInputError
 from backchannel.http.current_context import CurrentContext
@@ -26,12 +26,14 @@ MAX_REASON_CHARS = 2000
 
 
 class RequestedApproval(BaseModel):
-    """A call of a tool that waits for approval. `arguments` is a string if the model wrote no JSON."""
+    """A call of a tool that waits for approval. `arguments` is a string if the model wrote no JSON; `question` is what
+    the person is asked."""
 
     id: str
     agent: str
     tool: str
     arguments: Any
+    question: str
 
 
 class ApprovalsResponse(BaseModel):
@@ -74,7 +76,11 @@ def approvals_router(services: Services) -> APIRouter:
             return ApprovalsResponse(item_id=None, data=[])
         calls = [
             RequestedApproval(
-                id=call.question, agent=call.agent, tool=call.name, arguments=_decoded(call.arguments)
+                id=call.question,
+                agent=call.agent,
+                tool=call.name,
+                arguments=_decoded(call.arguments),
+                question=question_text(call),
             )
             for call in pending.request.calls
         ]

@@ -6,8 +6,9 @@ from chatkit.types import ThreadsDeleteReq, is_streaming_req
 from fastapi import APIRouter, Request, Response
 
 from backchannel.chat.protocol.queries import answer
-from backchannel.chat.protocol.requests import OPERATIONS, parse_request
+from backchannel.chat.protocol.requests import OPERATIONS, READS, parse_request
 from backchannel.context import RequestContext
+from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import parseable
 from backchannel.http.services import Services
 from backchannel.http.streaming import check_content_type, idempotency_key, run_response
@@ -42,14 +43,17 @@ _DOCUMENTATION: dict[str, Any] = {
 def chatkit_router(services: Services) -> APIRouter:
     """The router of the ChatKit endpoint."""
     router = APIRouter(tags=["chatkit"])
+    limits = request_limits(services.settings)
 
     @router.post("/chatkit", openapi_extra=_DOCUMENTATION, response_class=Response)
     async def chatkit(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Any operation of the ChatKit protocol. With a `Last-Event-ID` of the caller's own run, resumes its stream."""
         context: RequestContext = await request.state.backchannel.authenticate(request)
         await check_content_type(request)
-        limit = services.settings.max_message_chars
-        parsed = parse_request(parseable(await request.body()), max_message_chars=limit)
+        parsed = parse_request(parseable(await request.body()), limits)
+        if parsed.type in READS:
+            # To look is not to visit: no read sets a cookie, whatever its method.
+            request.state.backchannel.set_cookie = None
         if is_streaming_req(parsed):
             return await run_response(services, request, parsed, context, plain=False)
 

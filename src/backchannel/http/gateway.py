@@ -18,25 +18,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backchannel.authenticators.base import authenticate
-from backchannel.context import Identity, RequestContext, current_identity_restored, set_current_identity
+from backchannel.authenticators.base import Authenticated, RejectedCookieError, authenticate
+from backchannel.context import (
+    CREDENTIAL_HEADERS,
+    Identity,
+    RequestContext,
+    current_identity_restored,
+    set_current_identity,
+)
 from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError
 from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
+from backchannel.http.security_headers import security_headers
 from backchannel.http.services import Services
 from backchannel.ids import new_id
 from backchannel.retry import with_request_seconds
 
 log = structlog.get_logger(__name__)
-
-BODY_SECONDS = 30
-"""How long a client may take to send the body."""
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 _LOG_VARIABLES = ("request_id", "run_id", "thread_id", "user_id")
@@ -62,6 +60,8 @@ class Gateway:
         self._services = services
         self._public_url = services.settings.public_url
         self._max_body_bytes = services.settings.max_body_bytes
+        self._body_seconds = services.settings.body_timeout_seconds
+        self._headers = security_headers(services.settings)
         self._debug = services.settings.debug
         self._database_seconds = services.settings.database_request_timeout_seconds
 
@@ -70,7 +70,7 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         request_id = new_id("request")
-        exchange = _Exchange(scope, send, request_id)
+        exchange = _Exchange(scope, send, request_id, self._headers)
         exchange.authenticate = partial(self._authenticate, exchange)
         scope.setdefault("state", {})["backchannel"] = exchange
         with (
@@ -103,7 +103,14 @@ class Gateway:
 
     async def _authenticate(self, exchange: "_Exchange", request: Request) -> RequestContext:
         parts = self._services.parts
-        found = await authenticate(parts.authenticators, request)
+        try:
+            found = await authenticate(parts.authenticators, request)
+        except RejectedCookieError as error:
+            exchange.set_cookie = error.set_cookie
+            raise
+        exchange.authenticated = found
+        if found.ambient:
+            parts.origins.check(request)
         exchange.set_cookie = found.set_cookie
         exchange.identity = found.identity
         set_current_identity(found.identity)
@@ -116,11 +123,13 @@ class Gateway:
             base_url=self._public_url or str(request.base_url).rstrip("/"),
             headers=_plain(request.headers),
         )
+        # What agents and tools get has no credentials; the application's own function may need them.
+        headers = {name: value for name, value in context.headers.items() if name not in CREDENTIAL_HEADERS}
         if parts.context is None:
-            return context
+            return replace(context, headers=headers)
         made = parts.context(context, request)
         made = await made if inspect.isawaitable(made) else made
-        return replace(context, app=made, replaced=parts.replace_context)
+        return replace(context, headers=headers, app=made, replaced=parts.replace_context)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
@@ -132,7 +141,7 @@ class Gateway:
             raise self._too_large()
         chunks, size = list[bytes](), 0
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -147,7 +156,9 @@ class Gateway:
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
-            raise BodyTimeoutError(f"The request was not complete after {BODY_SECONDS} seconds.") from None
+            raise BodyTimeoutError(
+                f"The request was not complete after {self._body_seconds:g} seconds."
+            ) from None
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"The request body is larger than {self._max_body_bytes} bytes.")
@@ -169,12 +180,14 @@ class _Exchange:
         error_code: The stable code of the error that is the response.
         set_cookie: A cookie to send with the response.
         identity: The caller, once authenticated.
+        authenticated: How; `None` before.
         status: Of the response, once it has started.
     """
 
     authenticate: Callable[[Request], Awaitable[RequestContext]]
 
-    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, headers: Mapping[str, str]) -> None:
+        self._headers = headers
         self._scope = scope
         self._send = send
         self._began = time.perf_counter()
@@ -182,6 +195,7 @@ class _Exchange:
         self.error_code = "http_error"
         self.set_cookie: str | None = None
         self.identity: Identity | None = None
+        self.authenticated: Authenticated | None = None
         self.status = 0
 
     @property
@@ -193,7 +207,7 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self.request_id
-            for name, value in SECURITY_HEADERS.items():
+            for name, value in self._headers.items():
                 headers.setdefault(name, value)
             if self.set_cookie is not None:
                 headers.append("Set-Cookie", self.set_cookie)

@@ -13,12 +13,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from backchannel.http.security_headers import page_policy
 from backchannel.http.services import Services
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_LOGIN = '<meta name="backchannel-login" content="">'
 _SUGGESTIONS = '<meta name="backchannel-suggestions" content="">'
 
 
@@ -39,11 +37,15 @@ def page_routes(services: Services) -> list[BaseRoute]:
     found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
     source = (folder / "index.html").read_text(encoding="utf-8")
 
+    if "password" in services.settings.auth:
+        source = source.replace(_LOGIN, _LOGIN.replace('""', '"auth/login"'))
+    policy = page_policy(services.settings)
+
     async def page(_request: Request) -> Response:
         content = html.escape(json.dumps(list(services.parts.suggestions), ensure_ascii=False))
         return HTMLResponse(
             source.replace(_SUGGESTIONS, _SUGGESTIONS.replace('""', f'"{content}"')),
-            headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"},
+            headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"},
         )
 
     async def page_file(request: Request) -> Response:

@@ -17,6 +17,7 @@ from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.requests import check
 from backchannel.http.current_context import CurrentContext
+from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
@@ -144,6 +145,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 def plain_router(services: Services) -> APIRouter:
     """The router of the plain API. Its streams are resumed by `GET /chatkit/runs/{id}/events?format=plain`."""
     router = APIRouter(tags=["plain"], route_class=JsonRoute)
+    limits = request_limits(services.settings)
 
     @router.post(
         "/chatkit/stream",
@@ -161,7 +163,7 @@ def plain_router(services: Services) -> APIRouter:
         `GET /api/chatkit/runs/{id}/events?format=plain`, or the same POST with `Last-Event-ID`.
         """
         chatkit_request = message.to_chatkit()
-        check(chatkit_request, max_message_chars=services.settings.max_message_chars)
+        check(chatkit_request, limits)
         return await run_response(services, request, chatkit_request, context, plain=True)
 
     return router

@@ -38,6 +38,9 @@ class UnansweredRequests:
     def __init__(self) -> None:
         self._requests: dict[str, _Unanswered] = {}
         self._by_run: dict[str, str] = {}
+        self._starting = 0
+        # Runs that were read while they were being started, before `start` said which run it is.
+        self._read_early: set[str] = set()
 
     async def start(
         self,
@@ -66,11 +69,14 @@ class UnansweredRequests:
         digest = self._by_run.pop(run_id, None)
         if digest is not None:
             self._requests.pop(digest, None)
+        elif self._starting:
+            self._read_early.add(run_id)
 
     async def _first(self, digest: str, request: Request, start: Callable[[], Awaitable[str]]) -> str:
         unanswered = _Unanswered(request, asyncio.get_running_loop().time())
         self._forget_old(unanswered.since)
         self._requests[digest] = unanswered
+        self._starting += 1
         try:
             run_id = await start()
         except BaseException as error:
@@ -78,9 +84,17 @@ class UnansweredRequests:
                 del self._requests[digest]
             unanswered.run_id.set_exception(error)
             raise
+        finally:
+            self._starting -= 1
+            read = self._read_early.copy()
+            if not self._starting:
+                self._read_early.clear()
         unanswered.run_id.set_result(run_id)
         if self._requests.get(digest) is unanswered:
-            self._by_run[run_id] = digest
+            if run_id in read:
+                del self._requests[digest]
+            else:
+                self._by_run[run_id] = digest
         return run_id
 
     async def _repeated(self, digest: str, is_active: Callable[[str], Awaitable[bool]]) -> str | None:

@@ -13,6 +13,7 @@ from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.http.repetitions import UnansweredRequests
 from backchannel.runs.runs import Runs
 from backchannel.settings import Settings
+from backchannel.web.origins import WriteOrigins
 
 
 class ServerParts(Protocol):
@@ -21,6 +22,11 @@ class ServerParts(Protocol):
     @property
     def authenticators(self) -> Sequence[Authenticator]:
         """The authenticators, in the order in which they are tried."""
+        ...
+
+    @property
+    def origins(self) -> WriteOrigins:
+        """Which pages may send requests that change something with a browser's credentials."""
         ...
 
     @property
@@ -36,6 +42,11 @@ class ServerParts(Protocol):
     @property
     def context(self) -> Callable[[RequestContext, Request | None], Any] | None:
         """Creates the application's own context for a request; `None` if it has none."""
+        ...
+
+    @property
+    def access(self) -> Any:
+        """The parts of logins, as `http.auth.access.Access`; `None` where the application identifies callers itself."""
         ...
 
     @property

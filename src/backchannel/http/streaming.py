@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Literal
 
 from chatkit.types import StreamingReq
@@ -19,6 +19,7 @@ from backchannel.errors import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from backchannel.event_logs.base import Batch
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import StreamClosed, StreamOpened
 from backchannel.http.event_stream import EventStreamResponse
@@ -31,6 +32,11 @@ MAX_KEY_CHARS = 255
 
 STORED_ITEMS_SEQ = 10**12
 """Items that are sent in place of expired events have numbers after this one. Those of events stay below."""
+
+LOG_SECONDS = 2
+"""How long a reader waits for the log of an active run to begin."""
+
+LOG_POLL_SECONDS = 0.05
 
 CANCEL_HEADER = "Backchannel-Cancel"
 """With the value `explicit`, a client says that it stops runs by `POST …/runs/{id}/cancel` and not by going away."""
@@ -145,7 +151,7 @@ async def events_response(
     heartbeat = services.settings.heartbeat_seconds
     headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
-        first = await services.events.read(run_id, after, wait=0)
+        first = await _first_events(services, run_id, after, context)
         if may_end and first.ended and not encode(run_id, first.frames):
             # The plain API's last event is not in the log; its number follows that of the log's last event.
             missing = plain and (after == 0 or (await services.events.read(run_id, after - 1, wait=0)).frames)
@@ -166,6 +172,26 @@ async def events_response(
     if hooks.listens(StreamOpened) or hooks.listens(StreamClosed):
         stream = _reported(hooks, run_id, context, "plain" if plain else "chatkit", stream)
     return EventStreamResponse(stream, headers=headers)
+
+
+async def _first_events(services: Services, run_id: str, after: int, context: RequestContext) -> Batch:
+    """The events after `after` that are there. The log of an active run that has none yet is waited for: with a store
+    of the application's own, the run's row can be read before its message is stored and its log begins.
+
+    Raises:
+        LookupError: There is no log.
+        NotFoundError: There is no such run.
+    """
+    deadline = monotonic() + LOG_SECONDS
+    while True:
+        try:
+            return await services.events.read(run_id, after, wait=0)
+        except LookupError:
+            if monotonic() >= deadline:
+                raise
+            if (await services.runs.load(run_id, context.identity)).status not in ACTIVE:
+                raise
+        await asyncio.sleep(LOG_POLL_SECONDS)
 
 
 async def _stored_response(

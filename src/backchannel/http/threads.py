@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from chatkit.types import Page, Thread, ThreadItem, ThreadsUpdateReq, ThreadUpdateParams
+from chatkit.types import Page, Thread, ThreadItem
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from backchannel.chat.protocol import queries
 from backchannel.chat.protocol.commands import load_thread
-from backchannel.chat.protocol.requests import check
+from backchannel.chat.protocol.requests import clean_title
 from backchannel.chat.protocol.wire import encode, thread_response
 from backchannel.http.current_context import CurrentContext
+from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import KEY_HEADER, check_content_type, idempotency_key
@@ -182,7 +183,7 @@ def threads_router(services: Services) -> APIRouter:
         thread_id: str, patch: ThreadPatch, context: CurrentContext
     ) -> Response:
         """Rename a thread."""
-        return _json(await queries.rename(services.server, thread_id, _cleaned(patch.title), context))
+        return _json(await queries.rename(services.server, thread_id, clean_title(patch.title), context))
 
     @router.delete("/{thread_id}", status_code=204)
     async def delete_thread(thread_id: str, context: CurrentContext) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -209,6 +210,8 @@ def threads_router(services: Services) -> APIRouter:
 
 
 def _add_creation(router: APIRouter, services: Services) -> None:
+    limits = request_limits(services.settings)
+
     @router.post(
         "",
         status_code=201,
@@ -221,7 +224,8 @@ def _add_creation(router: APIRouter, services: Services) -> None:
     ) -> Response:
         """Create a thread without messages. Sending a request again with the same `Idempotency-Key` creates nothing and
         returns the first one's thread."""
-        title = None if thread.title is None else _cleaned(thread.title)
+        limits.check_metadata(thread.metadata)
+        title = None if thread.title is None else clean_title(thread.title)
 
         async def respond() -> bytes:
             return encode(await queries.create_thread(services.server, title, thread.metadata, context))
@@ -242,12 +246,6 @@ def feedback_router(services: Services) -> APIRouter:
         return FeedbackPage(data=[FeedbackResponse.of(each) for each in feedback])
 
     return router
-
-
-def _cleaned(title: str) -> str:
-    request = ThreadsUpdateReq(params=ThreadUpdateParams(thread_id="", title=title))
-    check(request, max_message_chars=0)
-    return request.params.title
 
 
 def _json(model: Any) -> Response:

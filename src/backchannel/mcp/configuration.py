@@ -5,32 +5,29 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import structlog
-from agents.mcp import MCPServer, MCPServerStdio, MCPServerStreamableHttp
+from agents.mcp import MCPServer, MCPServerSse, MCPServerStdio, MCPServerStreamableHttp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backchannel.errors import ConfigurationError
+from backchannel.mcp.names import tool_name
 
 log = structlog.get_logger(__name__)
 
-MAX_TOOL_NAME_CHARS = 64
-"""The longest name of a tool that providers accept."""
-
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class _Entry(BaseModel):
-    """One server, as in the file. `type` and `disabled` are understood because other programs write them."""
+    """One server, as in the file. `type` and `disabled` are understood because other programs write them; of the types
+    only `sse` makes a difference."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    type: Literal["stdio", "http", "streamable-http", "streamableHttp"] | None = None
+    type: Literal["stdio", "http", "streamable-http", "streamableHttp", "sse"] | None = None
     command: str | None = None
     args: list[str] = Field(default_factory=list[str])
     env: dict[str, str] = Field(default_factory=dict[str, str])
@@ -75,13 +72,8 @@ class ConfiguredServer:
         return self._build(_as_written)
 
     def tool_name(self, name: str) -> str:
-        """The name that agents get for the server's own name of a tool: `<server>__<tool>`, within what providers
-        accept. It does not depend on other tools."""
-        public = f"{self.name}__{_NOT_ALLOWED.sub('_', name)}"
-        if len(public) <= MAX_TOOL_NAME_CHARS and public == f"{self.name}__{name}":
-            return public
-        digest = sha256(name.encode()).hexdigest()[:8]
-        return f"{public[: MAX_TOOL_NAME_CHARS - 9]}_{digest}"
+        """The name that agents get for the server's own name of a tool; see `names.tool_name`."""
+        return tool_name(name, self.name)
 
     def _build(self, expand: Callable[[str, str], str]) -> MCPServer:
         entry = self._entry
@@ -103,7 +95,10 @@ class ConfiguredServer:
             return MCPServerStdio(params, **options)
         assert entry.url is not None
         headers = {key: expand(f"headers.{key}", value) for key, value in entry.headers.items()}
-        return MCPServerStreamableHttp({"url": expand("url", entry.url), "headers": headers}, **options)
+        url = expand("url", entry.url)
+        if entry.type == "sse":
+            return MCPServerSse({"url": url, "headers": headers}, **options)
+        return MCPServerStreamableHttp({"url": url, "headers": headers}, **options)
 
 
 def load_mcp_servers(path: Path) -> list[ConfiguredServer]:

@@ -2,21 +2,33 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, override
 
 import structlog
-from agents import AgentBase, RunContextWrapper, default_tool_error_function
+from agents import AgentBase, Handoff, RunContextWrapper, default_tool_error_function
 from agents.mcp import (
     MCPServer,
     MCPToolCustomDataContext,
+    MCPToolMetaContext,
     ToolFilter,
     ToolFilterContext,
 )
 from agents.tool import ToolErrorFunction
-from mcp.types import CallToolResult, GetPromptResult, ListPromptsResult, Tool
+from mcp.types import (
+    CallToolResult,
+    GetPromptResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ReadResourceResult,
+    Tool,
+)
 
+from backchannel.mcp.names import tool_name as usable_name
 from backchannel.mcp.reasons import McpCallError
+from backchannel.mcp.results import readable
+from backchannel.mcp.schemas import plain_object
 from backchannel.mcp.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -30,7 +42,7 @@ class CallReports:
     """Where failed calls are reported.
 
     Attributes:
-        failure: Gets the exception of a call; returns what the model is told.
+        failure: Gets the exception of a call; returns the output that the model gets.
         error_result: Gets the context of a call whose result says that it is an error.
     """
 
@@ -51,7 +63,7 @@ class ToolPolicies:
 
     server: MCPServer
     tool_filter: ToolFilter = None
-    rename: Callable[[str], str] = lambda name: name
+    rename: Callable[[str], str] = usable_name
     configured: bool = False
 
 
@@ -65,7 +77,7 @@ class SupervisedServer(MCPServer):
         server = policies.server
         super().__init__(
             use_structured_content=server.use_structured_content,
-            tool_meta_resolver=server.tool_meta_resolver,
+            tool_meta_resolver=None if server.tool_meta_resolver is None else self._resolve_meta,
             tool_input_guardrails=server.tool_input_guardrails,
             tool_output_guardrails=server.tool_output_guardrails,
         )
@@ -94,6 +106,8 @@ class SupervisedServer(MCPServer):
     ) -> list[Tool]:
         if self.supervisor.tools is None:
             await self.supervisor.available()
+        else:
+            await self.supervisor.settled()
         if agent is None:
             return await self.chosen(run_context, agent)
         return await self._offered(run_context, agent)
@@ -102,18 +116,32 @@ class SupervisedServer(MCPServer):
     async def call_tool(
         self, tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None
     ) -> CallToolResult:
-        own = next((name for name in self._own_names() if self.policies.rename(name) == tool_name), None)
+        own = self._own_name(tool_name)
         if own is None:
             raise McpCallError(f"{self.supervisor.source.name} has no tool {tool_name} any more.")
-        return await self.supervisor.call(own, arguments, meta)
+        return readable(await self.supervisor.call(own, arguments, meta))
 
     @override
     async def list_prompts(self) -> ListPromptsResult:
-        return await self.policies.server.list_prompts()
+        return await self.supervisor.request("prompts", lambda server: server.list_prompts())
 
     @override
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None) -> GetPromptResult:
-        return await self.policies.server.get_prompt(name, arguments)
+        return await self.supervisor.request("prompt", lambda server: server.get_prompt(name, arguments))
+
+    @override
+    async def list_resources(self, cursor: str | None = None) -> ListResourcesResult:
+        return await self.supervisor.request("resources", lambda server: server.list_resources(cursor))
+
+    @override
+    async def list_resource_templates(self, cursor: str | None = None) -> ListResourceTemplatesResult:
+        return await self.supervisor.request(
+            "resource templates", lambda server: server.list_resource_templates(cursor)
+        )
+
+    @override
+    async def read_resource(self, uri: str) -> ReadResourceResult:
+        return await self.supervisor.request("resource", lambda server: server.read_resource(uri))
 
     async def chosen(self, run_context: RunContextWrapper[Any] | None, agent: AgentBase | None) -> list[Tool]:
         """The tools that the server listed last and its filter lets through, each name once."""
@@ -121,7 +149,8 @@ class SupervisedServer(MCPServer):
         for tool in self.supervisor.tools or ():
             if await self._passes(tool, run_context, agent):
                 name = self.policies.rename(tool.name)
-                chosen.setdefault(name, tool.model_copy(update={"name": name}))
+                schema = plain_object(tool.input_schema)
+                chosen.setdefault(name, tool.model_copy(update={"name": name, "input_schema": schema}))
         return list(chosen.values())
 
     async def _offered(self, run_context: RunContextWrapper[Any] | None, agent: AgentBase) -> list[Tool]:
@@ -131,7 +160,9 @@ class SupervisedServer(MCPServer):
         Agents SDK would end the run."""
         prefixed = bool(agent.mcp_config.get("include_server_in_tool_names"))
         taken = {tool.name for tool in agent.tools}
-        left = MAX_TOOLS - len(taken) - len(getattr(agent, "handoffs", ()))
+        handoffs = [_handoff_name(each) for each in getattr(agent, "handoffs", ())]
+        left = MAX_TOOLS - len(taken) - len(handoffs)
+        taken.update(handoffs)
         dropped: list[str] = []
         for server in agent.mcp_servers:
             if not isinstance(server, SupervisedServer):
@@ -181,19 +212,29 @@ class SupervisedServer(MCPServer):
             log.error("mcp_tool_filter_failed", server=self.supervisor.source.name, exc_info=error)
             return False
 
-    def _own_names(self) -> list[str]:
-        return [tool.name for tool in self.supervisor.tools or ()]
+    def _own_name(self, public: str) -> str | None:
+        """The server's own name for a name that agents have; `None` if there is no such tool."""
+        names = (tool.name for tool in self.supervisor.tools or ())
+        return next((name for name in names if self.policies.rename(name) == public), None)
 
     def _extract(self, context: MCPToolCustomDataContext) -> Any:
         if context.is_error:
             self._reports.error_result(context.run_context)
         extract = self.policies.server.custom_data_extractor
-        return None if extract is None else extract(context)
+        if extract is None:
+            return None
+        return extract(replace(context, tool_name=self._own_name(context.tool_name) or context.tool_name))
+
+    def _resolve_meta(self, context: MCPToolMetaContext) -> Any:
+        resolve = self.policies.server.tool_meta_resolver
+        if resolve is None:
+            return None
+        return resolve(replace(context, tool_name=self._own_name(context.tool_name) or context.tool_name))
 
     # These two have no public form.
     @override
     def _get_needs_approval_for_tool(self, tool: Tool, agent: AgentBase | None) -> Any:
-        own = next((name for name in self._own_names() if self.policies.rename(name) == tool.name), tool.name)
+        own = self._own_name(tool.name) or tool.name
         own_tool = tool.model_copy(update={"name": own})
         return self.policies.server._get_needs_approval_for_tool(own_tool, agent)  # noqa: SLF001
 
@@ -205,3 +246,7 @@ class SupervisedServer(MCPServer):
         if ours is default_tool_error_function:
             ours = self._reports.failure
         return self.policies.server._get_failure_error_function(ours)  # noqa: SLF001
+
+
+def _handoff_name(handoff: Any) -> str:
+    return handoff.tool_name if isinstance(handoff, Handoff) else Handoff.default_tool_name(handoff)

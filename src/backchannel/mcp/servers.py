@@ -1,23 +1,22 @@
 """The MCP servers of a process: those of its agents, and those of `BACKCHANNEL_MCP_SERVERS`."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import PurePath
-from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from agents import Agent
-from agents.mcp import MCPServer, MCPServerStdio, MCPServerStreamableHttp, ToolFilter
+from agents.mcp import MCPServer, MCPServerSse, MCPServerStdio, MCPServerStreamableHttp, ToolFilter
 
 from backchannel.mcp.configuration import ConfiguredServer
+from backchannel.mcp.connection import Source
 from backchannel.mcp.noise import ignore_noise
-from backchannel.mcp.processes import VARIABLE
+from backchannel.mcp.processes import VARIABLE, end_orphans, new_mark
 from backchannel.mcp.proxy import CallReports, SupervisedServer, ToolPolicies
 from backchannel.mcp.reach import reachable_agents
-from backchannel.mcp.supervisor import Source, Supervisor
+from backchannel.mcp.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +24,10 @@ IDLE_SECONDS = 300.0
 """A server of an agent that was made during a run is closed if it was unused for so long, once another is made."""
 
 SDK_TIMEOUT_SECONDS = 5
-"""The time-out that the Agents SDK sets for every request unless it is told another one."""
+"""The time-out that the Agents SDK sets for every request unless the application sets another one."""
+
+READ_SECONDS = 86_400
+"""How long a server over HTTP may be silent during a call; the SDK's default is shorter than the time-out of tools."""
 
 
 class McpServers:
@@ -62,6 +64,8 @@ class McpServers:
         """Begin to connect all servers. Does not wait for them: one that is down costs its tools only."""
         self._is_open = True
         ignore_noise()
+        self._closing.add(task := asyncio.create_task(_end_orphans(), name="mcp orphans"))
+        task.add_done_callback(self._closing.discard)
         for each in self._all():
             each.supervisor.start()
 
@@ -76,31 +80,18 @@ class McpServers:
         Returns:
             The names of the servers of the agent, and of agents that are its tools, that cannot be used now.
         """
-        self.adopt(agent)
-        found = {
-            id(server.supervisor): server.supervisor
-            for each in reachable_agents(agent, handoffs=False)
-            for server in each.mcp_servers
-            if isinstance(server, SupervisedServer)
-        }
-        supervisors = list(found.values())
-        if self._is_open:
-            for each in supervisors:
-                each.start()
+        supervisors = self._started(agent, handoffs=False)
         states = await asyncio.gather(*(each.available() for each in supervisors))
         return [each.source.name for each, well in zip(supervisors, states, strict=True) if not well]
 
     async def listed(self, agent: Agent[Any]) -> None:
         """Wait until every server that an agent can reach has listed its tools, or has failed to, for the first time.
 
-        For a run that goes on with calls of these tools: the Agents SDK drops those of tools that are not listed.
+        For a run that goes on with calls of these tools: the Agents SDK drops those of tools that are not listed. All
+        servers are waited for together, at most as long as one may take to connect.
         """
-        self.adopt(agent)
-        servers = [server for each in reachable_agents(agent) for server in each.mcp_servers]
-        supervisors = {each.supervisor for each in servers if isinstance(each, SupervisedServer)}
+        supervisors = self._started(agent, handoffs=True)
         if self._is_open:
-            for each in supervisors:
-                each.start()
             await asyncio.gather(*(each.first_try() for each in supervisors))
 
     def health(self) -> dict[str, Any]:
@@ -113,6 +104,19 @@ class McpServers:
         return all(
             each.supervisor.state == "connected" for each in self._all() if each.supervisor.source.required
         )
+
+    def _started(self, agent: Agent[Any], *, handoffs: bool) -> list[Supervisor]:
+        """Take over the servers of an agent and of those that it can reach, and begin to connect them."""
+        self.adopt(agent)
+        supervisors: dict[Supervisor, None] = {}
+        for each in reachable_agents(agent, handoffs=handoffs):
+            for server in each.mcp_servers:
+                if isinstance(server, SupervisedServer):
+                    supervisors[server.supervisor] = None
+        if self._is_open:
+            for supervisor in supervisors:
+                supervisor.start()
+        return list(supervisors)
 
     def _all(self) -> list[SupervisedServer]:
         return [*self._configured, *self._proxies.values()]
@@ -149,7 +153,7 @@ class McpServers:
         return proxy
 
     def _configured_proxy(self, configured: ConfiguredServer) -> SupervisedServer:
-        mark = _new_mark()
+        mark = new_mark()
 
         def make() -> MCPServer:
             server = configured.make()
@@ -164,7 +168,7 @@ class McpServers:
         now = asyncio.get_running_loop().time()
         for key in list(self._for_runs):
             supervisor = self._proxies[key].supervisor
-            if now - supervisor.last_used > IDLE_SECONDS:
+            if now - supervisor.last_used > IDLE_SECONDS and not supervisor.busy:
                 self._for_runs.discard(key)
                 del self._proxies[key]
                 task = asyncio.create_task(supervisor.stop())
@@ -193,15 +197,18 @@ def _prepare(server: MCPServer, mark: str | None = None) -> str | None:
     if isinstance(server, MCPServerStreamableHttp):
         # Otherwise one person's slow call delays everybody's. There is no public option.
         server._serialize_session_requests = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if isinstance(server, MCPServerStreamableHttp | MCPServerSse):
+        server.params.setdefault("sse_read_timeout", READ_SECONDS)
     if not isinstance(server, MCPServerStdio):
         return None
-    mark = mark or _new_mark()
+    mark = mark or new_mark()
     server.params.env = {**(server.params.env or {}), VARIABLE: mark}
     return mark
 
 
-def _new_mark() -> str:
-    return f"{os.getpid()}-{token_hex(8)}"
+async def _end_orphans() -> None:
+    if ended := await end_orphans():
+        log.warning("mcp_orphans_ended", processes=ended)
 
 
 def _label(name: str) -> str:

@@ -1,22 +1,29 @@
 """Keeps one MCP server connected, in tasks of its own.
 
-Each connection is opened and closed by one task, so that a cancellation that leaks out of a transport ends that task
-and nothing else. Whoever notices that a connection is lost names its number; a report on an older one is ignored, so
-that many failed calls cause one new connection.
+Connections have numbers. A report that a connection is lost names its number, and is ignored if there is a newer one,
+so that many failed calls cause one new connection.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
 from agents.mcp import MCPServer
-from mcp.types import CallToolResult, Tool
+from mcp import MCPError
+from mcp.types import METHOD_NOT_FOUND, CallToolResult, Tool
 
-from backchannel.mcp.processes import end_processes
-from backchannel.mcp.reasons import McpCallError, is_forgotten, is_lost, leaf, reason
+from backchannel.mcp.connection import Connection, Source, cancelled_by_transport
+from backchannel.mcp.reasons import (
+    McpCallError,
+    call_failure,
+    is_cut_short,
+    is_forgotten,
+    is_lost,
+    leaf,
+    reason,
+)
 from backchannel.retry import Backoff
 
 log = structlog.get_logger(__name__)
@@ -33,17 +40,10 @@ STABLE_SECONDS = 60.0
 """A connection that was shorter counts as a failure."""
 
 DEMAND_SECONDS = 30.0
-"""A server that is down and needed is tried again if the last try is so long ago, whatever the pause."""
-
-CONNECT_SECONDS = 30.0
-"""How long a server may take to connect and to list its tools. The client alone waits 10 seconds for the reply of a
-server that does not know the newest version of the protocol."""
+"""A server that is down and needed is tried again if the last try has ended so long ago, whatever the pause."""
 
 GRACE_SECONDS = 3.0
 """How long answers wait for a server that has begun to connect, or that has just been lost."""
-
-CLOSE_SECONDS = 7.0
-"""How long a connection may take to close: the client allows a process 2 seconds to exit, and 2 to react to SIGTERM."""
 
 WATCH_SECONDS = 10.0
 PROBE_SECONDS = 10.0
@@ -59,25 +59,6 @@ REPEAT_SECONDS = 10.0
 type State = Literal["connecting", "connected", "down", "closed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the connections of one server come from.
-
-    Attributes:
-        name: Its name for people.
-        make: The object to connect, for each connection. It may be the same each time.
-        connect_seconds: How long it may take to connect and to list its tools.
-        required: Whether the replica counts as unavailable while the server is down.
-        process_mark: The mark of its processes, if it has any; see `processes`.
-    """
-
-    name: str
-    make: Callable[[], MCPServer]
-    connect_seconds: float = CONNECT_SECONDS
-    required: bool = False
-    process_mark: str | None = None
-
-
 class Supervisor:
     """Keeps one server connected from `start` to `stop`. Belongs to one event loop.
 
@@ -85,6 +66,7 @@ class Supervisor:
         source: See `Source`.
         state: `down` between two tries to connect.
         tools: The tools that it listed last, also while it is down; `None` before the first time.
+        last_used: When a person last needed it, by the clock of the event loop.
     """
 
     def __init__(self, source: Source) -> None:
@@ -99,13 +81,25 @@ class Supervisor:
         self._listed_at = 0.0
         self._tried_at = 0.0
         self._next_try = 0.0
+        self._not_before = 0.0
         self._grace_until = 0.0
         self._failures = 0
-        self._lost = asyncio.Event()
+        self._is_lost = False
+        self._has_ping = True
+        self._announced = False
+        self._changes = 0
+        self._unlistable: str | None = None
+        self._wake = asyncio.Event()
         self._demanded = asyncio.Event()
         self._connected = asyncio.Event()
         self._tried = asyncio.Event()
+        self._refreshing: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are in progress."""
+        return self._calls > 0
 
     def start(self) -> None:
         """Begin to connect, unless it has begun. Does not wait."""
@@ -120,24 +114,36 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        if self.source.process_mark is not None and (left := await end_processes(self.source.process_mark)):
-            log.warning("mcp_processes_ended", server=self.source.name, processes=left)
 
     async def available(self) -> bool:
         """Whether its tools can be called. Waits up to `GRACE_SECONDS` if it has just begun to connect or was lost."""
-        self.last_used = _now()
-        if self.state == "connected" and _now() - self._listed_at > FRESH_SECONDS:
-            await self._refresh(REFRESH_SECONDS)
-        if self.state == "down" and _now() - self._tried_at > DEMAND_SECONDS:
+        self.last_used = now = _now()
+        # An application says with `cache_tools_list` that the list does not change.
+        polled = not getattr(self._server, "cache_tools_list", False)
+        if self.state == "connected" and polled and now - self._listed_at > FRESH_SECONDS:
+            self._refresh()
+        await self.settled()
+        if self.state == "down" and now - self._tried_at > DEMAND_SECONDS and now >= self._not_before:
             self._demanded.set()
-            self._grace_until = _now() + GRACE_SECONDS
+            self._grace_until = now + GRACE_SECONDS
         await self._wait_connected(self._grace_until - _now())
         return self.state == "connected"
 
+    def tools_changed(self) -> None:
+        """Have the tools listed anew: the server says that they have changed."""
+        self._announced = True
+        self._list_again()
+
+    async def settled(self) -> None:
+        """Wait up to `REFRESH_SECONDS` while the tools are listed anew."""
+        if self._refreshing is not None and not self._refreshing.done():
+            await asyncio.wait({self._refreshing}, timeout=REFRESH_SECONDS)
+
     async def first_try(self) -> None:
-        """Wait until it has listed its tools, or has failed to, for the first time."""
+        """Wait until it has listed its tools, or has failed to, for the first time: at most the time that it may take
+        to connect."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), self.source.connect_seconds + CLOSE_SECONDS)
+            await asyncio.wait_for(self._tried.wait(), self.source.connect_seconds)
 
     async def call(
         self, tool: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None
@@ -148,16 +154,29 @@ class Supervisor:
         Raises:
             McpCallError: The server is down, or the call failed.
         """
+        if meta is None:
+            return await self.request(tool, lambda server: server.call_tool(tool, arguments))
+        return await self.request(tool, lambda server: server.call_tool(tool, arguments, meta))
+
+    async def request[T](self, what: str, ask: Callable[[MCPServer], Coroutine[Any, Any, T]]) -> T:
+        """Ask the connected server for something, as in `call`.
+
+        Args:
+            what: What it is, for the log.
+
+        Raises:
+            McpCallError: The server is down, or the request failed.
+        """
         try:
-            return await self._call(tool, arguments, meta)
+            return await self._request(ask)
         except Exception as error:
             if not is_forgotten(error):
-                raise self._failed(tool, error) from error
+                raise self._failed(what, error) from error
         await self._wait_connected(REPEAT_SECONDS)
         try:
-            return await self._call(tool, arguments, meta)
+            return await self._request(ask)
         except Exception as error:
-            raise self._failed(tool, error) from error
+            raise self._failed(what, error) from error
 
     def health(self) -> dict[str, Any]:
         """Its state, for `/health`. Nothing in it is secret."""
@@ -170,48 +189,45 @@ class Supervisor:
             state["next_try_in"] = round(max(self._next_try - _now(), 0), 1)
         return state
 
-    async def _call(
-        self, tool: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None
-    ) -> CallToolResult:
+    async def _request[T](self, ask: Callable[[MCPServer], Coroutine[Any, Any, T]]) -> T:
         server, generation = self._server, self._generation
         if server is None or self.state != "connected":
-            raise McpCallError(f"The tools of {self.source.name} are not available right now.")
-        self._calls += 1
-        self.last_used = _now()
-        try:
-            call = (
-                server.call_tool(tool, arguments) if meta is None else server.call_tool(tool, arguments, meta)
+            raise McpCallError(
+                f"The tools of {self.source.name} are not available right now. The call was not made."
             )
-            return await call
+        self._calls += 1
+        try:
+            with cancelled_by_transport():
+                return await ask(server)
         except Exception as error:
             self._report(error, generation)
             raise
         finally:
             self._calls -= 1
+            self.last_used = _now()
 
-    def _failed(self, tool: str, error: Exception) -> McpCallError:
+    def _failed(self, what: str, error: Exception) -> McpCallError:
         if isinstance(error, McpCallError):
             return error
-        log.error("mcp_call_failed", server=self.source.name, tool=tool, error=type(leaf(error)).__name__)
-        if is_lost(error):
-            return McpCallError(
-                f"The connection to {self.source.name} was lost during the call. "
-                "The call may or may not have taken effect."
-            )
-        said = getattr(leaf(error), "message", None)
-        detail = f" It said: {said}" if isinstance(said, str) else ""
-        return McpCallError(f"The call failed: {self.source.name} {reason(error, 0)}.{detail}")
+        log.error("mcp_call_failed", server=self.source.name, tool=what, error=type(leaf(error)).__name__)
+        return McpCallError(call_failure(self.source.name, error))
 
     def _report(self, error: BaseException, generation: int) -> None:
-        if is_lost(error) and generation == self._generation and self.state == "connected":
+        if generation != self._generation or self.state != "connected":
+            return
+        if is_lost(error):
             self._reason = reason(error, PROBE_SECONDS)
             self._lose()
+        elif is_cut_short(error):
+            # Only this answer, or the whole server: others may still be answered on the connection.
+            self._wake.set()
 
     def _lose(self) -> None:
         self._connected.clear()
         self.state = "connecting"
         self._grace_until = _now() + GRACE_SECONDS
-        self._lost.set()
+        self._is_lost = True
+        self._wake.set()
 
     async def _wait_connected(self, seconds: float) -> None:
         if seconds > 0:
@@ -222,10 +238,13 @@ class Supervisor:
         try:
             while True:
                 began = _now()
-                await self._connection()
+                asked_pause = await self._connection()
                 self._failures = 1 if _now() - began > STABLE_SECONDS else self._failures + 1
                 pause = BACKOFF.delay(self._failures) if self._failures < MAX_FAILURES else REST_SECONDS
-                self.state, self._next_try = "down", _now() + pause
+                pause = max(pause, min(asked_pause, REST_SECONDS))
+                self._tried_at = _now()
+                self.state, self._next_try = "down", self._tried_at + pause
+                self._not_before = _now() + min(asked_pause, REST_SECONDS)
                 log.warning(
                     "mcp_server_down",
                     server=self.source.name,
@@ -234,7 +253,6 @@ class Supervisor:
                     next_try_in=round(pause, 1),
                 )
                 self._demanded.clear()
-                self._tried.set()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._demanded.wait(), pause)
                 self.state = "connecting"
@@ -242,114 +260,127 @@ class Supervisor:
             self.state = "closed"
             self._connected.clear()
 
-    async def _connection(self) -> None:
-        """Open one connection, and watch it until it is lost."""
-        self._tried_at = _now()
-        self._lost.clear()
-        release, opened = asyncio.Event(), asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._hold(opened, release), name=f"mcp connection {self.source.name}")
+    async def _connection(self) -> float:
+        """Open one connection, and watch it until it is lost; the seconds that the server wants to be left alone."""
+        self._is_lost, self._has_ping, self._announced = False, True, False
+        self._wake.clear()
+        connection = Connection(self.source, self.tools_changed)
         try:
-            await asyncio.wait(
-                {task, opened}, timeout=self.source.connect_seconds, return_when="FIRST_COMPLETED"
-            )
-            if not opened.done():
-                if not task.done():
-                    self._reason = reason(TimeoutError(), self.source.connect_seconds)
-                    task.cancel()
-                return
+            opened = await connection.opened()
+            if opened is None:
+                # Before it is closed, which may take long.
+                self._tried.set()
+                return connection.retry_after or 0
             self._generation += 1
-            self._server, self.tools = opened.result()
+            self._server, self.tools = opened
             self._listed_at, self.state = _now(), "connected"
             self._connected.set()
             self._tried.set()
-            log.info("mcp_server_connected", server=self.source.name, tools=len(self.tools or ()))
-            await self._watch(task)
+            log.info("mcp_server_connected", server=self.source.name, tools=len(self.tools))
+            if self._announced:
+                # A change while they were listed.
+                self._refresh()
+            await self._watch(connection.task)
+            return 0
         finally:
+            self._reason = connection.reason or self._reason
             self._connected.clear()
             self._server = None
-            release.set()
-            if not opened.done():
-                task.cancel()
-            await self._closed(task)
-
-    async def _closed(self, task: asyncio.Task[None]) -> None:
-        done, _ = await asyncio.wait({task}, timeout=CLOSE_SECONDS)
-        if not done:
-            task.cancel()
-            log.warning("mcp_server_did_not_close", server=self.source.name)
-        if self.source.process_mark is not None:
-            await end_processes(self.source.process_mark)
-
-    async def _hold(
-        self, opened: "asyncio.Future[tuple[MCPServer, list[Tool]]]", release: asyncio.Event
-    ) -> None:
-        server: MCPServer | None = None
-        try:
-            server = self.source.make()
-            # An application may have connected it already.
-            if getattr(server, "session", None) is None:
-                await server.connect()
-            opened.set_result((server, await server.list_tools()))
-            await release.wait()
-        except asyncio.CancelledError:
-            if not asyncio.current_task().cancelling():  # pyright: ignore[reportOptionalMemberAccess]
-                self._reason = "ended the attempt to connect"
-            raise
-        except BaseException as error:
-            self._reason = reason(error, self.source.connect_seconds)
-        finally:
-            if server is not None:
-                await _quietly(server.cleanup)
+            if self.state == "connected":
+                self._lose()
+            if self._refreshing is not None:
+                self._refreshing.cancel()
+            await _finish(connection.close())
 
     async def _watch(self, connection: asyncio.Task[None]) -> None:
-        lost = asyncio.create_task(self._lost.wait())
         failures = 0
-        try:
-            while not self._lost.is_set() and not connection.done():
-                await asyncio.wait({lost, connection}, timeout=WATCH_SECONDS, return_when="FIRST_COMPLETED")
-                if self._lost.is_set() or connection.done():
-                    return
-                # A server that works on a call may have no time for this.
-                failures = 0 if await self._alive() or self._calls else failures + 1
-                if failures > 1:
-                    self._reason = reason(TimeoutError(), PROBE_SECONDS)
-                    return
-        finally:
-            lost.cancel()
+        while not self._is_lost and not connection.done():
+            wake = asyncio.create_task(self._wake.wait())
+            try:
+                await asyncio.wait({wake, connection}, timeout=WATCH_SECONDS, return_when="FIRST_COMPLETED")
+            finally:
+                wake.cancel()
+            suspected = self._wake.is_set()
+            self._wake.clear()
+            if self._is_lost or connection.done():
+                return
+            # A server that works on a call may have no time for this.
+            well = await self._alive() or (self.busy and not suspected)
+            failures = 0 if well else failures + 1
+            if failures > 1 or (failures and suspected):
+                self._reason = reason(TimeoutError(), PROBE_SECONDS)
+                return
 
     async def _alive(self) -> bool:
-        ping = getattr(getattr(self._server, "session", None), "send_ping", None)
+        began = _now()
+        ping: Callable[[], Awaitable[Any]] | None = getattr(
+            getattr(self._server, "session", None), "send_ping", None
+        )
         try:
-            if ping is not None:
+            if ping is not None and self._has_ping:
                 async with asyncio.timeout(PROBE_SECONDS):
-                    await ping()
+                    with cancelled_by_transport():
+                        await ping()
                 return True
         except Exception as error:
             # Servers need not have it.
+            self._has_ping = not (isinstance(error, MCPError) and error.code == METHOD_NOT_FOUND)
             self._report(error, self._generation)
-        return not self._lost.is_set() and await self._refresh(PROBE_SECONDS)
+        if self._is_lost:
+            return False
+        await asyncio.wait({self._refresh()}, timeout=PROBE_SECONDS)
+        return self._listed_at >= began and not self._is_lost
 
-    async def _refresh(self, seconds: float) -> bool:
+    def _refresh(self) -> asyncio.Task[None]:
+        """List the tools anew, unless that is in progress: once for all answers that need it."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._list(), name=f"mcp tools {self.source.name}")
+        return self._refreshing
+
+    async def _list(self) -> None:
+        self._announced = False
+        await self._list_once()
+        self._changes = self._changes + 1 if self._announced else 0
+        if self._announced:
+            # Some servers announce a change whenever they are asked.
+            asyncio.get_running_loop().call_later(BACKOFF.delay(self._changes), self._list_again)
+
+    def _list_again(self) -> None:
+        if self.state == "connected":
+            self._refresh()
+
+    async def _list_once(self) -> None:
         server, generation = self._server, self._generation
         if server is None:
-            return False
+            return
         forget: Callable[[], None] | None = getattr(server, "invalidate_tools_cache", None)
         if forget is not None:
             forget()
         try:
-            async with asyncio.timeout(seconds):
-                tools = await server.list_tools()
+            async with asyncio.timeout(PROBE_SECONDS):
+                with cancelled_by_transport():
+                    tools = await server.list_tools()
         except Exception as error:
             self._report(error, generation)
-            return False
-        if generation == self._generation:
+            why = reason(error, PROBE_SECONDS)
+            if why != self._unlistable and not self._is_lost:
+                self._unlistable = why
+                log.warning("mcp_tools_not_listed", server=self.source.name, reason=why)
+            return
+        if server is self._server and generation == self._generation:
+            self._unlistable = None
+            if tools != self.tools:
+                log.info("mcp_tools_changed", server=self.source.name, tools=len(tools))
             self.tools, self._listed_at = tools, _now()
-        return True
 
 
-async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
-    with suppress(Exception):
-        await close()
+async def _finish(closing: Coroutine[Any, Any, None]) -> None:
+    """Wait until something is closed, also if the current task is cancelled while it waits."""
+    task = asyncio.create_task(closing)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})
 
 
 def _now() -> float:

@@ -11,6 +11,9 @@ MIN_OUTPUT_CHARS = 2_000
 """Tool outputs of the last turn are not cut shorter than this."""
 
 _MARGIN = 0.8
+_SMALLEST = 1_000
+"""Tokens. No chat model has a smaller context: an endpoint that refuses a smaller input means something else, such as
+its limit of output. A limit learned from it would take the earlier turns from everyone's conversations."""
 _FORGET_AFTER = 50
 """Calls after which a learned limit is forgotten: the operator may have given the model a larger context."""
 
@@ -42,7 +45,7 @@ class ContextWindow:
 
     def refused(self, items: Sequence[TResponseInputItem]) -> None:
         """An input was refused because of its size."""
-        limit = _size(items) * _MARGIN
+        limit = max(_size(items) * _MARGIN, _SMALLEST)
         self._limit = limit if self._limit is None else min(limit, self._limit)
         self._calls = 0
 

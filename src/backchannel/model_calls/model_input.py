@@ -67,6 +67,11 @@ def _clean(item: Item) -> Item | None:
         case "function_call_output":
             item["output"] = _output(item.get("output"))
             return item
+        case "local_shell_call_output" | "custom_tool_call_output" | "apply_patch_call_output":
+            return _shortened(item, "output")
+        case "shell_call_output":
+            outputs = [_shortened(each, "stdout", "stderr") for each in item.get("output") or ()]
+            return {**item, "output": outputs}
         case "reasoning":
             return item
         case None | "message" if "role" in item:
@@ -107,10 +112,16 @@ def _output(output: Any) -> Any:
     if output is None:
         return EMPTY_OUTPUT
     if isinstance(output, list):
-        parts = _content(output)
+        parts = [_shortened(part, "text") for part in cast("list[Item]", _content(output))]
         return parts or EMPTY_OUTPUT
     text = output if isinstance(output, str) else str(output)
     return shorten(text, MAX_OUTPUT_CHARS) if text.strip() else EMPTY_OUTPUT
+
+
+def _shortened(fields: Item, *names: str) -> Item:
+    """A copy with shortened texts."""
+    texts = {name: fields[name] for name in names if isinstance(fields.get(name), str)}
+    return fields | {name: shorten(text, MAX_OUTPUT_CHARS) for name, text in texts.items()}
 
 
 def _pair(items: Sequence[Item]) -> list[Item]:

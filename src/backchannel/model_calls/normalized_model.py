@@ -47,6 +47,7 @@ from backchannel.model_calls.redaction import redact
 from backchannel.model_calls.retry_advice import retry_advice
 from backchannel.model_calls.timeouts import ModelTimeouts, Watch
 from backchannel.models.event_stream import StreamRecord, current_record
+from backchannel.models.response_events import ResponseEvents, usage
 
 log = structlog.get_logger(__name__)
 
@@ -251,7 +252,7 @@ class _Attempt:
     async def events(self) -> AsyncGenerator[TResponseStreamEvent]:
         """The normalized events. Raises what the model raises."""
         current_record.set(self._record)
-        stream = self._model.stream_response(*self._call.arguments(self._items), **self._call.state)
+        stream = self._open()
         feed = self._normalizer.feed
         events, watch = aiter(stream), Watch(self._timeouts)
         try:
@@ -260,6 +261,10 @@ class _Attempt:
                     event = await watch.next(events)
                 except StopAsyncIteration:
                     break
+                except NotImplementedError:
+                    stream = self._whole()
+                    events = aiter(stream)
+                    continue
                 if self._record.finish_reason == "content_filter" and self._is_notice(event):
                     continue
                 if event.type == "response.completed":
@@ -273,6 +278,18 @@ class _Attempt:
                 await close()
         if not self._normalizer.completed:
             raise AnswerIncompleteError()
+
+    def _open(self) -> AsyncIterator[TResponseStreamEvent]:
+        try:
+            return self._model.stream_response(*self._call.arguments(self._items), **self._call.state)
+        except NotImplementedError:
+            return self._whole()
+
+    async def _whole(self) -> AsyncGenerator[TResponseStreamEvent]:
+        """The response of a model that cannot stream, as one event."""
+        response = await self._model.get_response(*self._call.arguments(self._items), **self._call.state)
+        used = usage(response.usage.input_tokens, response.usage.output_tokens)
+        yield ResponseEvents("whole").completed(cast("list[Any]", response.output), used)
 
     def explain(self, error: Exception) -> BackchannelError:
         """The error to raise for what the model raised.

@@ -17,7 +17,13 @@ from openai.types.responses import (
 )
 
 from backchannel.model_calls.messages import MessageStream, to_item
-from backchannel.model_calls.output_items import clean_call, clean_message, is_processed, message_parts
+from backchannel.model_calls.output_items import (
+    clean_call,
+    clean_call_ids,
+    clean_message,
+    is_processed,
+    message_parts,
+)
 from backchannel.model_calls.partial_calls import PartialCalls
 from backchannel.model_calls.provider_errors import ProviderFacts
 from backchannel.model_calls.thoughts import Thoughts
@@ -185,6 +191,7 @@ class ResponseNormalizer:
         output += [to_item(message) for message in self._messages.unmatched()]
         if not any(isinstance(item, ResponseFunctionToolCall) for item in output):
             output += [clean_call(call, self._tool_names, self._taken) for call in self._calls.all()]
+        clean_call_ids(output, self._taken)
         response.output = output
         self.completed = True
         if isinstance(event, ResponseCompletedEvent):

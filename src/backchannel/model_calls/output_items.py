@@ -23,6 +23,9 @@ _PROCESSED = frozenset({
     "tool_search_output", "shell_call_output", "apply_patch_call_output", "program", "program_output",
 })  # fmt: skip
 """The types that the Agents SDK processes. It fails for others, or sends them back to endpoints that refuse them."""
+_EXECUTED = frozenset({
+    "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"
+})  # fmt: skip
 
 
 def is_processed(item: object) -> bool:
@@ -69,6 +72,17 @@ def clean_call(
     return call
 
 
+def clean_call_ids(output: Iterable[Any], taken: set[str]) -> None:
+    """Make the ids of calls unique that the application executes and that are not of functions, as those of shells; and
+    add them to `taken`. Modifies the items."""
+    items = list(output)
+    answered = {getattr(item, "call_id", None) for item in items if str(item.type).endswith("_output")}
+    for item in items:
+        if item.type in _EXECUTED and getattr(item, "call_id", None) not in answered:
+            item.call_id = usable_call_id(getattr(item, "call_id", None), taken)
+            taken.add(item.call_id)
+
+
 def clean_output(output: Iterable[Any], tool_names: Collection[str], taken: set[str]) -> list[Any]:
     """The items of a complete response, cleaned. Items of unknown types and messages without text are left out."""
     cleaned: list[Any] = []
@@ -83,6 +97,7 @@ def clean_output(output: Iterable[Any], tool_names: Collection[str], taken: set[
                 cleaned.append(item)
             case _:
                 pass
+    clean_call_ids(cleaned, taken)
     return cleaned
 
 

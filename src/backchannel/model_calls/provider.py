@@ -42,20 +42,12 @@ class NormalizedModels(ModelProvider):
         await self._provider.aclose()
 
     def prepare(self, agent: Agent[Any]) -> None:
-        """Replace the model of an agent, and of the agents that are its tools, if it brings one of its own.
+        """Replace the model of an agent, if it brings one of its own.
 
         The Agents SDK takes such a model from the agent, whatever the provider is.
         """
-        seen = {id(agent)}
-        agents: list[Agent[Any]] = [agent]
-        for each in agents:
-            if isinstance(each.model, Model) and not isinstance(each.model, NormalizedModel):
-                each.model = self.normalized(each.model)
-            for tool in each.tools:
-                nested: object = getattr(tool, "_agent_instance", None)
-                if isinstance(nested, Agent) and id(cast("object", nested)) not in seen:
-                    seen.add(id(cast("object", nested)))
-                    agents.append(cast("Agent[Any]", nested))
+        if isinstance(agent.model, Model) and not isinstance(agent.model, NormalizedModel):
+            agent.model = self.normalized(agent.model)
 
     def normalized(self, model: Model) -> NormalizedModel:
         """The normalized form of a model."""
@@ -77,7 +69,11 @@ def _observed(model: Model) -> Model:
     # There is no public access.
     copied: Any = copy(model)
     if isinstance(model, OpenAIChatCompletionsModel | OpenAIResponsesModel):
-        copied._client = decoding_client(copied._client)  # noqa: SLF001
+        # A model that was given no client makes one for its first call. It is the model's own, and not the copy's: the
+        # application can use and close it.
+        own: Any = model
+        client = own._client if own._client is not None else own._get_client()  # noqa: SLF001
+        copied._client = decoding_client(client)  # noqa: SLF001
         return copied
 
     async def fetch_response(*args: Any, **options: Any) -> Any:

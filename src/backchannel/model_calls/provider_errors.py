@@ -30,7 +30,7 @@ from backchannel.errors import (
 MAX_RETRY_AFTER = 60
 """Seconds. A longer `Retry-After` is ignored: the person decides when to try again."""
 
-_HTTP_CLIENTS = {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "h11"}
+_HTTP_CLIENTS = {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "h11", "websockets"}
 
 _TOO_LONG = re.compile(
     r"context_length_exceeded|context_window|context (?:length|window|size)|maximum (?:context|prompt|input) length"

@@ -1,7 +1,10 @@
 """An OpenAI client with faster streaming."""
 
+import ssl
+from functools import cache
 from typing import Any, cast, override
 
+import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import responses
 from pydantic import BaseModel, ValidationError
@@ -16,6 +19,12 @@ _DELTAS: dict[str, type[BaseModel]] = {
     "response.reasoning_text.delta": responses.ResponseReasoningTextDeltaEvent,
     "response.reasoning_summary_text.delta": responses.ResponseReasoningSummaryTextDeltaEvent,
 }
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The trusted certificates, loaded once for all clients of a process."""
+    return httpx2.create_ssl_context()
 
 
 class OpenAIClient(AsyncOpenAI):
@@ -33,7 +42,7 @@ class OpenAIClient(AsyncOpenAI):
 
     def __init__(self, *, api_key: str, base_url: str | None, **options: Any) -> None:
         # A copy has the HTTP client of the original.
-        http_client = options.pop("http_client", None) or DefaultAioHttpClient()
+        http_client = options.pop("http_client", None) or DefaultAioHttpClient(verify=tls_context())
         super().__init__(api_key=api_key, base_url=base_url, http_client=http_client, **options)
 
     @override

@@ -1,11 +1,14 @@
 """Resolves the models of agents."""
 
+import os
+import sys
 from typing import override
 
-from agents import Model, ModelProvider
+from agents import Model, ModelProvider, UserError
 from agents.models.multi_provider import MultiProvider
 from openai import AsyncOpenAI
 
+from backchannel.errors import ConfigurationError
 from backchannel.models.offline import OfflineModel
 from backchannel.models.openai_client import OpenAIClient
 from backchannel.settings import Settings
@@ -56,8 +59,47 @@ class Models(ModelProvider):
             return self._offline_model
         return self._providers.get_model(model_name or self._default)
 
+    def check(self, setting: str, name: str) -> None:
+        """Check that the library of a model with a prefix is there, and import it. That takes seconds, for which the
+        first message would stop the event loop.
+
+        Args:
+            setting: The setting that names the model.
+
+        Raises:
+            ConfigurationError: No provider has this prefix, or its library is not installed.
+        """
+        if "/" not in name:
+            return
+        if name.startswith("litellm/"):
+            # It asks GitHub for prices when it is imported, which nothing here needs, and waits seconds for an answer.
+            os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        try:
+            self._providers.get_model(name)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{setting} names {name}, whose library is not installed: {_hint(name, error)}"
+            ) from error
+        except UserError as error:
+            raise ConfigurationError(
+                f"{setting} names {name}, and no provider has the prefix {name.partition('/')[0]!r}. Models of other "
+                f"providers are litellm/{name}; those of an endpoint of your own need OPENAI_BASE_URL."
+            ) from error
+        quiet_litellm()
+
     @override
     async def aclose(self) -> None:
         await self._providers.aclose()
         if self._client is not None:
             await self._client.close()
+
+
+def quiet_litellm() -> None:
+    """Keep LiteLLM, if it is loaded, from printing hints in colour to the standard output, between the lines of the
+    log."""
+    if (litellm := sys.modules.get("litellm")) is not None:
+        setattr(litellm, "suppress_debug_info", True)  # noqa: B010 - the library is optional
+
+
+def _hint(name: str, error: ImportError) -> str:
+    return "pip install 'backchannel[litellm]'" if name.startswith("litellm/") else str(error)

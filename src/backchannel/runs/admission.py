@@ -91,7 +91,7 @@ class Admission:
         context, _ = load_context(record, {}, self._output.plain_publisher(record.id))
         error = ConflictError("The message was withdrawn before its turn came.")
         await self._stores.events.begin(record.id, record.identity, fence=record.fence + 1)
-        self._output.publish_failure(record.id, error, context)
+        self._output.publish(record.id, self._output.failure(error, context))
         await self._stores.events.end(record.id)
         self._output.report_end(record, context, "cancelled", None)
 

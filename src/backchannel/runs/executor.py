@@ -6,6 +6,7 @@ behind is found by the process that takes the run over (`faultpoints.POINTS` nam
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -128,8 +129,9 @@ class Executor:
         """End a run whose request could not be accepted, and show its readers why."""
         if not isinstance(error, BackchannelError):
             log.error("run_failed", exc_info=error)
-        self._output.publish_failure(run.id, error, run.context)
-        await self._output.finish(run, "failed", explain(error).code)
+        await self._output.finish(
+            run, "failed", explain(error).code, self._output.failure(error, run.context)
+        )
 
     async def refuse_adopted(self, run: Run, error: BaseException) -> None:
         """End a run that this process took from the queue or from another one, and cannot execute."""
@@ -151,7 +153,7 @@ class Executor:
         if error is None and record.status in {"failed", "interrupted"} and not state.failed:
             error = stored_failure(record.error_code)
         if error is not None:
-            self._output.publish_failure(record.id, error, context)
+            self._output.publish(record.id, self._output.failure(error, context))
         await events.end(record.id)
         if record.status in ACTIVE:
             self._output.report_end(record, context, "interrupted", RunAbandonedError.code)
@@ -159,6 +161,8 @@ class Executor:
     async def end_stopped(self, run: Run, status: RunStatus, driver: TurnDriver | None = None) -> None:
         """End a run that was stopped before its answer was complete; what had been shown of it is stored."""
         if driver is not None:
+            # What readers have seen of the part, a process that takes the run over has from the log.
+            await self._output.persist(run.id)
             if status == "cancelled":
                 # A process that takes the run over after a crash must not take the stored part for the whole answer.
                 await retry_until_available(
@@ -167,14 +171,19 @@ class Executor:
                 reached("stop.stored")
             await driver.save_partial_items(stopped=status == "cancelled")
             reached("part.stored")
+        elif run.record.attempt > 1 and run.record.began_after is not None:
+            # Stopped while it was being taken over.
+            await self._begin_log(run, after_crash=True)
+            state = await replay(self._stores.events, run.id)
+            await (self._end_failed(run, state) if state.failed else self._end_unresumed(run, state, status))
+            return
         accepted = driver is not None or await self._publish_accepted_message(run)
+        error: BackchannelError | None = None
         if status == "interrupted":
             error = UnavailableError("The server is restarting and could not finish. Try again.")
-            self._output.publish_failure(run.id, error, run.context)
         elif not accepted:
             error = ConflictError("The message was withdrawn before its turn came.")
-            self._output.publish_failure(run.id, error, run.context)
-        await self._output.finish(run, status, None)
+        await self._output.finish(run, status, None, error and self._output.failure(error, run.context))
 
     async def _publish_accepted_message(self, run: Run) -> bool:
         """Whether the message of a run that was stopped before its first event was stored; if so, publish it."""
@@ -198,7 +207,7 @@ class Executor:
         try:
             await driver.drive()
         except TurnFailedError as error:
-            await self._output.finish(run, "failed", error.cause.code)
+            await self._end_with_error(run, driver, error)
         except asyncio.CancelledError:
             if run.stop_as in {"released", "fenced"}:
                 raise
@@ -208,6 +217,21 @@ class Executor:
         else:
             reached("answer.completed")
             await self._output.finish(run, "waiting" if driver.awaits_input else "completed", None)
+
+    async def _end_with_error(self, run: Run, driver: TurnDriver, error: TurnFailedError) -> None:
+        """End a run whose answer failed; what had been shown of it is stored."""
+        # A stop would cut the writes off.
+        run.ending = True
+        await self._output.persist(run.id)
+        with suppress(UnavailableError):
+            # As with a stop: a process that takes the run over must not take the stored part for the whole answer.
+            await retry_until_available(
+                lambda: self._stores.runs.request_stop(run.id, run.identity, "failed", error.cause.code)
+            )
+        reached("failure.stored")
+        await driver.save_partial_items(stopped=False)
+        reached("part.stored")
+        await self._output.finish(run, "failed", error.cause.code, error.event)
 
     async def _end_failed(self, run: Run, state: ReaderState) -> None:
         """End an answer that had failed when its process died: readers have its error, and no second one may follow."""
@@ -220,6 +244,8 @@ class Executor:
 
     async def _end_unresumed(self, run: Run, state: ReaderState, status: RunStatus) -> None:
         """End an answer that cannot be resumed; what had been shown of it is stored."""
+        # A stop would cut the writes off.
+        run.ending = True
         try:
             thread = await load_thread(self._server, run.record.thread_id, run.context)
         except NotFoundError as error:
@@ -239,12 +265,12 @@ class Executor:
         # The dead process may have stored the stop.
         noted = any(isinstance(item, SDKHiddenContextItem) for item in stored)
         await driver.save_partial_items(stopped=status == "cancelled" and not noted)
-        if status != "interrupted":
+        if status == "cancelled":
             await self._output.finish(run, status, None)
             return
-        error = RunAbandonedError(INTERRUPTED)
-        self._output.publish_failure(run.id, error, run.context)
-        await self._output.finish(run, status, error.code)
+        failed = status == "failed"
+        error = stored_failure(run.record.error_code) if failed else RunAbandonedError(INTERRUPTED)
+        await self._output.finish(run, status, error.code, self._output.failure(error, run.context))
 
     async def _stored_answer(self, run: Run) -> list[ThreadItem]:
         record, context = run.record, run.context.for_server

@@ -7,11 +7,11 @@ crash between two steps leaves recoverable.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
-from chatkit.types import ThreadStreamEvent
+from chatkit.types import ErrorEvent, ThreadStreamEvent
 
 from backchannel.chat.protocol.failures import failure_event
 from backchannel.chat.protocol.wire import encode_event
@@ -130,9 +130,9 @@ class RunOutput:
         """Append a thread event to a run's log."""
         self._stores.events.append(run_id, encode_event(event))
 
-    def publish_failure(self, run_id: str, error: BaseException, context: RequestContext) -> None:
-        """Append the `error` event that ends a stream."""
-        self.publish(run_id, failure_event(error, context, debug=self.debug))
+    def failure(self, error: BaseException, context: RequestContext) -> ErrorEvent:
+        """The `error` event that ends a stream."""
+        return failure_event(error, context, debug=self.debug)
 
     def plain_publisher(self, run_id: str) -> Callable[[Mapping[str, Any]], None]:
         """How agents and tools of a run append events for readers of the plain API."""
@@ -144,8 +144,15 @@ class RunOutput:
 
         return publish
 
-    async def finish(self, run: Run, status: RunStatus, error_code: str | None) -> None:
+    async def finish(
+        self, run: Run, status: RunStatus, error_code: str | None, failure: ErrorEvent | None = None
+    ) -> None:
         """Store the end of a run, book its usage, and end its log.
+
+        Args:
+            failure: The last event, if the run failed. Readers get it once the end is stored, or after
+                `PERSIST_SECONDS` if the database is away: a process that takes over a failed run whose end is not
+                stored would answer again, and readers could get a second error.
 
         Raises:
             RunFencedError: Another process has taken the run over.
@@ -154,9 +161,10 @@ class RunOutput:
         # A stop from here on would leave a row that has ended and a log that has not.
         run.ending = True
         usage = run.context.usage
-        await retry_until_available(
+        storing = retry_until_available(
             lambda: self._stores.runs.finish(run.id, run.fence, status, error_code, usage)
         )
+        await (storing if failure is None else self._publish_after(storing, run.id, failure))
         run.end(status)
         reached("run.finished")
         try:
@@ -166,6 +174,20 @@ class RunOutput:
             log.warning("log_not_ended")
         reached("log.ended")
         self.report_end(run.record, run.context, status, error_code)
+
+    async def _publish_after(
+        self, storing: Coroutine[Any, Any, None], run_id: str, failure: ErrorEvent
+    ) -> None:
+        task = asyncio.create_task(storing)
+        try:
+            _, late = await asyncio.wait({task}, timeout=PERSIST_SECONDS)
+            if late:
+                self.publish(run_id, failure)
+            await task
+            if not late:
+                self.publish(run_id, failure)
+        finally:
+            task.cancel()
 
     def report_end(
         self, record: RunRecord, context: RequestContext, status: RunStatus, error_code: str | None

@@ -190,6 +190,8 @@ class Runs:
         record = await self.load(run_id, identity)
         if record.status in {"queued", "waiting"} and await self.stores.runs.cancel(run_id, identity):
             await self._admission.end_withdrawn(record)
+            if record.status == "waiting":
+                self.worker.spawn(self.worker.start_next(record.queue))
             return await self.load(run_id, identity)
         if record.status in ACTIVE:
             await self.stores.runs.request_stop(run_id, identity, "cancelled")

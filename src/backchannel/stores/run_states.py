@@ -9,7 +9,8 @@ queued ──→ running ──→ waiting ──→ completed
 ```
 
 `waiting` means that the answer ended with a request to the user: a client tool call or structured input. A waiting run
-does not hold its thread. Ended states are final.
+goes on holding its thread for messages that were queued before: they were written without knowledge of the request, and
+must not count as a refusal of it. Whatever the user does next completes it. Ended states are final.
 """
 
 from typing import Literal

@@ -1,8 +1,9 @@
 """Stored runs, and the contracts of the stores of runs, idempotency keys and replicas.
 
-Two rules prevent conflicts between replicas. A running run *holds* its thread: at most one run of a thread does, on all
-replicas. And a run has a *fence*, a number that grows each time another process takes the run over: every write for a
-run requires the fence that its process got, so that writes of a process that was wrongly taken for dead are refused.
+Two rules prevent conflicts between replicas. A running or waiting run *holds* its thread: at most one run of a thread
+does, on all replicas. And a run has a *fence*, a number that grows each time another process takes the run over: every
+write for a run requires the fence that its process got, so that writes of a process that was wrongly taken for dead are
+refused.
 """
 
 import hashlib
@@ -16,6 +17,9 @@ from backchannel.stores.run_states import RunStatus
 
 MAX_QUEUED = 20
 """The most queued runs of one thread."""
+
+REPLIES = frozenset({"threads.add_client_tool_output", "threads.add_structured_input"})
+"""Operations that give a `waiting` run what it asked for."""
 
 MAX_THREAD_ID_CHARS = 255
 """The most characters of the id of a thread that has runs."""
@@ -146,12 +150,13 @@ class RunStore(ABC):
         """Store a new run that starts at once and holds its thread. A `waiting` run of the thread becomes `completed`.
 
         Raises:
-            ThreadBusyError: Another run holds the thread or waits for it. The transaction must be rolled back.
+            ThreadBusyError: Another run is running in the thread, or is queued there, unless this one is among
+                `REPLIES` and a run waits for it. The transaction must be rolled back.
         """
 
     @abstractmethod
     async def enqueue(self, run: RunRecord) -> None:
-        """Store a new queued run.
+        """Store a new queued run. A `waiting` run of the thread becomes `completed`: queued runs start from now on.
 
         Raises:
             QueueFullError: The thread has `MAX_QUEUED` queued runs.
@@ -200,8 +205,9 @@ class RunStore(ABC):
     async def finish(
         self, run_id: str, fence: int, status: RunStatus, error_code: str | None, usage: Usage
     ) -> None:
-        """Store the end of a run and its usage, and free its thread, atomically. The run stays assigned to its replica
-        until `clear_replica`, so that after a crash in between the end of its log is still written.
+        """Store the end of a run and its usage, and free its thread unless the run is `waiting`, atomically. The run
+        stays assigned to its replica until `clear_replica`, so that after a crash in between the end of its log is
+        still written.
 
         Raises:
             RunFencedError: Another process executes the run, or it has ended.
@@ -216,8 +222,10 @@ class RunStore(ABC):
         """Cancel a queued or waiting run; returns whether it was either."""
 
     @abstractmethod
-    async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
-        """Ask the replica that executes a run to end it with `status`."""
+    async def request_stop(
+        self, run_id: str, identity: Identity, status: RunStatus, error_code: str | None = None
+    ) -> None:
+        """Ask the replica that executes a run, now or after a crash, to end it with `status` and `error_code`."""
 
     @abstractmethod
     async def stop_requests(self, replica: str) -> Sequence[tuple[str, RunStatus]]:

@@ -22,6 +22,7 @@ from backchannel.todo.values import (
     Status,
     Title,
     TodoId,
+    TodoIds,
     refuse,
 )
 
@@ -78,9 +79,17 @@ class CompleteTodo(TodoInput):
 
 
 class DeleteTodo(TodoInput):
-    """Delete one todo for good. Only when the person asked for it."""
+    """Delete one todo for good. Only when the person asked for it. For several todos use delete_todos."""
 
     todo_id: TodoId = Field(description=_ID_HELP)
+
+
+class DeleteTodos(TodoInput):
+    """Delete several todos for good. The person is shown their titles and must approve, so do not ask before."""
+
+    todo_ids: TodoIds = Field(
+        description="Their ids (todo_…), 1 to 100, as an earlier tool output gave them."
+    )
 
 
 class SearchTodos(TodoInput):

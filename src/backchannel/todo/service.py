@@ -198,6 +198,23 @@ class TodoService:
             await connection.execute(delete_owned(identity, todos).where(todos.c.id == todo.id))
         return todo
 
+    @retryable
+    async def get_many(self, identity: Identity, todo_ids: Sequence[str]) -> Sequence[Todo]:
+        """The user's todos with these ids, in their order. Ids without a todo are left out."""
+        async with self._read() as connection:
+            return await _get_many(connection, identity, todo_ids)
+
+    @retryable
+    async def delete_many(self, identity: Identity, todo_ids: Sequence[str]) -> Sequence[Todo]:
+        """Delete the user's todos with these ids, in one transaction, and return their last state. Ids without a todo
+        are left out."""
+        async with self._write() as connection:
+            found = await _get_many(connection, identity, todo_ids)
+            if found:
+                ids = [todo.id for todo in found]
+                await connection.execute(delete_owned(identity, todos).where(todos.c.id.in_(ids)))
+        return found
+
     def _changed_values(self, changes: TodoChanges) -> dict[str, Any]:
         fields = changes.model_dump(exclude_unset=True)
         if not fields:
@@ -245,6 +262,15 @@ async def _get(connection: AsyncConnection, identity: Identity, todo_id: str) ->
         if row := rows.mappings().one_or_none():
             return _todo(row)
     raise NotFoundError(f"No todo has the id {shortened(todo_id)}. List or search the todos to find its id.")
+
+
+async def _get_many(
+    connection: AsyncConnection, identity: Identity, todo_ids: Sequence[str]
+) -> Sequence[Todo]:
+    wanted = [todo_id for todo_id in todo_ids if _ID.fullmatch(todo_id)]
+    rows = await connection.execute(select_owned(identity, todos).where(todos.c.id.in_(wanted)))
+    found = {todo.id: todo for todo in map(_todo, rows.mappings())}
+    return [found[todo_id] for todo_id in wanted if todo_id in found]
 
 
 def _conditions(filters: TodoFilter) -> list[ColumnElement[bool]]:

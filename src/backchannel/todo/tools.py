@@ -10,7 +10,7 @@ from inspect import cleandoc
 from typing import Any, cast
 
 import structlog
-from agents import FunctionTool
+from agents import FunctionTool, RunContextWrapper
 from agents.models.default_models import get_default_model
 from agents.tool_context import ToolContext
 from chatkit.agents import AgentContext
@@ -29,6 +29,7 @@ from backchannel.todo.arguments import (
     CompleteTodo,
     CreateTodo,
     DeleteTodo,
+    DeleteTodos,
     DescribeCapabilities,
     ListTodos,
     SearchTodos,
@@ -39,7 +40,7 @@ from backchannel.todo.arguments import (
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
 from backchannel.todo.service import TodoService
 from backchannel.todo.validation import validate
-from backchannel.tools import idempotency_key, idempotent
+from backchannel.tools import approval_question, idempotency_key, idempotent
 
 OFFLINE_MODEL = "offline rule-based stand-in"
 CAPABILITIES: tuple[Mapping[str, Any], ...] = (
@@ -61,9 +62,12 @@ CAPABILITIES: tuple[Mapping[str, Any], ...] = (
         "examples": ["move milk to friday", "set priority of milk to 5", "rename milk to oat milk"],
     },
     {"title": "Complete and reopen todos", "examples": ["mark milk done", "reopen milk"]},
-    {"title": "Delete todos", "examples": ["delete milk", "delete the second one"]},
+    {"title": "Delete todos", "examples": ["delete milk", "delete the second one", "delete everything"]},
 )
 """The capabilities of the assistant. The offline model understands the examples, too."""
+
+MAX_TITLES = 20
+"""How many titles the question names, at most, before several todos are deleted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,18 +90,22 @@ class TodoTools:
         search_todos = _tool("search_todos", SearchTodos, self._search)
         # Not idempotent: repeating it returns an error, as the todo no longer exists.
         delete_todo = _tool("delete_todo", DeleteTodo, self._delete)
+        delete_todos = _tool("delete_todos", DeleteTodos, self._delete_many)
+        delete_todos.needs_approval = _is_acceptable
+        approval_question(delete_todos, self._ask_to_delete)
         self.todo = (
             _tool("create_todo", CreateTodo, self._create),
             list_todos,
             _tool("update_todo", UpdateTodo, self._update),
             _tool("complete_todo", CompleteTodo, self._complete),
             delete_todo,
+            delete_todos,
             search_todos,
         )
         self.search = (search_todos, list_todos)
         self.help = (_tool("describe_capabilities", DescribeCapabilities, self._describe),)
         for tool in (*self.todo, *self.help):
-            if tool is not delete_todo:
+            if tool not in (delete_todo, delete_todos):
                 idempotent(tool)
 
     async def _create(self, identity: Identity, arguments: CreateTodo, key: str) -> ToolOutput:
@@ -122,6 +130,24 @@ class TodoTools:
 
     async def _delete(self, identity: Identity, arguments: DeleteTodo, _key: str) -> ToolOutput:
         return {"deleted": _todo_fields(await self._service.delete(identity, arguments.todo_id))}
+
+    async def _delete_many(self, identity: Identity, arguments: DeleteTodos, _key: str) -> ToolOutput:
+        deleted = await self._service.delete_many(identity, arguments.todo_ids)
+        known = {todo.id for todo in deleted}
+        return {
+            "deleted": [_todo_fields(todo) for todo in deleted],
+            "not_found": [todo_id for todo_id in arguments.todo_ids if todo_id not in known],
+        }
+
+    async def _ask_to_delete(self, context: RunContextWrapper[Any], arguments: dict[str, Any]) -> str:
+        asked = validate(DeleteTodos, arguments)
+        titles = [
+            f"“{todo.title}”"
+            for todo in await self._service.get_many(identity_of_run(context.context), asked.todo_ids)
+        ]
+        more = len(titles) - MAX_TITLES
+        listed = ", ".join(titles[:MAX_TITLES]) + (f" and {more} more" if more > 0 else "")
+        return f"Delete {len(titles)} todo{'' if len(titles) == 1 else 's'}: {listed}?"
 
     async def _search(self, identity: Identity, arguments: SearchTodos, _key: str) -> ToolOutput:
         page = await self._service.search(identity, validate(TodoQuery, arguments.model_dump()))
@@ -175,6 +201,15 @@ def _tool[A: BaseModel](
         params_json_schema=schema(arguments),
         on_invoke_tool=invoke,
     )
+
+
+async def _is_acceptable(_context: RunContextWrapper[Any], arguments: dict[str, Any], _call_id: str) -> bool:
+    """Whether a call of `delete_todos` is one to ask about; if not, the model gets the error."""
+    try:
+        validate(DeleteTodos, arguments)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _field(error: BackchannelError) -> dict[str, str]:

@@ -5,7 +5,7 @@ Tools and REST endpoints use the same messages.
 """
 
 import json
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 from pydantic.types import AwareDatetime
@@ -16,6 +16,8 @@ from backchannel.todo.due_dates import EARLIEST_YEAR, DueDate
 TITLE_CHARS = 200
 DESCRIPTION_CHARS = 1000
 QUERY_CHARS = 200
+ID_CHARS = 80
+MAX_IDS = 100
 MAX_PRIORITY = 5
 MAX_LIMIT = 100
 MAX_OFFSET = 1_000_000
@@ -69,6 +71,15 @@ def _text(minimum: int, maximum: int, *, strip: bool = False) -> BeforeValidator
         return text
 
     return BeforeValidator(check)
+
+
+def _check_ids(value: object, info: ValidationInfo) -> list[str]:
+    if not isinstance(value, list) or not 1 <= len(cast("list[object]", value)) <= MAX_IDS:
+        raise refuse(f"{info.field_name} must be a list of 1 to {MAX_IDS} ids.")
+    ids = cast("list[object]", value)
+    if not all(isinstance(each, str) and 1 <= len(each) <= ID_CHARS for each in ids):
+        raise refuse(f"{info.field_name} must have only ids of todos, which are texts such as todo_….")
+    return list(dict.fromkeys(cast("list[str]", ids)))
 
 
 def _whole_number(minimum: int, maximum: int) -> BeforeValidator:
@@ -134,7 +145,12 @@ def _number_schema(minimum: int, maximum: int) -> WithJsonSchema:
 Title = Annotated[str, _text(1, TITLE_CHARS, strip=True), _string_schema(1, TITLE_CHARS)]
 Description = Annotated[str, _text(0, DESCRIPTION_CHARS), _string_schema(0, DESCRIPTION_CHARS)]
 Query = Annotated[str, _text(0, QUERY_CHARS, strip=True), _string_schema(0, QUERY_CHARS)]
-TodoId = Annotated[str, _text(1, 80, strip=True), _string_schema(1, 80)]
+TodoId = Annotated[str, _text(1, ID_CHARS, strip=True), _string_schema(1, ID_CHARS)]
+TodoIds = Annotated[
+    list[str],
+    BeforeValidator(_check_ids),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+]
 Priority = Annotated[int, _whole_number(0, MAX_PRIORITY), _number_schema(0, MAX_PRIORITY)]
 Limit = Annotated[int, _whole_number(1, MAX_LIMIT), _number_schema(1, MAX_LIMIT)]
 Offset = Annotated[int, _whole_number(0, MAX_OFFSET), _number_schema(0, MAX_OFFSET)]

@@ -1,4 +1,4 @@
-"""A server on standard input and output that does what it should not: `odd.py silent|exits|noisy|bad-schema`."""
+"""A server on standard input and output that does what it should not: `odd.py silent|exits|noisy|bad-schema|asks`."""
 
 import json
 import sys
@@ -12,6 +12,20 @@ def write(message: dict[str, Any] | str) -> None:
     sys.stdout.flush()
 
 
+def ask(*methods: str) -> list[str]:
+    """Ask the client for things that only some clients have; the errors that it answers with."""
+    said: list[str] = []
+    for method in methods:
+        params: dict[str, Any] = {}
+        if method == "sampling/createMessage":
+            params = {"messages": [], "maxTokens": 9}
+        if method == "elicitation/create":
+            params = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+        write({"jsonrpc": "2.0", "id": method, "method": method, "params": params})
+        said.append(json.loads(sys.stdin.readline())["error"]["message"])
+    return said
+
+
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     match message["method"]:
         case "initialize":
@@ -23,6 +37,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
         case "tools/list":
             kind = "string" if HOW == "bad-schema" else "object"
             return {"tools": [{"name": "look", "inputSchema": {"type": kind}}]}
+        case "tools/call" if HOW == "asks":
+            said = ask("sampling/createMessage", "elicitation/create", "roots/list")
+            return {"content": [{"type": "text", "text": ", ".join(said)}]}
         case _:
             return {"content": [{"type": "text", "text": "found it"}]}
 

@@ -1,13 +1,11 @@
 """Orphaned runs that are delivered to a replica, by a real Redis: no housekeeping finds them first here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from chatkit.types import ChatKitReq
-from pydantic import TypeAdapter
 
 from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
@@ -20,16 +18,11 @@ from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import ReplicaRecord
-from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.testing import Say, ScriptedModel
 from redis_server import key_prefix, shared_server
+from unit.runs.requests import Hear, ReaderState, say
 
 pytestmark = pytest.mark.row("H1", "H2")
-
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
-type Hear = Callable[[str, str], Awaitable[None]]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-COUNT = REQUEST.validate_python({"type": "threads.create", "params": {"input": user_message("count")}})
 
 
 @pytest.fixture
@@ -73,7 +66,7 @@ async def other(
 async def started(runs: Runs, model: ScriptedModel, ann: RequestContext, hear: Hear) -> str:
     """A run whose answer waits in the middle."""
     model.add(Say(["one ", "two"], until=asyncio.Event()))
-    run_id = await runs.start(COUNT, ann)
+    run_id = await runs.start(say("count"), ann)
     await hear(run_id, "one ")
     return run_id
 

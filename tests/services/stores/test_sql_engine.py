@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from backchannel.errors import BackchannelError, ConfigurationError, UnavailableError
-from backchannel.retry import CONFLICT
-from backchannel.stores.sql import pre_ping
+from backchannel.retry import CONFLICT, Backoff
+from backchannel.stores.sql import pre_ping, transactions
 from backchannel.stores.sql.dialects import PoolOptions
 from backchannel.stores.sql.engine import Database, TransactionAbortedError
 from backchannel.stores.sql.migrate import upgrade
@@ -206,7 +206,11 @@ async def test_a_commit_of_which_nobody_knows_is_repeated_only_where_that_is_saf
         await retry_transaction(server, unclear, retry_unknown=False)
 
 
-async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(database: Database):
+async def test_what_is_repeated_inside_what_is_repeated_is_not_tried_seven_times_seven(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transactions, "CONFLICT", Backoff(initial=0.001, maximum=0.001))
+
     class Nested:
         def __init__(self) -> None:
             self.database = database

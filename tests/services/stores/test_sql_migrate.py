@@ -20,6 +20,7 @@ from backchannel.stores.sql.tables import metadata
 pytestmark = pytest.mark.row("D3")
 
 PROCESSES = 5
+NEWEST = CORE.scripts().get_current_head()
 
 
 # What only one kind of database has: see migration 0002.
@@ -121,7 +122,7 @@ async def test_the_way_down_is_the_way_up(database: Database):
     await upgrade(database)
     newest = await schema(database)
     await downgrade(database, CORE, "0001")
-    assert [(each.current, each.newest) for each in await stand(database)] == [("0001", "0003")]
+    assert [(each.current, each.newest) for each in await stand(database)] == [("0001", NEWEST)]
     with pytest.raises(ConfigurationError, match="backchannel db upgrade"):
         await check_newest(database)
     await upgrade(database)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.sql import Exact, Migrations, UtcDateTime, owner_columns
+from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.migrate import CORE
 from backchannel.stores.sql.personal import BATCH, PersonalData, owned_tables
@@ -70,12 +71,15 @@ def statements(database: Database, after: Callable[[str, int], None]) -> Generat
     event.remove(database.engine.sync_engine, "after_cursor_execute", told)
 
 
+SECRETS = {"users": ["password_hash"], "sessions": ["token_hash", "rotation_key"]}
+"""What is stored and not exported."""
+
 # Tables
 
 
 def test_what_refers_to_a_table_comes_before_it():
     names = [table.name for table in owned_tables(TODO)]
-    assert set(names) == {*CORE.metadata.tables, "todos"} - {"replicas"}
+    assert set(names) == {*CORE.metadata.tables, "todos"} - {"replicas", "login_failures"}
     for part in ("items", "feedback", "search_entries"):
         assert names.index(part) < names.index("threads")
     assert [table.name for table in owned_tables(CORE, TODO)] == names
@@ -97,12 +101,19 @@ async def test_an_export_is_everything_and_nothing_of_others(database: Database)
     for person in (ADA, *OTHERS):
         await live(database, person, threads=2, messages=2)
     found = await exported(data_of(database))
+    (logged_in,) = found.pop("audit_log")
+    assert (logged_in["event"], logged_in["user_id"]) == ("login.succeeded", "ada")
     kept = of(await everything(database), ADA)
+    for table, secrets in SECRETS.items():
+        for row in kept[table]:
+            for column in secrets:
+                assert row.pop(column, "") != ""
     for repeats in ("search_entries", "run_events", "run_logs"):
         del kept[repeats]
     assert sizes(found) == sizes(kept)
     assert sizes(found) == {
         "threads": 2, "items": 8, "feedback": 4, "attachments": 3, "runs": 2, "usage": 2, "attempts": 2, "todos": 1,
+        "users": 1, "sessions": 1, "user_addresses": 1,
     }  # fmt: skip
     for name, rows in kept.items():
         for row in rows:
@@ -164,7 +175,31 @@ async def test_nothing_is_kept_of_a_stranger(database: Database):
         assert not any((await data_of(database, nobody).count()).values())
 
 
+async def test_an_export_has_no_hashes(database: Database):
+    await live(database, ADA)
+    found = await exported(data_of(database))
+    (session,) = of(await everything(database), ADA)["sessions"]
+    text = json.dumps(found)
+    assert session["token_hash"] not in text
+    assert "argon2" not in text
+    for table, secrets in SECRETS.items():
+        assert not set(secrets) & set(found[table][0])
+
+
 # Erasing
+
+
+async def test_erasing_keeps_the_audit_log_and_nothing_else(database: Database):
+    await live(database, ADA)
+    person = data_of(database)
+    assert "audit_log" not in await person.count()
+    assert "audit_log" not in await person.erase()
+    log = [record async for record in SqlAuditLog(database).read()]
+    assert [(each.event, each.user) for each in log] == [("login.succeeded", "ada")]
+    assert not any((await person.count()).values())
+    # Whoever asks what is kept of them is told.
+    found = await exported(person)
+    assert {name: len(rows) for name, rows in found.items() if rows} == {"audit_log": 1}
 
 
 @pytest.mark.parametrize("batch", [3, BATCH])

@@ -9,14 +9,27 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from backchannel.context import Identity, RequestContext
+from backchannel.sessions.sql import SqlSessions
 from backchannel.stores.run_states import ACTIVE
 from backchannel.stores.run_store import queue_of
+from backchannel.stores.sql.accounts import SqlAccounts
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.search import entry_values
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import feedback, items, runs, search_entries, threads, usage
+from backchannel.stores.sql.tables import (
+    audit_log,
+    feedback,
+    items,
+    runs,
+    search_entries,
+    sessions,
+    threads,
+    usage,
+    user_addresses,
+    users,
+)
 
 pytestmark = pytest.mark.row("D4")
 
@@ -74,14 +87,34 @@ def filling() -> list[tuple[Any, list[dict[str, Any]]]]:
                 }
             )
     tables = (threads, items, search_entries, runs, usage, feedback)
-    return list(zip(tables, made.values(), strict=True))
+    return [*zip(tables, made.values(), strict=True), *logins()]
+
+
+def logins() -> list[tuple[Any, list[dict[str, Any]]]]:
+    """An account of each of many people, their sessions, and the audit log."""
+    made: dict[str, list[dict[str, Any]]] = {"users": [], "sessions": [], "addresses": [], "log": []}
+    for person in range(MANY):
+        owner = {"tenant": "default", "user_id": f"user-{person:02}"}
+        made["users"].append(
+            {**owner, "name": f"name{person}", "display_name": "x", "password_hash": "x", "scopes": [],
+             "disabled": False, "created_at": START, "password_changed_at": START}
+        )  # fmt: skip
+        made["addresses"].append({**owner, "address": "203.0.113.7", "last_login_at": START})
+        for number in range(4):
+            made["sessions"].append(
+                {**owner, "id": f"ses_{person}_{number}", "token_hash": f"{person}-{number}", "kind": "cookie",
+                 "scopes": [], "created_at": START + timedelta(seconds=number), "last_seen_at": START,
+                 "expires_at": START + timedelta(days=3650), "family": f"fam_{person}"}
+            )  # fmt: skip
+        made["log"].append({**owner, "at": START, "event": "login.succeeded", "subject": "", "detail": {}})
+    return list(zip((users, sessions, user_addresses, audit_log), made.values(), strict=True))
 
 
 async def filled(database: Database) -> None:
     async with database.write() as connection:
         for table, rows in filling():
             await connection.execute(table.insert(), rows)
-    tables = "threads, items, search_entries, runs, `usage`, feedback"
+    tables = "threads, items, search_entries, runs, `usage`, feedback, users, sessions, audit_log"
     async with database.write() as connection:
         await connection.execute(
             text("ANALYZE TABLE " + tables if database.dialect.name == "mysql" else "ANALYZE")
@@ -109,6 +142,13 @@ QUERIES: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
     ),
     "orphans": lambda store: SqlRuns(store.database).orphans(10),
     "unregistered replicas": lambda store: SqlReplicas(store.database).unregistered(10),
+    "session of a token": lambda store: SqlSessions(store.database).find("7-2"),
+    "sessions of a person": lambda store: SqlSessions(store.database).all_of(ADA.identity, START),
+    "account of a name": lambda store: SqlAccounts(store.database).find_by_name("name7"),
+    "account of a person": lambda store: SqlAccounts(store.database).find(ADA.identity),
+    "address of a person": lambda store: SqlAccounts(store.database).knows_address(
+        ADA.identity, "203.0.113.7"
+    ),
     "load run": lambda store: SqlRuns(store.database).load("run_07_0000", ADA.identity),
 }
 
@@ -147,8 +187,8 @@ async def check_plan(database: Database, name: str, statement: str, parameters: 
         found = await connection.exec_driver_sql(prefix + statement, tuple(parameters))
         rows = found.mappings().all()
     plan = "\n".join(str(dict(row)) for row in rows)
-    # The few best of what matched are sorted by how well they match; opinions and active runs are few.
-    few = {"runs of a thread", "orphans", "lost replicas", "next in a queue"}
+    # The few best of what matched are sorted by how well they match; opinions, active runs and logins are few.
+    few = {"runs of a thread", "orphans", "lost replicas", "next in a queue", "sessions of a person"}
     may_sort = name in {"search", "load_feedback"} | few
     match database.dialect.name:
         case "sqlite":

@@ -13,9 +13,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from starlette.requests import HTTPConnection
 
-from backchannel.authenticators.jwt import MAX_TOKEN_CHARS, JwtAuthenticator
+from backchannel.authenticators.jwt import MAX_TOKEN_CHARS, ClaimNames, JwtAuthenticator
 from backchannel.context import Identity
 from backchannel.errors import UnauthenticatedError
+from backchannel.key_sets.secret import SecretKeySet
 
 pytestmark = pytest.mark.row("F1")
 
@@ -52,7 +53,9 @@ def signed(header: Any, payload: Any) -> str:
 
 
 async def known(bearer: str, **options: Any) -> Identity:
-    found = await JwtAuthenticator(SECRET, leeway=LEEWAY, **options).authenticate(request(f"Bearer {bearer}"))
+    found = await JwtAuthenticator([SecretKeySet(SECRET)], leeway=LEEWAY, **options).authenticate(
+        request(f"Bearer {bearer}")
+    )
     assert found is not None
     assert found.set_cookie is None
     return found.identity
@@ -77,12 +80,12 @@ async def test_a_valid_token():
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_the_scheme_is_not_case_sensitive(scheme: str):
-    assert await JwtAuthenticator(SECRET).authenticate(request(f"{scheme}  {token()} "))
+    assert await JwtAuthenticator([SecretKeySet(SECRET)]).authenticate(request(f"{scheme}  {token()} "))
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Basic YTpi", "Bearerx y", "Token abc"])
 async def test_other_credentials_are_somebody_elses_affair(authorization: str | None):
-    assert await JwtAuthenticator(SECRET).authenticate(request(authorization)) is None
+    assert await JwtAuthenticator([SecretKeySet(SECRET)]).authenticate(request(authorization)) is None
 
 
 async def test_a_token_of_another_key():
@@ -143,7 +146,18 @@ async def test_times_within_the_leeway(change: dict[str, int], valid: bool):
         {"tenant": None},
         {"tenant": "t" * 256},
         {"scope": 7},
-        {"scope": ["read"]},
+        {"scope": ["read", 7]},
+        {"exp": 10**400},
+        {"exp": -1},
+        {"nbf": 10**20},
+        {"sub": "ann\u202e"},
+        {"sub": "ann\n"},
+        {"tenant": "a\u2066cme"},
+        {"sub": "usr_page_0123456789abcdef01234567"},
+        {"sub": "usr_0123456789abcdef0123456789abcdef"},
+        # Nobody said that this server is "chat".
+        {"aud": "chat"},
+        {"aud": ["chat"]},
         {"scope": None},
     ],
 )
@@ -172,7 +186,7 @@ async def test_a_name_of_the_wrong_kind_is_only_not_shown(name: Any):
     ],
 )
 async def test_issuer_and_audience(change: dict[str, Any], valid: bool):
-    options = {"issuer": "us", "audience": "chat"}
+    options = {"issuer": "us", "audiences": ["chat", "backup"]}
     if valid:
         assert await known(token(claims(**change)), **options)
     else:
@@ -205,6 +219,9 @@ async def test_other_algorithms_are_refused():
         {"alg": "HS256", "kid": 7},
         {"alg": "HS256", "jwk": "x"},
         {"alg": "HS256", "typ": 7},
+        {"alg": "HS256", "typ": "logout+jwt"},
+        {"alg": "HS256", "typ": "refresh"},
+        {"alg": "HS256", "typ": "dpop+jwt"},
         b"[" * 5000,
         b'{"a":' * 1200,
         b"\xff",
@@ -217,6 +234,36 @@ async def test_headers_that_make_no_sense(header: Any):
 @pytest.mark.parametrize("payload", [[], None, 7, "ann", b"", b"{", b"\xff", b"[" * 3000])
 async def test_payloads_that_make_no_sense(payload: Any):
     await refusal(signed({"alg": "HS256"}, payload))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+async def test_kinds_of_tokens_that_grant_access(typ: str):
+    assert await known(token(header={"alg": "HS256", "typ": typ}))
+
+
+# Headers of Azure, of load balancers of AWS, and a certificate.
+async def test_headers_that_issuers_add_do_no_harm():
+    header = {"alg": "HS256", "nonce": "n", "signer": "arn:aws", "x5t": "x", "x5c": ["M" * 1500]}
+    assert await known(signed(header, claims()))
+
+
+async def test_scopes_may_be_a_list():
+    assert (await known(token(claims(scope=["chat", "todos"])))).scopes == {"chat", "todos"}
+
+
+async def test_claims_by_other_names():
+    names = ClaimNames(user="oid", tenant="tid", scope="scp")
+    made = token(claims(oid="ann", tid="acme", scp="chat", sub="pairwise"))
+    assert await known(made, claims=names) == Identity("ann", tenant="acme", scopes=frozenset({"chat"}))
+    await refusal(token(), claims=names)
+
+
+async def test_two_headers_are_none():
+    headers = [(b"authorization", f"Bearer {each}".encode()) for each in (token(), token(claims(sub="eve")))]
+    with pytest.raises(UnauthenticatedError, match="one Authorization"):
+        await JwtAuthenticator([SecretKeySet(SECRET)]).authenticate(
+            HTTPConnection({"type": "http", "headers": headers})
+        )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +293,7 @@ json_values = st.recursive(
 )
 async def test_no_signed_claims_are_an_unexpected_error(changes: dict[str, Any]):
     try:
-        identity = await known(signed({"alg": "HS256"}, claims(**changes)), audience="chat")
+        identity = await known(signed({"alg": "HS256"}, claims(**changes)), audiences=["chat"])
     except UnauthenticatedError:
         return
     assert identity.user

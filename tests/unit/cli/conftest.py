@@ -46,7 +46,7 @@ def command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Generator[Command]:
     """Runs `backchannel …` in an empty folder, with no settings but those given; `typed` is what somebody at a
-    terminal types. Logging is afterwards as before."""
+    terminal types, `piped` what another program sends. Logging is afterwards as before."""
     for name in os.environ:
         if name.startswith(("BACKCHANNEL_", "OPENAI_")):
             monkeypatch.delenv(name)
@@ -57,12 +57,12 @@ def command(
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = list(root.handlers), root.level
 
-    def run(*arguments: str, typed: str | None = None, **settings: str) -> Ended:
+    def run(*arguments: str, typed: str | None = None, piped: str = "", **settings: str) -> Ended:
         with monkeypatch.context() as patch:
             for name, value in settings.items():
                 patch.setenv(f"BACKCHANNEL_{name.upper()}", value)
             patch.setattr(sys, "argv", ["backchannel", *arguments])
-            patch.setattr(sys, "stdin", io.StringIO() if typed is None else Terminal(typed))
+            patch.setattr(sys, "stdin", io.StringIO(piped) if typed is None else Terminal(typed))
             capsys.readouterr()
             code: Any = 0
             try:

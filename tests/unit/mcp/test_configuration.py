@@ -66,7 +66,7 @@ def test_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"mcpServers": {"w": {"command": "x", "url": "y"}}}, r"mcpServers\.w: needs either"),
         ({"mcpServers": {"w": {"command": "x", "args": [7]}}}, r"mcpServers\.w\.args\.0"),
         ({"mcpServers": {"w": {"command": "x", "timeout": 0}}}, r"mcpServers\.w\.timeout"),
-        ({"mcpServers": {"w": {"url": "x", "type": "sse"}}}, r"mcpServers\.w\.type"),
+        ({"mcpServers": {"w": {"url": "x", "type": "websocket"}}}, r"mcpServers\.w\.type"),
         (
             {"mcpServers": {"w": {"url": "x", "require_approval": "always"}}},
             r"mcpServers\.w\.require_approval",

@@ -1,5 +1,6 @@
 """What agents get in place of their servers, and what of the Agents SDK this relies on."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,10 @@ from agents.mcp import MCPServerStdio, MCPServerStreamableHttp
 from mcp.types import Tool
 
 from backchannel.mcp.configuration import load_mcp_servers
-from backchannel.mcp.processes import VARIABLE, end_processes
+from backchannel.mcp.processes import VARIABLE, end_orphans, end_processes, new_mark
 from backchannel.mcp.proxy import CallReports, SupervisedServer
 from backchannel.mcp.reach import reachable_agents
-from backchannel.mcp.servers import McpServers
+from backchannel.mcp.servers import READ_SECONDS, McpServers
 
 pytestmark = pytest.mark.row("B9", "M20")
 
@@ -140,6 +141,8 @@ def test_what_the_sdk_sets_otherwise():
     assert (slow.client_session_timeout_seconds, web._serialize_session_requests) == (5, True)
     adopted(Agent(name="a", mcp_servers=[slow, own, web]))
     assert (slow.client_session_timeout_seconds, own.client_session_timeout_seconds) == (None, 9)
+    # Otherwise a call over HTTP ends after 300 seconds without a word of the server.
+    assert web.params.get("sse_read_timeout") == READ_SECONDS
     assert not web._serialize_session_requests
     assert VARIABLE in (slow.params.env or {})
 
@@ -165,3 +168,51 @@ async def test_processes_are_found_by_their_mark(ignores: bool):
         assert process.poll() is None
         assert await end_processes("mark-1") == 1
         assert process.wait(5) < 0
+
+
+@pytest.mark.parametrize("owner", ["alive", "gone", "number-used-again", "unknown"])
+async def test_only_servers_of_processes_that_are_gone_are_orphans(owner: str):
+    """NousResearch/hermes-agent#60015."""
+    number, began, token = new_mark().split("-")
+    mark = {
+        "alive": f"{number}-{began}-{token}",
+        "gone": f"{2**22 + 1}-{began}-{token}",
+        "number-used-again": f"{number}-{int(began) - 1}-{token}",
+        "unknown": f"other-{token}",
+    }[owner]
+    code = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen(  # noqa: ASYNC220 - it begins at once
+        [sys.executable, "-S", "-c", code], env={VARIABLE: mark}, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        await end_orphans()
+        try:
+            if owner in {"gone", "number-used-again"}:
+                assert process.wait(5) < 0
+            else:
+                assert process.poll() is None
+        finally:
+            process.kill()
+
+
+async def test_a_start_ends_an_orphan_that_ignores_it_and_says_so():
+    """NousResearch/hermes-agent#60015. Without SIGKILL it would stay. It lives for a second after SIGTERM, and so is found
+    here even if a Backchannel of another test sees it first."""
+    number, began, token = new_mark().split("-")
+    mark = f"{number}-{int(began) - 1}-{token}"
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    with subprocess.Popen(  # noqa: ASYNC220 - it begins at once
+        [sys.executable, "-S", "-c", code], env={VARIABLE: mark}, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            servers = McpServers(CallReports())
+            with structlog.testing.capture_logs() as logs:
+                servers.open()
+                await servers.aclose()
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
+    assert [(each["event"], each["processes"] >= 1) for each in logs] == [("mcp_orphans_ended", True)]

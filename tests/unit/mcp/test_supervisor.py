@@ -1,7 +1,7 @@
 """One supervisor, with a server in the test's own process."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, override
 
@@ -11,8 +11,9 @@ from mcp import MCPError
 from mcp.types import CallToolResult, TextContent, Tool
 
 from backchannel.mcp import supervisor as module
+from backchannel.mcp.connection import Connection, Source
 from backchannel.mcp.reasons import CONNECTION_CLOSED, INVALID_REQUEST, McpCallError
-from backchannel.mcp.supervisor import Source, Supervisor
+from backchannel.mcp.supervisor import Supervisor
 from backchannel.retry import Backoff
 from wire.conftest import eventually
 
@@ -28,6 +29,11 @@ class FakeServer(MCPServer):
         self.calls = 0
         self.fail: dict[str, list[BaseException | asyncio.Event | asyncio.Future[None]]] = {}
         self.owner: asyncio.Task[Any] | None = None
+        self.lists = 0
+        self.names = ["look"]
+        self.has_ping = False
+        self.session: FakeServer | None = None
+        self.on_list: Callable[[], None] = lambda: None
 
     async def _step(self, name: str) -> None:
         for failure in self.fail.get(name, [])[:1]:
@@ -47,17 +53,24 @@ class FakeServer(MCPServer):
         self.owner = asyncio.current_task()
         self.connections += 1
         await self._step("connect")
+        self.session = self if self.has_ping else None
 
     @override
     async def cleanup(self) -> None:
         assert self.owner is asyncio.current_task(), "closed by another task"
-        self.owner = None
+        await self._step("close")
+        self.owner = self.session = None
+
+    async def send_ping(self) -> None:
+        await self._step("ping")
 
     @override
     async def list_tools(self, run_context: Any = None, agent: Any = None) -> list[Tool]:
         assert self.owner is not None
+        self.lists += 1
+        self.on_list()
         await self._step("list")
-        return [Tool(name="look", input_schema={"type": "object"})]
+        return [Tool(name=name, input_schema={"type": "object"}) for name in self.names]
 
     @override
     async def call_tool(
@@ -133,12 +146,65 @@ async def test_a_server_that_hangs_at_connect_is_left():
         assert server.connections == 2
 
 
+@pytest.mark.row("B8")
+async def test_the_first_try_is_awaited_for_as_long_as_a_server_may_take_to_connect():
+    """An approved call whose server hangs, also when it is closed, would hold its answer for longer."""
+    server, closing = FakeServer(), asyncio.Event()
+    server.fail = {"connect": [asyncio.Event()], "close": [closing]}
+    async with supervised(server, connect_seconds=0.05) as supervisor:
+        await asyncio.wait_for(supervisor.first_try(), 3)
+        await eventually(lambda: not server.fail["close"], "it is being closed")
+        assert not closing.is_set()
+        closing.set()
+
+
+async def test_an_answer_does_not_wait_again_for_a_server_that_has_just_hung(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(module, "BACKOFF", Backoff(initial=60, maximum=60))
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "DEMAND_SECONDS", 0.5)
+    server = FakeServer()
+    server.fail["connect"] = [asyncio.Event()]
+    async with supervised(server, connect_seconds=0.6) as supervisor:
+        await eventually(lambda: supervisor.state == "down", "it has hung")
+        assert not await supervisor.available()
+        assert (supervisor.state, server.connections) == ("down", 1)
+
+
+async def test_a_server_that_fails_to_close_is_closed_all_the_same():
+    """Transports end with groups that hold cancellations."""
+    server = FakeServer()
+    connection = Connection(Source(name="fake", make=lambda: server), lambda: None)
+    assert await connection.opened() is not None
+    server.fail["close"] = [BaseExceptionGroup("", [asyncio.CancelledError()])]
+    await connection.close()
+    assert connection.task.exception() is None
+
+
 async def test_it_can_be_stopped_while_it_connects():
     """openai/openai-agents-python#3919."""
     server = FakeServer()
     server.fail["connect"] = [asyncio.Event()]
     async with supervised(server):
         await eventually(lambda: server.connections == 1, "it connects")
+
+
+async def test_it_is_closed_if_it_is_stopped_while_a_lost_connection_closes():
+    """At shutdown: what is not waited for leaves processes and connections behind."""
+    server, closing = FakeServer(), asyncio.Event()
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        server.fail = {"call": [closed()], "close": [closing]}
+        with pytest.raises(McpCallError):
+            await supervisor.call("look", {}, None)
+        await eventually(lambda: not server.fail["close"], "it is being closed")
+        stopping = asyncio.create_task(supervisor.stop())
+        await asyncio.wait({stopping}, timeout=0.05)
+        assert not stopping.done()
+        closing.set()
+        await asyncio.wait_for(stopping, 3)
+        assert server.owner is None
 
 
 async def test_calls_that_fail_together_cause_one_connection():
@@ -265,3 +331,105 @@ async def test_an_idle_server_that_died_is_noticed_and_a_busy_one_is_left(monkey
         assert server.connections == 1
         server.fail["list"] = [closed()]
         await eventually(lambda: server.connections == 2, "it was connected again")
+
+
+async def test_a_call_that_the_transport_cancels_is_a_lost_connection():
+    """google/adk-python#3708."""
+    server = FakeServer()
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        server.fail["call"] = [asyncio.CancelledError()]
+        with pytest.raises(McpCallError, match="may or may not have taken effect"):
+            await supervisor.call("look", {}, None)
+        assert await supervisor.available()
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("step", ["ping", "list"])
+async def test_a_probe_that_the_transport_cancels_is_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch, step: str
+):
+    """google/adk-python#3708: the cancellation must not end the supervisor, nor be waited out."""
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.01)
+    server = FakeServer()
+    server.has_ping = step == "ping"
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        server.fail[step] = [asyncio.CancelledError()]
+        await eventually(lambda: server.connections == 2, "it was connected again")
+        assert await supervisor.available()
+
+
+async def test_an_answer_that_is_cut_short_leaves_the_connection(monkeypatch: pytest.MonkeyPatch):
+    """netclaw-dev/netclaw#2056: unless nobody is there any more."""
+    server = FakeServer()
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        cut = MCPError(CONNECTION_CLOSED, "SSE stream ended without a response")
+        listed = server.lists
+        server.fail["call"] = [cut]
+        with pytest.raises(McpCallError, match="ended its answer too early"):
+            await supervisor.call("look", {}, None)
+        await eventually(lambda: server.lists > listed, "it was asked whether it is there")
+        assert (supervisor.state, server.connections) == ("connected", 1)
+        server.fail = {"call": [cut], "list": [closed()]}
+        with pytest.raises(McpCallError):
+            await supervisor.call("look", {}, None)
+        await eventually(lambda: server.connections == 2, "it was connected again")
+
+
+async def test_a_connection_that_takes_long_to_close_is_not_available(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.02)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0)
+    server, closing = FakeServer(), asyncio.Event()
+    async with supervised(server) as supervisor:
+        await eventually(lambda: supervisor.state == "connected", "it is connected")
+        server.fail = {"list": [asyncio.Event() for _ in range(9)], "close": [closing]}
+        await eventually(lambda: not server.fail["close"], "it is being closed")
+        assert supervisor.state != "connected"
+        assert not await supervisor.available()
+        server.fail = {}
+        closing.set()
+
+
+async def test_a_server_that_announces_a_change_whenever_it_is_asked(monkeypatch: pytest.MonkeyPatch):
+    """aaif-goose/goose#10433: announcements are honoured; here each listing causes the next one."""
+    monkeypatch.setattr(module, "BACKOFF", Backoff(initial=0.2, maximum=60))
+    server = FakeServer()
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        server.on_list = supervisor.tools_changed
+        for _ in range(20):
+            supervisor.tools_changed()
+        await supervisor.settled()
+        assert server.lists == 2
+        await asyncio.wait_for(supervisor.settled(), 0.1)
+        await eventually(lambda: server.lists == 3, "it is listed again, after a pause")
+
+
+async def test_a_change_that_is_announced_while_the_tools_are_listed_for_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Otherwise it is lost if the list is not looked at again (`cache_tools_list`)."""
+    monkeypatch.setattr(module, "WATCH_SECONDS", 60)
+    server = FakeServer()
+    async with supervised(server) as supervisor:
+        server.on_list = lambda: supervisor.tools_changed() if server.lists == 1 else None
+        await eventually(lambda: server.lists == 2, "it is listed again")
+
+
+async def test_answers_share_one_listing_and_a_slow_one_is_not_given_up(monkeypatch: pytest.MonkeyPatch):
+    """anomalyco/opencode#6870: a slow server slows every request to the model."""
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0.02)
+    server, slow = FakeServer(), asyncio.Event()
+    async with supervised(server) as supervisor:
+        assert await supervisor.available()
+        server.fail["list"] = [slow]
+        assert all(await asyncio.gather(*(supervisor.available() for _ in range(9))))
+        assert server.lists == 2
+        server.names = ["look", "find"]
+        slow.set()
+        await eventually(lambda: len(supervisor.tools or ()) == 2, "the slow list has come")
+        assert server.lists == 2

@@ -73,3 +73,12 @@ def test_shortened_text_has_both_ends_and_a_note() -> None:
     assert "10,008 characters" in short
     assert len(short) < 1300
     assert shorten("short", 1000) == "short"
+
+
+def test_a_refusal_of_a_small_input_takes_nothing_from_others() -> None:
+    """An endpoint may call its limit of output a limit of context, and the size is learned for everyone's threads."""
+    window = ContextWindow()
+    window.refused([user("hello")])
+    items = [each for n in range(8) for each in (user(f"question {n}"), answer(f"answer {n}"))]
+    assert window.fit(items) is items
+    assert len(window.fit([each for _ in range(40) for each in (user("q" * 400), answer("a" * 400))])) < 80

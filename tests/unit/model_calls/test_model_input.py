@@ -12,6 +12,7 @@ from backchannel.model_calls.model_input import (
     CONTINUE,
     EMPTY_OUTPUT,
     INTERRUPTED,
+    MAX_OUTPUT_CHARS,
     NO_ANSWER,
     normalize_input,
 )
@@ -168,3 +169,26 @@ def test_reasoning_stays_only_before_what_it_led_to() -> None:
     assert [each.get("type") for each in kept] == [None, "reasoning", "function_call", "function_call_output"]
     loose: Any = normalize_input([user("a"), reasoning, user("b")])
     assert [each.get("role") for each in loose] == ["user"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["function_call", "custom_tool_call", "local_shell_call", "apply_patch_call"]
+)
+def test_a_long_output_of_any_tool_is_shortened(kind: str) -> None:
+    """In the turn of the call too: openai/codex#6417 is a patch whose output filled the context."""
+    long = "x" * (MAX_OUTPUT_CHARS + 1_000)
+    made = {**call("1"), "type": kind}
+    items: list[Any] = [user("a"), made, {"type": f"{kind}_output", "call_id": "1", "output": long}]
+    [shortened] = [each["output"] for each in normalize_input(items, responses_api=True) if "output" in each]
+    assert len(str(shortened)) < len(long)
+
+
+def test_each_long_stream_of_a_shell_is_shortened() -> None:
+    long = "x" * (MAX_OUTPUT_CHARS + 1_000)
+    streams = {"stdout": long, "stderr": long, "outcome": {"type": "exit", "exit_code": 0}}
+    shell = {"type": "shell_call", "call_id": "1", "action": {"commands": ["yes"]}}
+    items: list[Any] = [user("a"), shell, {"type": "shell_call_output", "call_id": "1", "output": [streams]}]
+    normalized: Any = normalize_input(items, responses_api=True)
+    [shortened] = normalized[-1]["output"]
+    assert max(len(shortened["stdout"]), len(shortened["stderr"])) < len(long)
+    assert shortened["outcome"] == streams["outcome"]

@@ -7,13 +7,16 @@ import pytest
 from starlette.applications import Starlette
 
 from backchannel.http.page import page_routes
+from backchannel.settings import Settings
 
 pytestmark = pytest.mark.row("H3")
 
 
 @pytest.fixture
 def client() -> httpx2.AsyncClient:
-    app = Starlette(routes=page_routes(SimpleNamespace(parts=SimpleNamespace(suggestions=()))))
+    app = Starlette(
+        routes=page_routes(SimpleNamespace(parts=SimpleNamespace(suggestions=()), settings=Settings()))
+    )
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 

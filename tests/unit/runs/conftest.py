@@ -9,7 +9,8 @@ import pytest
 from agents import Agent, ModelProvider, function_tool
 from agents.models.multi_provider import MultiProvider
 
-from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.answer_options import AnswerOptions
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import Identity, RequestContext
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.ids import new_id

@@ -1,14 +1,13 @@
 """Runs start, are followed, queue up, stop and drain; whatever happens, their end is recorded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from agents import GuardrailFunctionOutput, OutputGuardrail
 from chatkit.errors import CustomStreamError
-from chatkit.types import AssistantMessageItem, ChatKitReq, StreamingReq, UserMessageItem
-from pydantic import TypeAdapter
+from chatkit.types import AssistantMessageItem, StreamingReq, UserMessageItem
 from sqlalchemy import text
 
 from backchannel.chat.agent.server import ChatServer
@@ -21,22 +20,10 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.transactions import retryable
-from backchannel.testing import Call, Fail, Say, ScriptedModel, user_message
+from backchannel.testing import Call, Fail, Say, ScriptedModel
+from unit.runs.requests import Hear, ReaderState, say
 
 pytestmark = pytest.mark.row("C4", "C5", "C6", "G2", "D1")
-
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
-type Hear = Callable[[str, str], Awaitable[None]]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-
-
-def say(message: str, thread_id: str | None = None) -> StreamingReq:
-    params: dict[str, Any] = {"input": user_message(message)}
-    if thread_id is None:
-        return REQUEST.validate_python({"type": "threads.create", "params": params})
-    params["thread_id"] = thread_id
-    return REQUEST.validate_python({"type": "threads.add_user_message", "params": params})
 
 
 def thread_of(replay: list[dict[str, Any]]) -> str:
@@ -284,12 +271,7 @@ async def test_a_message_that_waits_can_be_stopped_and_is_not_kept(
     "request_",
     [
         say("hi", "thr_unknown"),
-        REQUEST.validate_python(
-            {
-                "type": "threads.create",
-                "params": {"input": {**user_message("hi"), "attachments": ["atc_unknown"]}},
-            }
-        ),
+        say("hi", attachments=["atc_unknown"]),
     ],
 )
 async def test_a_refused_request_leaves_nothing(

@@ -10,12 +10,9 @@ from chatkit.server import ChatKitServer
 from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
-    ChatKitReq,
-    StreamingReq,
     ThreadItemAddedEvent,
     ThreadItemUpdatedEvent,
 )
-from pydantic import TypeAdapter
 
 from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
@@ -24,22 +21,12 @@ from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.testing import Say, ScriptedModel
+from unit.runs.requests import Hear, ReaderState, say
 
 pytestmark = pytest.mark.row("G2", "H1")
 
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
 type Start = Callable[[asyncio.Event], Awaitable[str]]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-
-
-def say(message: str, thread_id: str | None = None) -> StreamingReq:
-    params: dict[str, Any] = {"input": user_message(message)}
-    kind = "threads.create" if thread_id is None else "threads.add_user_message"
-    if thread_id is not None:
-        params["thread_id"] = thread_id
-    return REQUEST.validate_python({"type": kind, "params": params})
 
 
 class Holding(ChatKitServer[RequestContext]):
@@ -65,9 +52,7 @@ async def other(
 
 
 @pytest.fixture
-def started(
-    runs: Runs, model: ScriptedModel, ann: RequestContext, hear: Callable[[str, str], Awaitable[None]]
-) -> Start:
+def started(runs: Runs, model: ScriptedModel, ann: RequestContext, hear: Hear) -> Start:
     """Starts a run whose answer waits before its last word."""
 
     async def start(hold: asyncio.Event) -> str:
@@ -159,7 +144,7 @@ async def test_what_nobody_can_go_on_with_is_interrupted_and_told_so(
     stores: RunStores,
     store: SqlStore,
     replay: ReaderState,
-    hear: Callable[[str, str], Awaitable[None]],
+    hear: Hear,
     ann: RequestContext,
 ):
     runs = Runs(Holding(store), stores)

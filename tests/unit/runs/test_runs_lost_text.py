@@ -6,16 +6,15 @@ Readers get text at once and the log is written every 0.1 seconds, so that the t
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from typing import Any, override
+from typing import override
 
 import pytest
 from agents import Agent
 from agents.models.multi_provider import MultiProvider
-from chatkit.types import ChatKitReq, StreamingReq
-from pydantic import TypeAdapter
 
 from backchannel import faultpoints, plain
-from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.answer_options import AnswerOptions
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
 from backchannel.errors import UnavailableError
 from backchannel.event_logs import flusher
@@ -30,13 +29,13 @@ from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.testing import Say, ScriptedModel
+from unit.runs.requests import say
 
 pytestmark = pytest.mark.row("R1")
 
 WORDS = [f"word{number} " for number in range(12)]
 SECONDS = 10
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
 
 
 class SlowStorage(SqlStorage):
@@ -100,10 +99,6 @@ def reached() -> Generator[dict[str, Callable[[], None]]]:
     faultpoints.observe(lambda point: actions.get(point, lambda: None)())
     yield actions
     faultpoints.observe(None)
-
-
-def count() -> StreamingReq:
-    return REQUEST.validate_python({"type": "threads.create", "params": {"input": user_message("count")}})
 
 
 async def read(
@@ -181,7 +176,7 @@ async def test_all_text_of_a_message_is_in_the_log_before_it_is_stored(
     reached["item.stored"] = lambda: persisted_when_stored.append(storage.persisted)
     process = processes(storage)
     model.add(Say(WORDS))
-    run_id = await process.runs.start(count(), ann)
+    run_id = await process.runs.start(say("count"), ann)
     frames = await read(process.events, run_id, 0, until=never)
     assert persisted_when_stored == ["".join(WORDS)]
     assert added_up(frames) == added_up_plainly(run_id, frames) == [("".join(WORDS), "".join(WORDS))]
@@ -204,7 +199,7 @@ async def test_text_that_the_log_has_lost_is_sent_again(
     reached["run.finished" if ended else "item.stored"] = stored.set
     victim = processes(storage)
     model.add(Say(WORDS[:6], until=gate))
-    run_id = await victim.runs.start(count(), ann)
+    run_id = await victim.runs.start(say("count"), ann)
     seen = await read(victim.events, run_id, 0, until=lambda frames: len(text_of(frames)) > 0)
     storage.away = True
     gate.set()
@@ -231,12 +226,14 @@ async def test_readers_of_a_stopped_answer_have_the_text_that_is_stored(
     processes: Callable[[SqlStorage], Process],
     model: ScriptedModel,
     ann: RequestContext,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """It is stopped after its process died: the log has less of the text than readers of that process."""
+    monkeypatch.setattr(flusher, "TIMEOUT_SECONDS", 1)
     storage = SlowStorage(database)
     victim = processes(storage)
     model.add(Say(WORDS, until=asyncio.Event()))
-    run_id = await victim.runs.start(count(), ann)
+    run_id = await victim.runs.start(say("count"), ann)
     begun = await read(victim.events, run_id, 0, until=lambda frames: len(text_of(frames)) > 0)
     await victim.events.flush(run_id)
     storage.away = True

@@ -1,32 +1,18 @@
 """A request that names itself with a key is done once, and can be sent again if it was not done."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from chatkit.types import ChatKitReq, StreamingReq
-from pydantic import TypeAdapter
 
 from backchannel.context import RequestContext
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.runs.runs import Runs
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.testing import Say, ScriptedModel
+from unit.runs.requests import ReaderState, say
 
 pytestmark = pytest.mark.row("A4", "C4")
-
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-
-
-def say(message: str, thread_id: str | None = None) -> StreamingReq:
-    params: dict[str, Any] = {"input": user_message(message)}
-    kind = "threads.create" if thread_id is None else "threads.add_user_message"
-    if thread_id is not None:
-        params["thread_id"] = thread_id
-    return REQUEST.validate_python({"type": kind, "params": params})
 
 
 async def test_a_request_that_names_itself_runs_once(

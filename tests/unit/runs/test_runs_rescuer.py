@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from chatkit.types import ChatKitReq, StreamingReq
-from pydantic import TypeAdapter
 
 from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
@@ -19,23 +17,13 @@ from backchannel.runs.rescuer import Rescuer
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import ReplicaRecord
-from backchannel.testing import Say, ScriptedModel, user_message
+from backchannel.testing import Say, ScriptedModel
+from unit.runs.requests import Hear, ReaderState, say
 
 pytestmark = pytest.mark.row("H1", "H2", "C5")
 
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
-type Hear = Callable[[str, str], Awaitable[None]]
 
 LEASE = 1.0
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-
-
-def say(message: str, thread_id: str | None = None) -> StreamingReq:
-    params: dict[str, Any] = {"input": user_message(message)}
-    kind = "threads.create" if thread_id is None else "threads.add_user_message"
-    if thread_id is not None:
-        params["thread_id"] = thread_id
-    return REQUEST.validate_python({"type": kind, "params": params})
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

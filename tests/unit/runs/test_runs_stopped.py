@@ -1,7 +1,7 @@
 """A stop that comes while something is stored: what the store has is what readers get, whatever kind of item it is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,6 @@ from chatkit.store import NotFoundError
 from chatkit.types import (
     AssistantMessageContent,
     AssistantMessageItem,
-    ChatKitReq,
     ClientToolCallItem,
     GeneratedImage,
     GeneratedImageItem,
@@ -28,22 +27,20 @@ from chatkit.types import (
     WorkflowItem,
 )
 from chatkit.widgets import Card, Text
-from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.answer_options import AnswerOptions
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import RequestContext
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.sql import transactions
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing import ScriptedModel, user_message
+from backchannel.testing import ScriptedModel
+from unit.runs.requests import ReaderState, say
 
 pytestmark = pytest.mark.row("C5", "P1")
 
-type Replay = Callable[[str], Awaitable[list[dict[str, Any]]]]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
 COMMON: dict[str, Any] = {"thread_id": "", "created_at": datetime(2026, 11, 28, 12)}
 MESSAGE = AssistantMessageItem(id="msg_1", content=[AssistantMessageContent(text="all of it")], **COMMON)
 IMAGE = GeneratedImageItem(
@@ -126,11 +123,6 @@ def told(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return heard
 
 
-def ask() -> Any:
-    params = {"input": user_message("go")}
-    return REQUEST.validate_python({"type": "threads.create", "params": params})
-
-
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not-written"])
 @pytest.mark.parametrize(
     ("item", "before"),
@@ -148,7 +140,7 @@ async def test_an_item_that_is_being_stored_is_stored_and_done(
     stores: RunStores,
     store: SqlStore,
     ann: RequestContext,
-    replay: Replay,
+    replay: ReaderState,
     monkeypatch: pytest.MonkeyPatch,
     item: ThreadItem,
     before: list[ThreadStreamEvent],
@@ -158,7 +150,7 @@ async def test_an_item_that_is_being_stored_is_stored_and_done(
     done = ThreadItemDoneEvent(item=item.model_copy(deep=True))
     runs = Runs(Scripted(store, [*before, done]), stores)
     gate = Gate(monkeypatch, store, "add_thread_item", written=written)
-    run_id = await runs.start(ask(), ann)
+    run_id = await runs.start(say("go"), ann)
     await asyncio.wait_for(gate.reached.wait(), 10)
     await runs.stop(run_id, ann.identity)
     record = await runs.load(run_id, ann.identity)
@@ -173,13 +165,13 @@ async def test_an_item_that_is_being_deleted_is_deleted_and_removed(
     stores: RunStores,
     store: SqlStore,
     ann: RequestContext,
-    replay: Replay,
+    replay: ReaderState,
     monkeypatch: pytest.MonkeyPatch,
 ):
     gone = ThreadItemRemovedEvent(item_id=MESSAGE.id)
     runs = Runs(Scripted(store, [*begun(MESSAGE), gone]), stores)
     gate = Gate(monkeypatch, store, "delete_thread_item", written=True)
-    run_id = await runs.start(ask(), ann)
+    run_id = await runs.start(say("go"), ann)
     await asyncio.wait_for(gate.reached.wait(), 10)
     await runs.stop(run_id, ann.identity)
     record = await runs.load(run_id, ann.identity)
@@ -194,11 +186,17 @@ async def test_an_item_that_is_being_deleted_is_deleted_and_removed(
     ids=["widget", "workflow", "preview-of-an-image"],
 )
 async def test_unfinished_items_that_are_not_text(
-    stores: RunStores, store: SqlStore, ann: RequestContext, replay: Replay, item: ThreadItem, *, kept: bool
+    stores: RunStores,
+    store: SqlStore,
+    ann: RequestContext,
+    replay: ReaderState,
+    item: ThreadItem,
+    *,
+    kept: bool,
 ):
     server = Scripted(store, begun(item))
     runs = Runs(server, stores)
-    run_id = await runs.start(ask(), ann)
+    run_id = await runs.start(say("go"), ann)
     await asyncio.wait_for(server.all_given.wait(), 10)
     record = await runs.stop(run_id, ann.identity)
     assert told(await replay(run_id)) == [("done" if kept else "removed", item.id)]
@@ -207,7 +205,11 @@ async def test_unfinished_items_that_are_not_text(
 
 
 async def test_a_title_that_is_being_stored_is_stored(
-    stores: RunStores, store: SqlStore, ann: RequestContext, replay: Replay, monkeypatch: pytest.MonkeyPatch
+    stores: RunStores,
+    store: SqlStore,
+    ann: RequestContext,
+    replay: ReaderState,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     class Titled(Scripted):
         async def respond(
@@ -227,7 +229,7 @@ async def test_a_title_that_is_being_stored_is_stored(
 
     monkeypatch.setattr(store, "update_thread", never_at_first)
     runs = Runs(Titled(store, begun(MESSAGE)), stores)
-    run_id = await runs.start(ask(), ann)
+    run_id = await runs.start(say("go"), ann)
     await asyncio.wait_for(reached.wait(), 10)
     record = await runs.stop(run_id, ann.identity)
     assert (await store.load_thread(record.thread_id, ann)).title == "Weather"

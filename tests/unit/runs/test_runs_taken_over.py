@@ -1,43 +1,32 @@
 """A run whose process died goes on elsewhere: nothing is lost, nothing is said twice, no tool runs twice."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 from agents import Agent, function_tool
 from agents.models.multi_provider import MultiProvider
 from agents.tool_context import ToolContext
-from chatkit.types import ChatKitReq, StreamingReq
-from pydantic import TypeAdapter
 
-from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.answer_options import AnswerOptions
+from backchannel.chat.agent.server import ChatServer
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import ModelQuotaError
 from backchannel.event_logs.memory import MemoryEventLog
+from backchannel.runs import output
 from backchannel.runs.executor import MAX_ATTEMPTS
 from backchannel.runs.runs import Runs
 from backchannel.runs.stores import RunStores
 from backchannel.stores.run_store import RunFencedError
 from backchannel.stores.sql.store import SqlStore
-from backchannel.testing import Call, Say, ScriptedModel, user_message
+from backchannel.testing import Call, Say, ScriptedModel
 from backchannel.tools import idempotent
+from unit.runs.requests import Hear, ReaderState, say
 
 pytestmark = pytest.mark.row("H1", "C4")
 
-type ReaderState = Callable[[str], Awaitable[list[dict[str, Any]]]]
-type Hear = Callable[[str, str], Awaitable[None]]
 type Serve = Callable[[], Runs]
-
-REQUEST: TypeAdapter[Any] = TypeAdapter(ChatKitReq)
-
-
-def say(message: str, thread_id: str | None = None) -> StreamingReq:
-    params: dict[str, Any] = {"input": user_message(message)}
-    if thread_id is None:
-        return REQUEST.validate_python({"type": "threads.create", "params": params})
-    params["thread_id"] = thread_id
-    return REQUEST.validate_python({"type": "threads.add_user_message", "params": params})
 
 
 class Ledger:
@@ -362,19 +351,22 @@ async def test_a_run_that_is_stopped_as_soon_as_it_is_taken_over_ends(
     await replay(run_id)
     record = await second.load(run_id, ann.identity)
     assert record.status == "cancelled"
-    assert (await texts(store, record.thread_id, ann))[0] == "count"
+    assert await texts(store, record.thread_id, ann) == ["count", "one "]
 
 
+@pytest.mark.parametrize("when", ["before-it-was-sent", "after-it-was-sent"])
 async def test_an_answer_that_had_failed_when_its_process_died_fails_once(
     serve: Serve,
     model: ScriptedModel,
     replay: ReaderState,
+    events: MemoryEventLog,
     ann: RequestContext,
     stores: RunStores,
     store: SqlStore,
     monkeypatch: pytest.MonkeyPatch,
+    when: str,
 ):
-    """Readers have the error: no second answer, and no second error, may follow it."""
+    """Whether readers have the error or not: no second answer, and no second error, may follow it."""
     finish, died = stores.runs.finish, asyncio.Event()
 
     async def die_first(*arguments: Any) -> None:
@@ -384,18 +376,26 @@ async def test_an_answer_that_had_failed_when_its_process_died_fails_once(
         await finish(*arguments)
 
     monkeypatch.setattr(stores.runs, "finish", die_first)
+    if when == "after-it-was-sent":
+        monkeypatch.setattr(output, "PERSIST_SECONDS", 0.05)
     one, two = serve(), serve()
     model.add(Say(["half ", "more"], error=ModelQuotaError()), Say("again"))
     run_id = await one.start(say("go"), ann)
     await asyncio.wait_for(died.wait(), 10)
+    if when == "after-it-was-sent":
+        after, said = 0, b""
+        while b"model_quota" not in said:
+            batch = await events.read(run_id, after, wait=10)
+            assert batch.frames, "the error was not sent"
+            said, after = said + b"".join(frame.event.body() for frame in batch.frames), batch.frames[-1].seq
     run = one.worker.get(run_id)
     assert run is not None
     assert run.task is not None
     run.task.cancel()
     await asyncio.wait([run.task], timeout=10)
     await take_over(two, run_id, ann)
-    events = await replay(run_id)
-    assert [event["reason"] for event in events if event["type"] == "error"] == ["model_quota"]
+    replayed = await replay(run_id)
+    assert [event["reason"] for event in replayed if event["type"] == "error"] == ["model_quota"]
     record = await two.load(run_id, ann.identity)
     assert (record.status, record.error_code) == ("failed", "model_quota")
     assert await texts(store, record.thread_id, ann) == ["go", "half "]

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,57 @@ async def test_a_closed_connection_says_so(tmp_path: Path):
     await connection.close()
     with pytest.raises(ValueError, match="closed"):
         await cursor.execute("SELECT 1")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections that are opened from now on; they may be used by any thread."""
+    made: list[sqlite3.Connection] = []
+    connect_to = sqlite3.connect
+
+    def opening(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(connect_to(*arguments, **options | {"check_same_thread": False}))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", opening)
+    return made
+
+
+async def test_a_connection_whose_caller_is_cancelled_while_it_opens_is_closed(
+    monkeypatch: pytest.MonkeyPatch, opened: list[sqlite3.Connection]
+):
+    """It stayed open until it was collected as garbage."""
+    opening, go_on, connect_to = threading.Event(), threading.Event(), sqlite3.connect
+    threads: list[threading.Thread] = []
+
+    def open_slowly(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        threads.append(threading.current_thread())
+        opening.set()
+        go_on.wait(10)
+        return connect_to(*arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", open_slowly)
+    connecting = asyncio.create_task(connect(":memory:"))
+    assert await asyncio.to_thread(opening.wait, 10)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    go_on.set()
+    await asyncio.to_thread(threads[0].join, 10)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
+async def test_a_connection_that_cannot_be_prepared_is_closed(
+    opened: list[sqlite3.Connection], tmp_path: Path
+):
+    """liujuanjuan1984/codex-a2a#356: the pool did not have it yet."""
+    file = tmp_path / "letter.db"
+    file.write_text("Dear database, " * 100, encoding="utf-8")
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(UnavailableError):
+        async with database.read():
+            pass
+    await database.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

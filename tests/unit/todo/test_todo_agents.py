@@ -78,7 +78,15 @@ async def test_triage_hands_off_and_has_no_tools(service: TodoService) -> None:
     assert (front.name, front.model, front.tools) == ("Triage", None, [])
     specialists = [agent for agent in front.handoffs if isinstance(agent, Agent)]
     assert {agent.name: tool_names(agent) for agent in specialists} == {
-        "Todo": ["create_todo", "list_todos", "update_todo", "complete_todo", "delete_todo", "search_todos"],
+        "Todo": [
+            "create_todo",
+            "list_todos",
+            "update_todo",
+            "complete_todo",
+            "delete_todo",
+            "delete_todos",
+            "search_todos",
+        ],
         "Search": ["search_todos", "list_todos"],
         "Help": ["describe_capabilities"],
     }

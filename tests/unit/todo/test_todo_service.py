@@ -198,6 +198,17 @@ async def test_deleting_says_what_it_was(service: TodoService, ann: Identity) ->
     assert (await service.list(ann)).todos == [kept]
 
 
+async def test_several_are_deleted_at_once(service: TodoService, ann: Identity, eve: Identity) -> None:
+    made = [await service.create(ann, new(f"{number}")) for number in range(3)]
+    hers = await service.create(eve, new("Hers"))
+    asked = [made[2].id, hers.id, "todo_nothing", "a\x00b", made[0].id]
+    assert await service.get_many(ann, asked) == [made[2], made[0]]
+    assert await service.delete_many(ann, asked) == [made[2], made[0]]
+    assert await service.delete_many(ann, asked) == []
+    assert (await service.list(ann)).todos == [made[1]]
+    assert (await service.list(eve)).todos == [hers]
+
+
 @pytest.mark.parametrize(
     "todo_id", ["todo_nothing", "", "%", "x" * 10_000, "a\x00b", "\ud800", "' OR 1=1 --"]
 )

@@ -33,9 +33,12 @@ async def call(service: TodoService, who: Any, name: str, arguments: str | dict[
         [[function_call(name, arguments, call_id="call_1")], [assistant_message("The end.")]]
     )
     agent = Agent[Any](name="Any", tools=[*tools.todo, *tools.help])
-    result = await Runner.run(
-        agent, "Go", context=who, run_config=RunConfig(model=model, tracing_disabled=True)
-    )
+    config = RunConfig(model=model, tracing_disabled=True)
+    result = await Runner.run(agent, "Go", context=who, run_config=config)
+    if result.interruptions:
+        state = result.to_state()
+        state.approve(result.interruptions[0])
+        result = await Runner.run(agent, state, run_config=config)
     assert result.final_output == "The end."
     model.assert_complete()
     outputs = [item.output for item in result.new_items if isinstance(item, ToolCallOutputItem)]
@@ -114,6 +117,15 @@ async def test_update_complete_delete(service: TodoService, ann: Identity) -> No
     assert (await service.list(ann)).total == 0
 
 
+async def test_delete_several(service: TodoService, ann: Identity) -> None:
+    made = [await service.create(ann, NewTodo(title=f"{number}")) for number in range(2)]
+    ids = [made[1].id, "todo_gone", made[1].id]
+    answer = await call(service, ann, "delete_todos", {"todo_ids": ids})
+    assert [todo["title"] for todo in answer["deleted"]] == ["1"]
+    assert answer["not_found"] == ["todo_gone"]
+    assert [todo.title for todo in (await service.list(ann)).todos] == ["0"]
+
+
 @pytest.mark.parametrize("arguments", ["{}", "", " "])
 async def test_describe_capabilities(service: TodoService, ann: Identity, arguments: str) -> None:
     answer = await call(service, ann, "describe_capabilities", arguments)
@@ -189,6 +201,15 @@ async def test_describe_capabilities_names_the_model(
         ),
         ("complete_todo", {}, "todo_id", "todo_id is required."),
         ("delete_todo", {"todo_id": 7}, "todo_id", "todo_id must be text; you gave 7."),
+        ("delete_todos", {"todo_ids": []}, "todo_ids", "todo_ids must be a list of 1 to 100 ids."),
+        ("delete_todos", {"todo_ids": "todo_1"}, "todo_ids", "todo_ids must be a list of 1 to 100 ids."),
+        ("delete_todos", {"todo_ids": ["t"] * 101}, "todo_ids", "todo_ids must be a list of 1 to 100 ids."),
+        (
+            "delete_todos",
+            {"todo_ids": ["todo_1", 2]},
+            "todo_ids",
+            "todo_ids must have only ids of todos, which are texts such as todo_….",
+        ),
     ],
 )
 async def test_values_that_are_refused(

@@ -85,14 +85,22 @@ class Activity:
         self._positions[key] = (item, index)
         yield ThreadItemUpdatedEvent(item_id=item.id, update=WorkflowTaskAdded(task=task, task_index=index))
 
-    def change(self, key: str, task: CustomTask | ThoughtTask) -> Iterator[ThreadStreamEvent]:
-        """Replace a task, in a closed workflow too. An unknown `key` is ignored."""
+    def change(
+        self, key: str, task: CustomTask | ThoughtTask, *, passing: bool = False
+    ) -> Iterator[ThreadStreamEvent]:
+        """Replace a task, in a closed workflow too. An unknown `key` is ignored.
+
+        Args:
+            passing: Another change follows, so that readers need not see this one. A closed workflow, which is stored
+                with each change, is then not sent.
+        """
         if key not in self._positions:
             return
         item, index = self._positions[key]
         item.workflow.tasks[index] = task
         if item is not self._context.workflow_item:
-            yield ThreadItemReplacedEvent(item=item)
+            if not passing:
+                yield ThreadItemReplacedEvent(item=item)
             return
         yield ThreadItemUpdatedEvent(item_id=item.id, update=WorkflowTaskUpdated(task=task, task_index=index))
 
@@ -115,7 +123,7 @@ class Activity:
             if task.status_indicator != "loading" or not isinstance(task, CustomTask):
                 continue
             named = tool is not None and tool in {"", self._tools.get(key)}
-            yield from self.change(key, _ended_task(task, FAILED if named else STOPPED))
+            yield from self.change(key, ended_task(task, FAILED if named else STOPPED))
         yield from self.close()
 
     def close(self) -> Iterator[ThreadStreamEvent]:
@@ -145,6 +153,11 @@ def inner_tool_task(agent: str, name: str, arguments: str) -> CustomTask:
     return task.model_copy(update={"title": f"{agent}: {task.title}"})
 
 
+def inner_hand_off_task(agent: str, target: str) -> CustomTask:
+    """The task of a hand-off inside an agent that is a tool."""
+    return CustomTask(title=f"{agent}: {target} takes over", icon="agent", status_indicator="complete")
+
+
 def completed_tool_task(task: CustomTask, output: object, *, failed: bool = False) -> CustomTask:
     """The task of a tool that has returned. Shows the error's message if the output is a JSON error.
 
@@ -152,7 +165,7 @@ def completed_tool_task(task: CustomTask, output: object, *, failed: bool = Fals
         failed: Whether the tool raised an exception, of which only the model was informed.
     """
     if failed:
-        return _ended_task(task, FAILED)
+        return ended_task(task, FAILED)
     message = _error_message(output)
     changes: dict[str, Any] = {"status_indicator": "complete"}
     if message:
@@ -162,13 +175,15 @@ def completed_tool_task(task: CustomTask, output: object, *, failed: bool = Fals
 
 def declined_tool_task(task: CustomTask) -> CustomTask:
     """The task of a tool that did not run because a person declined its call."""
-    return _ended_task(task, DECLINED)
+    return ended_task(task, DECLINED)
 
 
-def _ended_task(task: CustomTask, how: str) -> CustomTask:
+def ended_task(task: CustomTask, how: str) -> CustomTask:
+    """The task of something that did not complete. Its content begins with `how` it ended."""
     # The protocol has no status for it: tasks are `loading`, `complete` or `none`.
-    content = f"{how} {task.content}" if task.content else how
-    return task.model_copy(update={"status_indicator": "none", "content": _shorten(content)})
+    space = "\n" if (task.content or "").startswith("```") else " "
+    content = f"{how}{space}{task.content}" if task.content else how
+    return task.model_copy(update={"status_indicator": "none", "content": content})
 
 
 def hand_off_task(agent: str | None = None) -> CustomTask:

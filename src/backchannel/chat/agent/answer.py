@@ -5,8 +5,6 @@ Chat Completions models give every message the id `__fake_id__`, and a provider'
 """
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -20,42 +18,28 @@ from agents import (
     RunItemStreamEvent,
     RunResultStreaming,
     StreamEvent,
-    ToolInputGuardrailTripwireTriggered,
-    ToolOutputGuardrailTripwireTriggered,
-    ToolTimeoutError,
-    UserError,
 )
 from agents.items import HandoffOutputItem, ToolCallItem, ToolCallOutputItem
 from chatkit.types import (
     AssistantMessageItem,
-    CustomTask,
-    HiddenContextItem,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadStreamEvent,
     WorkflowItem,
 )
-from openai.types.responses import Response, ResponseCompletedEvent, ResponseFunctionToolCall
+from openai.types.responses import Response, ResponseCompletedEvent
 
-from backchannel.chat.agent.activity import (
-    Activity,
-    completed_tool_task,
-    declined_tool_task,
-    hand_off_task,
-    inner_tool_task,
-    tool_task,
-)
+from backchannel.chat.agent.activity import Activity, hand_off_task
 from backchannel.chat.agent.approval_flow import ApprovalFlow
-from backchannel.chat.agent.approvals import DECLINED
 from backchannel.chat.agent.client_calls import client_calls
 from backchannel.chat.agent.context import AnswerContext, JournalWrite
-from backchannel.chat.agent.final_output import FinalOutput
+from backchannel.chat.agent.final_output import FinalOutput, blocked_outputs
 from backchannel.chat.agent.hosted_tools import HostedTools
-from backchannel.chat.agent.inner_tools import INNER_FAILED
+from backchannel.chat.agent.inner_runs import InnerEvent
 from backchannel.chat.agent.messages import Messages
-from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
-from backchannel.chat.agent.tool_output import output_text, output_value
+from backchannel.chat.agent.run_hooks import AnswerHooks
+from backchannel.chat.agent.tool_activity import ToolActivity, failed_tool
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
 from backchannel.errors import (
@@ -67,8 +51,7 @@ from backchannel.errors import (
     ToolFailedError,
 )
 
-_TOOL_ERROR = re.compile(r"Error running tool ([^:]+):")
-"""The SDK's message for an exception of a tool that ends the run; its cause is that exception."""
+type _RunEvent = StreamEvent | JournalWrite | InnerEvent
 
 
 async def stream_answer(
@@ -89,7 +72,7 @@ async def stream_answer(
             tripped, the items shown so far are removed first.
     """
     answer = _Answer(context, approved, result.last_agent)
-    for thread_event in answer.begin_tools():
+    for thread_event in answer.tools.begin():
         yield thread_event
     while True:
         context.attach(result)
@@ -127,7 +110,7 @@ async def stream_answer(
     for thread_event in answer.finish(result):
         yield thread_event
     if result.interruptions:
-        for thread_event in approvals.ask(result, answer.calls):
+        async for thread_event in approvals.ask(result, answer.tools.calls):
             yield thread_event
     else:
         answer.check_end()
@@ -142,7 +125,7 @@ class _Answer:
     """Converts the events of one answer.
 
     Attributes:
-        calls: Its calls of tools, in order.
+        tools: Its calls of tools.
         shown: The ids of the items that readers have got.
     """
 
@@ -150,26 +133,18 @@ class _Answer:
         self, context: AnswerContext, approved: Sequence[journal.RequestedCall], agent: Agent[Any]
     ) -> None:
         self._context = context
-        self._decided = {call.call_id: call for call in approved if call.kind == "function"}
         self._activity = Activity(context)
+        self.tools = ToolActivity(context, self._activity, approved)
         self._messages = Messages(context, self._activity)
         self._hosted = HostedTools(context, self._activity)
         self._final = FinalOutput(context)
         self._final.use(agent)
-        self.calls = [_as_model_call(call) for call in self._decided.values()]
-        self._journaled: dict[str, HiddenContextItem] = {}
         self._messages_done: list[ThreadItemDoneEvent] = []
         self._last_response: Response | None = None
         self._shows_content = False
         self.shown: list[str] = []
 
-    def begin_tools(self) -> Iterator[ThreadStreamEvent]:
-        """Begin the tasks of the calls with which the run goes on."""
-        for call in self.calls:
-            task = tool_task(call.name, call.arguments)
-            yield from self._activity.begin(call.call_id, task, tool=call.name)
-
-    def translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
+    def translate(self, event: _RunEvent) -> Iterator[ThreadStreamEvent]:
         for thread_event in self._translate(event):
             # The journal of tool calls stays stored even if a guardrail withdraws the answer.
             if (
@@ -181,7 +156,7 @@ class _Answer:
                 self._shows_content |= not isinstance(thread_event.item, WorkflowItem)
             yield thread_event
 
-    def _translate(self, event: StreamEvent | JournalWrite) -> Iterator[ThreadStreamEvent]:
+    def _translate(self, event: _RunEvent) -> Iterator[ThreadStreamEvent]:
         match event:
             case RawResponsesStreamEvent():
                 if isinstance(event.data, ResponseCompletedEvent):
@@ -202,15 +177,18 @@ class _Answer:
                 return
             case JournalWrite():
                 yield from self._flush_messages(intermediate=False)
-                yield from self._journal_written(event)
+                yield from self.tools.journal_written(event)
+                return
+            case InnerEvent():
+                yield from self.tools.inner.translate(event)
                 return
             case _:
                 yield from self._flush_messages(intermediate=False)
         match event:
             case RunItemStreamEvent(item=ToolCallItem() as item):
-                yield from self._tool_called(item)
+                yield from self.tools.called(item)
             case RunItemStreamEvent(item=ToolCallOutputItem() as item):
-                yield from self._tool_ended(item)
+                yield from self.tools.ended(item)
             case RunItemStreamEvent(name="handoff_requested"):
                 yield from self._activity.begin("hand-off", hand_off_task())
             case RunItemStreamEvent(item=HandoffOutputItem() as item):
@@ -244,6 +222,7 @@ class _Answer:
             for item_id in self.shown:
                 yield ThreadItemRemovedEvent(item_id=item_id)
             self._context.workflow_item = None
+            yield from blocked_outputs(error, self._last_response, self.tools.journaled)
             return
         # The SDK raises at once, and discards what the model wrote in the same moment.
         for event in self._context.discarded_events():
@@ -266,6 +245,8 @@ class _Answer:
             AnswerEmptyError: Nothing was shown.
             ToolFailedError: The result of a tool would be the answer, and the tool failed.
         """
+        if self._context.error_handled:
+            return
         if self._final.tool_failed:
             raise ToolFailedError
         response = self._last_response
@@ -284,76 +265,8 @@ class _Answer:
         yield from self._flush_messages(intermediate=False)
         yield from self._messages.close()
         yield from self._activity.close()
-        yield from self._final.tool_answer(result, self._journaled)
-        yield from client_calls(result.last_agent, self._context, self.calls)
-
-    def _tool_called(self, item: ToolCallItem) -> Iterator[ThreadStreamEvent]:
-        call = item.raw_item
-        if not isinstance(call, ResponseFunctionToolCall):
-            return
-        self.calls.append(call)
-        event = {"call_id": call.call_id, "name": call.name, "arguments": _decode_arguments(call.arguments)}
-        self._context.request_context.publish({"type": "tool_call.started", **event})
-        yield from self._activity.begin(call.call_id, tool_task(call.name, call.arguments), tool=call.name)
-
-    def _journal_written(self, write: JournalWrite) -> Iterator[ThreadStreamEvent]:
-        if (call := journal.tool_call(write.item)) is not None and call.finished:
-            self._journaled[call.call_id] = write.item
-        yield ThreadItemDoneEvent(item=write.item)
-        if isinstance(entry := journal.read(write.item), journal.InnerToolCall):
-            yield from self._inner_call(write.item.id, entry)
-
-    def _inner_call(self, key: str, call: journal.InnerToolCall) -> Iterator[ThreadStreamEvent]:
-        """Show what an agent does that is a tool, below the task of its own call."""
-        event = {"call_id": call.call_id, "name": call.name, "agent": call.agent, "caller": call.caller}
-        if not call.finished:
-            arguments = _decode_arguments(call.arguments)
-            self._context.request_context.publish(
-                {"type": "tool_call.started", **event, "arguments": arguments}
-            )
-            yield from self._activity.begin(key, inner_tool_task(call.agent, call.name, call.arguments))
-            return
-        self._context.request_context.publish({"type": "tool_call.completed", **event, "output": call.output})
-        if isinstance(task := self._activity.task(key), CustomTask):
-            failed = call.output == INNER_FAILED
-            yield from self._activity.change(key, completed_tool_task(task, call.output, failed=failed))
-
-    def _tool_ended(self, item: ToolCallOutputItem) -> Iterator[ThreadStreamEvent]:
-        raw = cast("dict[str, Any]", item.raw_item)
-        call_id, output = raw.get("call_id", ""), raw.get("output")
-        call = next((each for each in reversed(self.calls) if each.call_id == call_id), None)
-        if call is None:
-            return
-        journaled = self._journaled.get(call_id)
-        if journaled is not None and not isinstance(output, str):
-            # Images and files: the output in the form that the model receives is available only now.
-            yield ThreadItemDoneEvent(item=journal.with_output(journaled, output))
-        elif journaled is None:
-            # No tool ran: it does not exist, or a guardrail refused the call. The model needs the error in later turns.
-            entry = journal.ToolCall(
-                call_id=call_id,
-                name=call.name,
-                arguments=call.arguments,
-                output=output,
-                finished=True,
-                provider_data=provider_data(call),
-            )
-            yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
-        # Images and files are a list for the model. Of anything else but strings it gets Python's `str`.
-        is_text = isinstance(output, str)
-        shown = output_value(item.output) if is_text else output
-        event = {"call_id": call_id, "name": call.name, "output": shown}
-        self._context.request_context.publish({"type": "tool_call.completed", **event})
-        task = self._activity.task(call_id)
-        if isinstance(task, CustomTask):
-            text = output_text(item.output) if is_text else output
-            # An approved call may have been rejected by a guardrail.
-            if journaled is None and call_id in self._decided and str(text).startswith(DECLINED):
-                completed = declined_tool_task(task)
-            else:
-                failed = journaled is None or call_id in self._context.failed_calls
-                completed = completed_tool_task(task, text, failed=failed)
-            yield from self._activity.change(call_id, completed)
+        yield from self._final.last_message(result, self.tools.journaled)
+        yield from client_calls(result.last_agent, self._context, self.tools.calls)
 
     def _tool_event(self, event: ThreadStreamEvent) -> Iterator[ThreadStreamEvent]:
         # A visible item closes the workflow before it, as in the SDK.
@@ -364,30 +277,3 @@ class _Answer:
                 yield from self._activity.close()
         self._final.tool_event(event)
         yield event
-
-
-def failed_tool(error: BaseException) -> str | None:
-    """The name of the tool whose exception or guardrail ended the run; `None` if it was something else."""
-    match error:
-        case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
-            return ""
-        case ToolTimeoutError():
-            return error.tool_name
-        case UserError(__cause__=Exception()) if found := _TOOL_ERROR.match(str(error)):
-            return found[1]
-        case _:
-            return None
-
-
-def _as_model_call(call: journal.RequestedCall) -> ResponseFunctionToolCall:
-    made = ResponseFunctionToolCall(
-        type="function_call", call_id=call.call_id, name=call.name, arguments=call.arguments
-    )
-    return made.model_copy(update={"provider_data": call.provider_data}) if call.provider_data else made
-
-
-def _decode_arguments(arguments: str) -> object:
-    try:
-        return json.loads(arguments or "{}")
-    except ValueError:
-        return arguments

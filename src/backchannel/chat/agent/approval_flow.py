@@ -1,35 +1,45 @@
 """Where a run stops because calls of tools need approval: goes on at once, or asks the person."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, cast
 
 import structlog
-from agents import Agent, RunResultStreaming, RunState, TResponseInputItem
+from agents import Agent, RunContextWrapper, RunResultStreaming, RunState, TResponseInputItem
 from agents.items import ToolApprovalItem
 from chatkit.types import ThreadItemDoneEvent, ThreadItemReplacedEvent, ThreadMetadata, ThreadStreamEvent
 from openai.types.responses import ResponseFunctionToolCall
 
 from backchannel.chat.agent.approvals import (
     PendingApproval,
+    apply,
     approved_always,
     decide,
     decision_entry,
     decisions_of,
+    early_decision,
     name_of,
     question_item,
     remember,
-    remembered_as,
     skipped,
 )
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.executed_tools import read_call
 from backchannel.chat.agent.history import history_output
 from backchannel.chat.agent.run_hooks import AnswerHooks, provider_data
+from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
+from backchannel.chat.recovery.resume_point import find_agent
 from backchannel.context import RequestContext
 from backchannel.ids import new_id
 from backchannel.model_calls.model_input import INTERRUPTED
+from backchannel.tools import approval_question_of
 
 log = structlog.get_logger(__name__)
+
+QUESTION_SECONDS = 5.0
+"""How long an application may take to word the question about a call."""
 
 
 class ApprovalFlow:
@@ -53,19 +63,20 @@ class ApprovalFlow:
         self._start = start
 
     def proceed(self, result: RunResultStreaming) -> RunResultStreaming | None:
-        """Go on with a run whose calls need no further approval in this thread; `None` if another one does."""
+        """Go on with a run whose calls need no decision of the person; `None` if one does."""
         always = approved_always(self._context.thread)
         state = result.to_state()
-        calls = state.get_interruptions()
-        if not calls or not all(remembered_as(call.agent.name, name_of(call)) in always for call in calls):
+        decided = [(call, early_decision(call, always)) for call in state.get_interruptions()]
+        if not decided or any(decision is None for _, decision in decided):
             return None
-        for call in calls:
-            state.approve(call)
+        for call, decision in decided:
+            if decision is not None:
+                apply(state, call, decision)
         return self._start(state)
 
-    def ask(
+    async def ask(
         self, result: RunResultStreaming, calls: Sequence[ResponseFunctionToolCall]
-    ) -> Iterator[ThreadStreamEvent]:
+    ) -> AsyncIterator[ThreadStreamEvent]:
         """Store the run and the question to the person.
 
         Args:
@@ -75,9 +86,18 @@ class ApprovalFlow:
         state = result.to_state()
         own = {(call.call_id, call.name) for call in calls}
         response, reasoning = self._hooks.last_response(result.last_agent.name)
+        always = approved_always(thread)
+        requested: list[journal.RequestedCall] = []
+        for place, item in enumerate(state.get_interruptions()):
+            call = _requested(place, item, own)
+            if (decision := early_decision(item, always)) is None:
+                call.description = await _question(item, result.context_wrapper)
+            else:
+                call.decided, call.refusal = decision.approved, decision.refusal
+            requested.append(call)
         request = journal.ApprovalRequest(
             item_id=new_id("message"),
-            calls=[_requested(place, item, own) for place, item in enumerate(state.get_interruptions())],
+            calls=requested,
             # The input is in the thread, and the tools' context is made anew.
             state=state.to_json(context_serializer=lambda context: {}, strict_context=True)
             | {"original_input": []},
@@ -90,17 +110,43 @@ class ApprovalFlow:
         yield ThreadItemDoneEvent(item=question_item(request, thread))
 
 
+async def _question(item: ToolApprovalItem, context: RunContextWrapper[Any]) -> str | None:
+    """The question that the application has set for a call; `None` if there is none, or it cannot be had."""
+    named = (tool for tool in item.agent.tools if tool.name == item.name)
+    question = next((found for tool in named if (found := approval_question_of(tool)) is not None), None)
+    if question is None:
+        return None
+    try:
+        async with asyncio.timeout(QUESTION_SECONDS):
+            return await question(context, _arguments(item))
+    except Exception:
+        log.exception("approval_question_failed", tool=item.name)
+        return None
+
+
+def _arguments(item: ToolApprovalItem) -> dict[str, Any]:
+    if (executed := read_call(item.raw_item, item.name)) is not None:
+        return executed.arguments
+    try:
+        arguments: object = json.loads(item.arguments or "{}")
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
+
+
 def _requested(place: int, item: ToolApprovalItem, own: set[tuple[str, str]]) -> journal.RequestedCall:
     call_id = item.call_id or ""
     hosted = getattr(item.raw_item, "type", None) == "mcp_approval_request"
+    executed = read_call(item.raw_item, item.name)
     return journal.RequestedCall(
         question=f"approval_{place + 1}",
         call_id=call_id,
         name=name_of(item),
-        arguments=item.arguments or "",
+        arguments=executed.json if executed is not None else item.arguments or "",
         agent=item.agent.name,
         kind="hosted" if hosted else "function" if (call_id, item.name) in own else "nested",
-        provider_data=provider_data(item.raw_item),
+        provider_data=executed.provider_data if executed is not None else provider_data(item.raw_item),
+        item_type=executed.item_type if executed is not None else None,
     )
 
 
@@ -151,7 +197,14 @@ async def restore(
             context_deserializer=lambda _stored: context,
             strict_context=True,
         )
-        decide(state, request, decisions_of(request, question))
+        config = context.run_config
+        formatted = config is not None and config.tool_error_formatter is not report_tool_error
+        decisions = decisions_of(request, question)
+        decide(state, request, decisions, formatted=formatted)
+        approved = [call for call in request.calls if decisions[call.question].approved]
+        if await _recipients_changed(request, approved, agent, context):
+            # The Agents SDK would end the run.
+            raise LookupError("An approved call would go to another server.")
     except Exception as error:
         # The agent or a tool has changed, or the state was written by a newer version of the Agents SDK.
         log.warning("approval_state_unusable", error=type(error).__name__, reason=str(error)[:300])
@@ -164,3 +217,40 @@ async def restore(
         context.known_outputs[call.call_id] = history_output(call.output) if call.finished else INTERRUPTED
     hooks.restore(request, made)
     return state
+
+
+async def _recipients_changed(
+    request: journal.ApprovalRequest,
+    approved: Sequence[journal.RequestedCall],
+    entry: Agent[Any],
+    context: AnswerContext,
+) -> bool:
+    """Whether the name of an approved call now means a tool of another MCP server, or no longer one of MCP.
+
+    This is so if the servers of the agent have changed, or if two have a tool of one name and the first is down.
+    """
+    state: dict[str, Any] = request.state or {}
+    response: dict[str, Any] = state.get("last_processed_response") or {}
+    bindings: dict[str, Sequence[Any]] = response.get("mcp_tool_bindings") or {}
+    calls = [call for call in approved if call.kind == "function"]
+    agent = find_agent(entry, str(state["current_agent"]["name"]))
+    if not calls or not (agent.mcp_servers or bindings):
+        return False
+    listed = await agent.get_mcp_tools(RunContextWrapper(context))
+    # The Agents SDK has no public access.
+    current: dict[str, Sequence[Any] | None] = {
+        tool.name: getattr(tool, "_mcp_tool_binding", None) for tool in listed
+    }
+    for call in calls:
+        own = _is_own(agent, call)
+        if not own and call.name not in current:
+            # The model is told that there is no such tool.
+            continue
+        before, now = bindings.get(call.call_id), None if own else current[call.name]
+        if list(before or ()) != list(now or ()):
+            return True
+    return False
+
+
+def _is_own(agent: Agent[Any], call: journal.RequestedCall) -> bool:
+    return any(tool.name == call.name for tool in agent.tools)

@@ -6,7 +6,7 @@ on is stored with the question (`journal.ApprovalRequest`), so that the answer m
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,6 +24,8 @@ from chatkit.types import (
     UserMessageItem,
 )
 
+from backchannel.chat.agent.executed_tools import subject
+from backchannel.chat.agent.tool_output import are_arguments, invalid_arguments
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 from backchannel.context import RequestContext
@@ -36,8 +38,8 @@ DECLINE = "Decline"
 ALWAYS_KEY = "backchannel_approved_tools"
 """The thread's metadata with the tools that need no further approval in it."""
 
-MAX_ARGUMENTS_CHARS = 2000
-"""Longer arguments are shortened in the question. The end, which could hide something, is shown too."""
+MAX_QUESTION_CHARS = 2000
+"""Longer arguments and questions are shortened. The end, which could hide something, is shown too."""
 
 DECLINED = "The person declined this call, so it did not run."
 
@@ -82,15 +84,19 @@ class Decision:
     Attributes:
         always: Whether the tool needs no further approval in this thread.
         reason: Why the call was declined, if the person said so.
+        refusal: What the model gets as the output of a call that was refused without a question.
     """
 
     approved: bool
     always: bool = False
     reason: str | None = None
+    refusal: str | None = None
 
     @property
     def output(self) -> str:
         """What the model gets as the output of a declined call."""
+        if self.refusal is not None:
+            return self.refusal
         return f"{DECLINED} They said: {self.reason}" if self.reason else DECLINED
 
 
@@ -162,19 +168,41 @@ def question_item(request: journal.ApprovalRequest, thread: ThreadMetadata) -> S
                 options=[each.model_copy() for each in options],
             )
             for call in request.calls
+            if call.decided is None
         ],
     )
 
 
+def early_decision(item: ToolApprovalItem, always: Collection[str]) -> Decision | None:
+    """The decision about a call for which the person is not asked; `None` if they are.
+
+    Args:
+        always: What the person has approved for the whole thread (`approved_always`).
+    """
+    if getattr(item.raw_item, "type", None) == "function_call" and not are_arguments(item.arguments):
+        # It cannot be made, whatever the person says.
+        return Decision(approved=False, refusal=invalid_arguments(name_of(item)))
+    known = remembered_as(item.agent.name, name_of(item)) in always
+    return Decision(approved=True) if known else None
+
+
 def question_text(call: journal.RequestedCall) -> str:
-    """The question about a call: its tool, and all of its arguments."""
-    arguments = _describe(call.arguments)
-    if len(arguments) > MAX_ARGUMENTS_CHARS:
-        half = MAX_ARGUMENTS_CHARS // 2
-        left_out = len(arguments) - 2 * half
-        arguments = f"{arguments[:half]} [… {left_out:,} characters …] {arguments[-half:]}"
+    """The question about a call: what the application has set, or its tool and all of its arguments."""
+    if call.description:
+        return _shortened(call.description)
+    arguments = _shortened(
+        subject(call.item_type, call.arguments) if call.item_type is not None else _describe(call.arguments)
+    )
     whose = f"{call.agent} wants to run" if call.kind == "nested" else "Run"
     return f"{whose} “{call.name}” with {arguments}?" if arguments else f"{whose} “{call.name}”?"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_QUESTION_CHARS:
+        return text
+    half = MAX_QUESTION_CHARS // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]} [… {left_out:,} characters …] {text[-half:]}"
 
 
 def skipped(question: StructuredInputItem) -> StructuredInputItem:
@@ -186,9 +214,24 @@ def skipped(question: StructuredInputItem) -> StructuredInputItem:
 
 
 def decisions_of(request: journal.ApprovalRequest, question: StructuredInputItem) -> Mapping[str, Decision]:
-    """What the person decided, by the id of the question."""
+    """What the person decided, by the id of the question. A call without an answer is declined, unless another call of
+    the same tool was approved for the whole thread."""
     answers = {each.id: each.answer for each in question.inputs}
-    return {call.question: _decision(answers.get(call.question)) for call in request.calls}
+    decisions = {
+        call.question: _decision(answers.get(call.question))
+        if call.decided is None
+        else Decision(call.decided, refusal=call.refusal)
+        for call in request.calls
+    }
+    always = {
+        remembered_as(call.agent, call.name) for call in request.calls if decisions[call.question].always
+    }
+    for call in request.calls:
+        answer = answers.get(call.question)
+        unanswered = call.decided is None and (answer is None or not answer.values)
+        if unanswered and remembered_as(call.agent, call.name) in always:
+            decisions[call.question] = Decision(approved=True)
+    return decisions
 
 
 def decision_entry(
@@ -227,19 +270,37 @@ def approved_always(thread: ThreadMetadata) -> set[str]:
 
 
 def decide(
-    state: RunState[Any, Any], request: journal.ApprovalRequest, decisions: Mapping[str, Decision]
+    state: RunState[Any, Any],
+    request: journal.ApprovalRequest,
+    decisions: Mapping[str, Decision],
+    *,
+    formatted: bool = False,
 ) -> None:
-    """Apply decisions to a run's state. A call without a decision is declined."""
+    """Apply decisions to a run's state. A call without a decision is declined.
+
+    Args:
+        formatted: A formatter of the application says what the model is told of a call that was declined without a
+            reason.
+    """
     calls = list(request.calls)
     for item in state.get_interruptions():
         # Ids of calls are not unique: those of an agent that is a tool may be the same as its caller's.
         place = next((n for n, call in enumerate(calls) if _is_about(call, item)), None)
         call = calls.pop(place) if place is not None else None
         decision = decisions[call.question] if call is not None else Decision(approved=False)
-        if decision.approved:
-            state.approve(item)
-        else:
-            state.reject(item, rejection_message=decision.output)
+        hosted = call is None or call.kind == "hosted"
+        apply(state, item, decision, formatted=formatted and not hosted)
+
+
+def apply(
+    state: RunState[Any, Any], item: ToolApprovalItem, decision: Decision, *, formatted: bool = False
+) -> None:
+    """Apply the decision about one call; `formatted` is as for `decide`."""
+    if decision.approved:
+        state.approve(item)
+    else:
+        by_formatter = formatted and decision.reason is None and decision.refusal is None
+        state.reject(item, rejection_message=None if by_formatter else decision.output)
 
 
 def _is_about(call: journal.RequestedCall, item: ToolApprovalItem) -> bool:

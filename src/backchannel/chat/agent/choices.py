@@ -4,7 +4,7 @@ ChatKit's composer sends both as the message's `inference_options`. They are sto
 run that has waited, and one that another process resumes have them too.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, override
 
@@ -60,14 +60,19 @@ class Choices:
         """Apply the choices to the configuration of one run. Modifies and returns it."""
         if self.model is not None:
             config.model_provider = _ChosenModel(config.model_provider, self.model)
+            # A model of the configuration would be that of every agent.
+            config.model = self.model if config.model is not None else None
         if self.tool is not None:
-            config.model_settings = ModelSettings(tool_choice=self.tool)
+            settings, edit = config.model_settings, config.call_model_input_filter
+            config.model_settings = (settings or ModelSettings()).resolve(
+                ModelSettings(tool_choice=self.tool)
+            )
 
-            def forget(data: CallModelData[Any]) -> ModelInputData:
+            def forget(data: CallModelData[Any]) -> ModelInputData | Awaitable[ModelInputData]:
                 # The Agents SDK has read the settings of the first call by now. Later calls, also of other agents, are
                 # free: otherwise the tool would be called again and again.
-                config.model_settings = None
-                return data.model_data
+                config.model_settings = settings
+                return edit(data) if edit is not None else data.model_data
 
             config.call_model_input_filter = forget
         return config

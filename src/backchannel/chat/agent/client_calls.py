@@ -1,6 +1,6 @@
 """The calls of client tools that an answer ends with. The client answers one at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 from agents import Agent, StopAtTools
@@ -14,12 +14,16 @@ from backchannel.stores.times import to_sdk, utc_now
 
 
 def client_calls(
-    agent: Agent[Any], context: AnswerContext, made: Sequence[ResponseFunctionToolCall]
+    agent: Agent[Any],
+    context: AnswerContext,
+    made: Sequence[ResponseFunctionToolCall],
+    queued: Collection[str] = (),
 ) -> Iterator[ThreadItemDoneEvent]:
     """Queue every client tool call but the first, then make the first: it must be the last item of the thread.
 
     Args:
         made: The calls of tools in the answer.
+        queued: The ids of client tool calls that are queued already.
     """
     calls = list(made)
     entries: list[journal.QueuedClientCall] = []
@@ -33,6 +37,8 @@ def client_calls(
             journal.QueuedClientCall(call_id=call_id, name=requested.name, arguments=requested.arguments)
         )
     for entry in entries[1:]:
+        if entry.call_id in queued:
+            continue
         yield ThreadItemDoneEvent(item=journal.to_item(entry, context.thread.id))
     for entry in entries[:1]:
         yield ThreadItemDoneEvent(item=client_call_item(entry, context.thread.id))

@@ -6,7 +6,13 @@ They are shown as messages in Markdown, and the journal has what was said.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from agents import Agent, AgentOutputSchema, RunResultStreaming
+from agents import (
+    Agent,
+    AgentOutputSchema,
+    InputGuardrailTripwireTriggered,
+    OutputGuardrailTripwireTriggered,
+    RunResultStreaming,
+)
 from agents.agent_output import AgentOutputSchemaBase
 from agents.exceptions import ModelBehaviorError
 from agents.items import ToolCallOutputItem
@@ -22,19 +28,18 @@ from chatkit.types import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
+from openai.types.responses import Response
 
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.rendering import parsed, readable, rendered
 from backchannel.chat.agent.tool_output import output_text
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resend import sent
+from backchannel.chat.recovery.resume_point import FOR_THE_MODEL
 from backchannel.ids import new_id
 from backchannel.stores.times import to_sdk, utc_now
 
 WRITING = "Writing the answer"
-
-_FOR_THE_MODEL = {"client_tool_call", "hidden_context_item", "workflow"}
-"""Items of tools that show the person no answer."""
 
 
 class FinalOutput:
@@ -43,16 +48,19 @@ class FinalOutput:
     Messages of an agent with an `output_type` are held until they are complete, then rendered. A message that is not
     valid is shown as it was said: the run reports what is wrong with it.
 
+    Args:
+        shown_by_tools: Tools of the last response have shown something to the person.
+
     Attributes:
         tool_failed: Whether the result of a tool would be the answer, and the tool failed.
     """
 
-    def __init__(self, context: AnswerContext) -> None:
+    def __init__(self, context: AnswerContext, *, shown_by_tools: bool = False) -> None:
         self._context = context
         self._schema: AgentOutputSchemaBase | None = None
         self._held: set[str] = set()
         self._said: dict[str, str] = {}
-        self._shown_by_tools = False
+        self._shown_by_tools = shown_by_tools
         self.tool_failed = False
 
     def use(self, agent: Agent[Any]) -> None:
@@ -93,21 +101,36 @@ class FinalOutput:
     def tool_event(self, event: ThreadStreamEvent) -> None:
         """Note an event that a tool has streamed."""
         if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
-            self._shown_by_tools |= event.item.type not in _FOR_THE_MODEL
+            self._shown_by_tools |= event.item.type not in FOR_THE_MODEL
 
-    def tool_answer(
+    def last_message(
         self, result: RunResultStreaming, journaled: Mapping[str, HiddenContextItem]
     ) -> Iterator[ThreadStreamEvent]:
-        """The message that shows the result of a tool, if that is the answer. A result without text is not shown.
+        """The message that shows the result of a tool, or of an error handler, if that is the answer. A result without
+        text is not shown.
 
         Args:
             journaled: The journal's items of the tool calls with outputs, by the ids of the calls.
         """
-        final = _of_tools(result)
-        # What a tool returns beside a widget, a question or a call of a client tool is for the model.
-        if final is None or self._context.client_calls or self._shown_by_tools:
+        if self._context.error_handled:
+            yield from self._of_handler(result)
             return
-        output, call_id = final
+        final = _of_tools(result)
+        if final is not None:
+            yield from self.of_tool(*final, journaled)
+
+    def of_tool(
+        self, output: Any, call_id: str | None, journaled: Mapping[str, HiddenContextItem]
+    ) -> Iterator[ThreadStreamEvent]:
+        """The message that shows the result of a tool which is the answer, and its journal entry.
+
+        Args:
+            call_id: The id of the tool's call; `None` if a function made the result of several.
+            journaled: As for `last_message`.
+        """
+        # What a tool returns beside a widget, a question or a call of a client tool is for the model.
+        if self._context.client_calls or self._shown_by_tools:
+            return
         self.tool_failed = call_id in self._context.failed_calls
         value = parsed(output) if isinstance(output, str) else output
         if self.tool_failed or value is None:
@@ -121,6 +144,18 @@ class FinalOutput:
         if call is not None:
             yield self._journal(journal.ShownAnswer(item_id=item.id, call=call.id))
         elif shown != said:
+            yield self._journal(journal.ShownAnswer(item_id=item.id, said=said))
+        yield from sent(item)
+        yield ThreadItemDoneEvent(item=item)
+
+    def _of_handler(self, result: RunResultStreaming) -> Iterator[ThreadStreamEvent]:
+        """The message that shows what an error handler of the application made the final output."""
+        value = result.final_output
+        shown = value if isinstance(value, str) else rendered(value, self._context.render_output)
+        if not shown.strip():
+            return
+        item = self._message(shown)
+        if shown != (said := output_text(value)):
             yield self._journal(journal.ShownAnswer(item_id=item.id, said=said))
         yield from sent(item)
         yield ThreadItemDoneEvent(item=item)
@@ -151,6 +186,28 @@ class FinalOutput:
 
     def _journal(self, entry: journal.ShownAnswer) -> ThreadItemDoneEvent:
         return ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
+
+
+def blocked_outputs(
+    error: InputGuardrailTripwireTriggered | OutputGuardrailTripwireTriggered,
+    last_response: Response | None,
+    journaled: Mapping[str, HiddenContextItem],
+) -> Iterator[ThreadStreamEvent]:
+    """Replace the outputs of tools that an output guardrail rejected as the answer, so that no later input has them.
+
+    Args:
+        last_response: The last response of the model.
+        journaled: The journal's items of the tool calls with outputs, by the ids of the calls.
+    """
+    if isinstance(error, InputGuardrailTripwireTriggered):
+        return
+    # A run ends after calls of functions only if the output of one is the answer.
+    calls = [each for each in last_response.output if each.type == "function_call"] if last_response else []
+    for call in calls:
+        if (item := journaled.get(call.call_id)) is not None:
+            # The Agents SDK has replaced the output by its placeholder, or by the application's.
+            text = output_text(error.guardrail_result.agent_output)
+            yield ThreadItemDoneEvent(item=journal.with_output(item, text))
 
 
 def _of_tools(result: RunResultStreaming) -> tuple[Any, str | None] | None:

@@ -36,13 +36,15 @@ from backchannel.chat.recovery import journal
 from backchannel.model_calls.context_window import shorten
 from backchannel.model_calls.model_input import INTERRUPTED
 from backchannel.model_calls.tokens import estimate_tokens
-from backchannel.model_calls.tool_calls import call_id_for, history_arguments
+from backchannel.model_calls.tool_calls import api_name, call_id_for, history_arguments
 
 NOT_APPROVED = "This call needed a person's approval, which was not given. It did not run."
 NOT_MADE = "The person approved this call, but it could not be made any more. It did not run; call it again if needed."
 
 MAX_EARLIER_OUTPUT_CHARS = 8_000
-"""A longer output of a tool is shortened in the turns after its own."""
+"""A longer output of a tool is shortened in the turns after its own, and so are longer arguments."""
+MAX_EARLIER_TEXT_CHARS = 2_000
+"""A longer text in arguments that are too long is shortened: a patch, or a file that was written."""
 
 
 class HistoryConverter(ThreadItemConverter):
@@ -99,8 +101,9 @@ async def load_history(
 ) -> list[ThreadItem]:
     """The newest items of a thread, oldest first, up to about `max_tokens`.
 
-    Consists of whole turns, each starting at a user message. Turns that were refused are left out. The newest turn is
-    always included, whatever its size.
+    Consists of whole turns, each starting at a user message. Turns that were refused are left out, but not the names of
+    the tools that were called in them, so that the model does not repeat what they did. The newest turn is always
+    included, whatever its size.
     """
     budget = max_tokens
     turns: list[list[ThreadItem]] = []
@@ -116,6 +119,8 @@ async def load_history(
             if not refused:
                 turns.append(turn)
                 budget -= size
+            elif (note := _tools_note(turn)) is not None:
+                turns[-1].append(note)
             turn, size = [], 0
     else:
         # Items before the first user message, such as a greeting from the server.
@@ -243,11 +248,31 @@ def call_and_output(
     }
     if call.provider_data:
         request["provider_data"] = call.provider_data
+    elif not in_newest_turn:
+        request["arguments"] = _shortened_arguments(request["arguments"])
     output = history_output(call.output) if call.finished else _interrupted(inner)
     if not in_newest_turn:
         output = shorten(output, MAX_EARLIER_OUTPUT_CHARS)
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
     return [*(call.reasoning if in_newest_turn else ()), request, result]
+
+
+def _shortened_arguments(arguments: str) -> str:
+    if len(arguments) <= MAX_EARLIER_OUTPUT_CHARS:
+        return arguments
+    shorter = json.dumps(_shortened(json.loads(arguments)), ensure_ascii=False)
+    if len(shorter) <= MAX_EARLIER_OUTPUT_CHARS:
+        return shorter
+    return json.dumps({"arguments": _shortened(shorter)}, ensure_ascii=False)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MAX_EARLIER_TEXT_CHARS:
+        half = MAX_EARLIER_TEXT_CHARS // 2
+        return f"{value[:half]}[… {len(value) - 2 * half:,} characters …]{value[-half:]}"
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in cast("dict[str, Any]", value).items()}
+    return [_shortened(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _interrupted(inner: Sequence[journal.InnerToolCall]) -> str:
@@ -294,6 +319,19 @@ def _as_call(
                     each["provider_data"] = known.provider_data
         calls.append(each)
     return calls
+
+
+def _tools_note(turn: Sequence[ThreadItem]) -> HiddenContextItem | None:
+    """A note for the model of the tools that ran in a turn that is left out; `turn` has its newest item first."""
+    calls = [(item, call) for item in reversed(turn) if (call := journal.tool_call(item)) is not None]
+    names = list(dict.fromkeys(api_name(call.name) for _, call in calls))
+    if not names:
+        return None
+    first = calls[0][0]
+    text = f"A message was refused, and is left out here. These tools had been called for it: {', '.join(names)}."
+    return HiddenContextItem(
+        id=first.id, thread_id=first.thread_id, created_at=first.created_at, content=text
+    )
 
 
 def _is_refused(turn: Sequence[ThreadItem]) -> bool:

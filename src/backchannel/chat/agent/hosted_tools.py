@@ -30,12 +30,30 @@ _FAILED = {"failed", "incomplete"}
 _ICONS = {"web_search": "globe", "file_search": "search", "code_interpreter": "square-code"}
 
 
-class HostedTools:
-    """Shows and journals the hosted tools of one answer."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The agent that is a tool, or to which one has handed off.
 
-    def __init__(self, context: AnswerContext, activity: Activity) -> None:
+    Attributes:
+        agent: Its name.
+        caller: The id of the call of the outermost agent that is a tool.
+    """
+
+    agent: str
+    caller: str
+
+
+class HostedTools:
+    """Shows and journals the hosted tools of one answer.
+
+    Args:
+        origin: The inner agent whose tools they are.
+    """
+
+    def __init__(self, context: AnswerContext, activity: Activity, origin: Origin | None = None) -> None:
         self._context = context
         self._activity = activity
+        self._origin = origin
         self._running: dict[str, str] = {}
         self._done: set[str] = set()
 
@@ -57,9 +75,9 @@ class HostedTools:
         if key in self._running or key in self._done:
             return
         call_id = self._running[key] = call_id_for(new_id("tool_call"))
-        started = {"call_id": call_id, "name": call.name, "arguments": call.arguments}
+        started = {"call_id": call_id, "name": call.name, "arguments": call.arguments, **self._fields()}
         self._context.request_context.publish({"type": "tool_call.started", **started})
-        yield from self._activity.begin(call_id, _task(call), tool=call.name)
+        yield from self._activity.begin(call_id, self._task(call), tool=call.name)
 
     def _end(self, key: str, call: "_HostedCall") -> Iterator[ThreadStreamEvent]:
         if key in self._done:
@@ -68,18 +86,32 @@ class HostedTools:
         call_id = self._running.pop(key)
         self._done.add(key)
         # Only now it is known what was searched.
-        task = completed_tool_task(_task(call), call.output, failed=call.failed)
+        task = completed_tool_task(self._task(call), call.output, failed=call.failed)
         yield from self._activity.change(call_id, task)
-        ended = {"call_id": call_id, "name": call.name, "output": call.output}
+        ended = {"call_id": call_id, "name": call.name, "output": call.output, **self._fields()}
         self._context.request_context.publish({"type": "tool_call.completed", **ended})
-        entry = journal.ToolCall(
-            call_id=call_id,
-            name=call.name,
-            arguments=json.dumps(call.arguments, ensure_ascii=False),
-            output=call.output,
-            finished=True,
-        )
+        values = {
+            "call_id": call_id,
+            "name": call.name,
+            "arguments": json.dumps(call.arguments, ensure_ascii=False),
+            "output": call.output,
+            "finished": True,
+        }
+        if self._origin is None:
+            entry = journal.ToolCall.model_validate(values)
+        else:
+            entry = journal.InnerToolCall.model_validate({**values, **self._fields()})
         yield ThreadItemDoneEvent(item=journal.to_item(entry, self._context.thread.id))
+
+    def _fields(self) -> dict[str, str]:
+        origin = self._origin
+        return {} if origin is None else {"agent": origin.agent, "caller": origin.caller}
+
+    def _task(self, call: "_HostedCall") -> CustomTask:
+        task = _task(call)
+        if self._origin is None:
+            return task
+        return task.model_copy(update={"title": f"{self._origin.agent}: {task.title}"})
 
 
 @dataclass(frozen=True, slots=True)

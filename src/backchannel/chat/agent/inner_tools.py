@@ -3,36 +3,44 @@
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from agents import FunctionTool
+from agents import AgentBase, FunctionTool, default_tool_error_function
 from agents.tool_context import ToolContext
 from chatkit.types import HiddenContextItem
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.inner_runs import InnerCall, current_call
 from backchannel.chat.agent.tool_output import output_text
 from backchannel.chat.recovery import journal
 
 INNER_FAILED = "The tool failed."
 
-_caller: ContextVar[str | None] = ContextVar("caller", default=None)
-"""The id of the call of the outermost agent that is a tool, in the task that executes it."""
-
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class JournaledCall:
     """A journaled call of an inner agent's tool."""
 
     answer: AnswerContext
     item: HiddenContextItem
     entry: journal.InnerToolCall
 
-    async def finish(self, output: str) -> None:
-        entry = self.entry.model_copy(update={"output": output, "finished": True})
+    async def finish(self, output: str, *, failed: bool = False, why: str = "") -> None:
+        """Journal what the tool returned."""
+        calls = self.answer.failed_calls
+        failed = failed or self.entry.call_id in calls
+        # Ids of calls are not unique: those of an inner agent may be the same as its caller's.
+        calls.discard(self.entry.call_id)
+        changes = {"output": output, "finished": True, "failed": failed, "why": why}
+        entry = self.entry.model_copy(update=changes)
         await self.answer.write_journal(journal.changed(self.item, entry))
 
+    async def fail(self) -> None:
+        """Journal that the tool raised an exception which ended its agent."""
+        await self.finish(INNER_FAILED, failed=True)
 
-_unchecked: ContextVar[_Call | None] = ContextVar("unchecked", default=None)
+
+_unchecked: ContextVar[JournaledCall | None] = ContextVar("unchecked", default=None)
 """The call in this task whose output guardrails have still to check."""
 
 
@@ -44,34 +52,59 @@ async def journaled(tool: FunctionTool, context: Any, call: Callable[[], Awaitab
     answer = getattr(context, "context", None)
     if not isinstance(context, ToolContext) or not isinstance(answer, AnswerContext):
         return await call()
-    caller = _caller.get()
-    if is_agent(tool) and caller is None:
-        token = _caller.set(context.tool_call_id)
-        try:
-            return await call()
-        finally:
-            _caller.reset(token)
-    if caller is None:
-        return await call()
-    entry = journal.InnerToolCall(
-        caller=caller,
-        agent=context.agent.name if context.agent is not None else "",
-        call_id=context.tool_call_id,
-        name=context.tool_name,
-        arguments=context.tool_arguments,
+    context = cast("ToolContext[Any]", context)
+    outer = current_call.get()
+    if outer is None:
+        called = context.tool_call_id
+        return await (_within(_inner_call(tool, context, called, called), call) if is_agent(tool) else call())
+    made = await begin_inner(
+        answer, context.agent, context.tool_call_id, context.tool_name, context.tool_arguments
     )
-    made = _Call(answer, journal.to_item(entry, answer.thread.id), entry)
-    await answer.write_journal(made.item)
+    assert made is not None
     try:
-        result = await call()
+        if is_agent(tool):
+            inner = _inner_call(tool, context, made.item.id, outer.caller, speaks=outer.speaks)
+            result = await _within(inner, call)
+        else:
+            result = await call()
     except Exception:
-        await made.finish(INNER_FAILED)
+        await made.fail()
         raise
     if tool.tool_output_guardrails:
         _unchecked.set(made)
     else:
         await made.finish(output_text(result.output))
     return result
+
+
+async def begin_inner(
+    answer: AnswerContext,
+    agent: AgentBase[Any] | None,
+    call_id: str,
+    name: str,
+    arguments: str,
+    *,
+    item_type: str | None = None,
+) -> JournaledCall | None:
+    """Journal a call that begins; `None` if no agent makes it that is itself a tool.
+
+    Args:
+        item_type: As in `journal.InnerToolCall`.
+    """
+    outer = current_call.get()
+    if outer is None:
+        return None
+    entry = journal.InnerToolCall(
+        caller=outer.caller,
+        agent=agent.name if agent is not None else "",
+        call_id=call_id,
+        name=name,
+        arguments=arguments,
+        item_type=item_type,
+    )
+    made = JournaledCall(answer, journal.to_item(entry, answer.thread.id), entry)
+    await answer.write_journal(made.item)
+    return made
 
 
 async def checked(check: Callable[[], Awaitable[Any]]) -> Any:
@@ -84,10 +117,33 @@ async def checked(check: Callable[[], Awaitable[Any]]) -> Any:
     try:
         result = await check()
     except Exception:
-        await made.finish(INNER_FAILED)
+        await made.fail()
         raise
     await made.finish(output_text(result.output))
     return result
+
+
+def _inner_call(
+    tool: FunctionTool, context: ToolContext[Any], task: str, caller: str, *, speaks: bool = True
+) -> InnerCall:
+    if getattr(tool, "_failure_error_function", None) is default_tool_error_function:
+        # As the default of `function_tool`: the failure is logged and shown (`report_tool_error`).
+        cast("Any", tool)._use_default_failure_error_function = True  # noqa: SLF001
+    return InnerCall(
+        task=task,
+        caller=caller,
+        call_id=context.tool_call_id,
+        agent=getattr(tool, "_agent_instance", None),
+        speaks=speaks and not tool.tool_output_guardrails,
+    )
+
+
+async def _within(inner: InnerCall, call: Callable[[], Awaitable[Any]]) -> Any:
+    token = current_call.set(inner)
+    try:
+        return await call()
+    finally:
+        current_call.reset(token)
 
 
 def is_agent(tool: FunctionTool) -> bool:

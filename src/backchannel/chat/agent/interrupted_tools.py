@@ -41,4 +41,5 @@ async def repeat_call(
         run_config=run_config,
     )
     output = await invoke_function_tool(function_tool=tool, context=tool_context, arguments=call.arguments)
-    return journal.with_output(item, output if isinstance(output, str) else str(output))
+    failed = call.call_id in context.failed_calls
+    return journal.with_output(item, output if isinstance(output, str) else str(output), failed=failed)

@@ -1,4 +1,4 @@
-"""What people and models are told about tools of MCP servers that cannot be used."""
+"""Notices and outputs about tools of MCP servers that cannot be used, for people and models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from chatkit.types import (
     CustomTask,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
+    ThreadStreamEvent,
     Workflow,
     WorkflowItem,
 )
@@ -25,21 +26,26 @@ log = structlog.get_logger(__name__)
 
 
 class McpNotices:
-    """Tells the person, once per answer and server, that its tools are not available."""
+    """Shows the person, once per answer and server, that its tools are not available."""
 
     def __init__(self, servers: McpServers, answer: AnswerContext) -> None:
         self._servers = servers
         self._answer = answer
-        self._told: set[str] = set()
 
     async def prepare(self, agent: Agent[Any]) -> None:
         """Prepare the servers of an agent that is about to run; see `McpServers.unavailable`."""
-        missing = [each for each in await self._servers.unavailable(agent) if each not in self._told]
-        if missing:
-            self._told.update(missing)
-            item = self._notice(missing)
-            await self._answer.stream(ThreadItemAddedEvent(item=item))
-            await self._answer.stream(ThreadItemDoneEvent(item=item))
+        for event in await self.missing(agent):
+            await self._answer.stream(event)
+
+    async def missing(self, agent: Agent[Any]) -> list[ThreadStreamEvent]:
+        """Prepare the servers of an agent; the events that say which of them cannot be used."""
+        shown = self._answer.unavailable_servers
+        missing = [each for each in await self._servers.unavailable(agent) if each not in shown]
+        if not missing:
+            return []
+        shown.update(missing)
+        item = self._notice(missing)
+        return [ThreadItemAddedEvent(item=item), ThreadItemDoneEvent(item=item)]
 
     def _notice(self, names: Sequence[str]) -> WorkflowItem:
         tasks = [

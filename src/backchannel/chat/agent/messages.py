@@ -58,7 +58,7 @@ class Messages:
         self._activity = activity
         self._open: dict[str, AssistantMessageItem] = {}
         self._images = GeneratedImages(self._thread_id)
-        self._annotations: dict[tuple[str, int], int] = {}
+        self._annotations: dict[tuple[str, int], list[Annotation]] = {}
         self._thoughts: dict[str, str] = {}
 
     def translate(self, event: TResponseStreamEvent | TextWasThought) -> Iterator[ThreadStreamEvent]:
@@ -138,15 +138,15 @@ class Messages:
 
     def _annotation_added(self, event: ResponseOutputTextAnnotationAddedEvent) -> Iterator[ThreadStreamEvent]:
         annotation = _annotation(event.annotation)
-        if annotation is None:
+        known = self._annotations.setdefault((event.item_id, event.content_index), [])
+        # Some endpoints repeat each annotation.
+        if annotation is None or annotation in known:
             return
         # Counted here: unsupported annotations are left out, so the model's own indexes have gaps.
-        key = (event.item_id, event.content_index)
-        index = self._annotations.get(key, 0)
-        self._annotations[key] = index + 1
         update = AssistantMessageContentPartAnnotationAdded(
-            content_index=event.content_index, annotation_index=index, annotation=annotation
+            content_index=event.content_index, annotation_index=len(known), annotation=annotation
         )
+        known.append(annotation)
         yield self._update(event.item_id, update)
 
     def _reasoning_changed(
@@ -168,10 +168,11 @@ def content_from(part: ResponseOutputText | ResponseOutputRefusal) -> AssistantM
     """The ChatKit content of a part of the model's message. A refusal becomes text."""
     if isinstance(part, ResponseOutputRefusal):
         return AssistantMessageContent(text=part.refusal)
-    annotations = [_annotation(each) for each in part.annotations]
-    return AssistantMessageContent(
-        text=part.text, annotations=[each for each in annotations if each is not None]
-    )
+    annotations: list[Annotation] = []
+    for each in map(_annotation, part.annotations):
+        if each is not None and each not in annotations:
+            annotations.append(each)
+    return AssistantMessageContent(text=part.text, annotations=annotations)
 
 
 def _delta(index: int, text: str) -> AssistantMessageContentPartTextDelta:

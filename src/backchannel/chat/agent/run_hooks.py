@@ -8,6 +8,7 @@ from typing import Any, Literal, override
 from agents import (
     Agent,
     AgentHookContext,
+    FunctionTool,
     Handoff,
     Model,
     ModelResponse,
@@ -22,6 +23,7 @@ from chatkit.types import HiddenContextItem
 from openai.types.responses import ResponseReasoningItem
 
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.executed_tools import CALL_TYPES
 from backchannel.chat.agent.hand_offs import hand_off_request
 from backchannel.chat.agent.tool_output import output_text
 from backchannel.chat.recovery import journal
@@ -36,6 +38,7 @@ class AnswerHooks(RunHooks[Any]):
     Args:
         default_model: The name reported for agents that do not set a model.
         prepare: Is called with each agent before its first model call.
+        model: The model of all agents, whichever they have themselves.
     """
 
     def __init__(
@@ -44,14 +47,17 @@ class AnswerHooks(RunHooks[Any]):
         hooks: HookDispatcher,
         default_model: str,
         prepare: Callable[[Agent[Any]], Awaitable[None]] | None = None,
+        model: str | Model | None = None,
     ) -> None:
         self._context = context
         self._prepare = prepare
         self._hooks = hooks
         self._default_model = default_model
+        self._model = model
         self._journaled: dict[str, HiddenContextItem] = {}
         self._reasoning: dict[str, list[dict[str, Any]]] = {}
         self._responses: dict[str, str] = {}
+        self._client_calls = 0
         self._output: dict[str, list[TResponseOutputItem]] = {}
         self._model_calls: dict[str, tuple[Agent[Any], float]] = {}
         self._tool_calls: dict[str, tuple[Agent[Any], str, float]] = {}
@@ -108,38 +114,57 @@ class AnswerHooks(RunHooks[Any]):
 
     @override
     async def on_tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
-        if not isinstance(context, ToolContext):
-            return
-        call_id = context.tool_call_id
-        if (restored := self._restored.pop(call_id, None)) is not None:
-            self._journaled[call_id] = restored
-            self._tool_calls[call_id] = (agent, context.tool_name, perf_counter())
-            return
-        call = journal.ToolCall(
-            call_id=call_id,
-            name=context.tool_name,
-            arguments=context.tool_arguments,
-            provider_data=provider_data(context.tool_call),
-            # With the first call of a response.
-            reasoning=self._reasoning.pop(agent.name, []),
-            response=self._responses.get(agent.name),
-        )
-        item = journal.to_item(call, self._context.thread.id)
-        self._journaled[call.call_id] = item
-        await self._context.write_journal(item)
-        self._tool_calls[call.call_id] = (agent, call.name, perf_counter())
+        # `executed_calls` reports the calls of tools that are no functions.
+        if isinstance(context, ToolContext) and isinstance(tool, FunctionTool):
+            call = journal.ToolCall(
+                call_id=context.tool_call_id,
+                name=context.tool_name,
+                arguments=context.tool_arguments,
+                provider_data=provider_data(context.tool_call),
+            )
+            await self.call_started(agent, call)
 
     @override
     async def on_tool_end(
         self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object
     ) -> None:
-        if not isinstance(context, ToolContext):
-            return
-        self._end_tool_call(context.tool_call_id, "returned")
-        self._restored.pop(context.tool_call_id, None)
-        item = self._journaled.get(context.tool_call_id)
+        if isinstance(context, ToolContext) and isinstance(tool, FunctionTool):
+            await self.call_ended(context.tool_call_id, output_text(result))
+
+    async def call_started(self, agent: Agent[Any], call: journal.ToolCall) -> None:
+        """Journal a call whose tool is about to run."""
+        if (restored := self._restored.pop(call.call_id, None)) is not None:
+            self._journaled[call.call_id] = restored
+        else:
+            # With the first call of a response.
+            call.reasoning = self._reasoning.pop(agent.name, [])
+            call.response = self._responses.get(agent.name)
+            output = self._output.get(agent.name, ())
+            call.response_calls = sum(each.type in CALL_TYPES for each in output)
+            item = journal.to_item(call, self._context.thread.id)
+            self._journaled[call.call_id] = item
+            await self._context.write_journal(item)
+        self._tool_calls[call.call_id] = (agent, call.name, perf_counter())
+
+    async def call_ended(self, call_id: str, output: str) -> None:
+        """Journal what the tool of a call returned."""
+        self._end_tool_call(call_id, "returned")
+        self._restored.pop(call_id, None)
+        item = self._journaled.get(call_id)
         if item is not None:
-            await self._context.write_journal(journal.with_output(item, output_text(result)))
+            failed = call_id in self._context.failed_calls
+            # Of this call, or of another one that runs at the same time.
+            requested, made = (
+                self._context.client_calls[self._client_calls :],
+                len(self._context.client_calls),
+            )
+            self._client_calls = made
+            client_calls = [
+                journal.ClientRequest(name=each.name, arguments=each.arguments) for each in requested
+            ]
+            await self._context.write_journal(
+                journal.with_output(item, output, failed=failed, client_calls=client_calls)
+            )
 
     @override
     async def on_handoff(
@@ -176,7 +201,7 @@ class AnswerHooks(RunHooks[Any]):
             ModelCall(
                 **self._fields(),
                 agent=name,
-                model=_model_name(agent.model, self._default_model),
+                model=_model_name(self._model or agent.model, self._default_model),
                 usage=usage,
                 seconds=perf_counter() - began,
                 outcome=outcome,

@@ -1,15 +1,14 @@
 """The ChatKit server that answers with an agent."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from copy import copy
 from functools import partial
-from typing import Any, Literal, override
+from typing import Any, override
 
 from agents import (
     Agent,
     InputGuardrailTripwireTriggered,
-    ModelProvider,
     RunConfig,
     Runner,
     RunResultStreaming,
@@ -17,7 +16,6 @@ from agents import (
     TResponseInputItem,
 )
 from chatkit.actions import Action
-from chatkit.agents import ThreadItemConverter
 from chatkit.server import ChatKitServer
 from chatkit.store import AttachmentStore, Store
 from chatkit.types import (
@@ -34,25 +32,27 @@ from chatkit.types import (
 )
 
 from backchannel.chat.agent.answer import stream_answer
+from backchannel.chat.agent.answer_options import AnswerOptions
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
 from backchannel.chat.agent.approvals import PendingApproval, find_pending, load_pending, question_item
 from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.finished_tools import end_answer, final_result
 from backchannel.chat.agent.hand_offs import answering_agent
 from backchannel.chat.agent.history import (
-    HistoryConverter,
     load_history,
     next_client_call,
     to_model_input,
     up_to,
 )
 from backchannel.chat.agent.interrupted_tools import repeat_call
-from backchannel.chat.agent.mcp_tools import McpNotices, mcp_call_reports
-from backchannel.chat.agent.rendering import OutputRenderer
+from backchannel.chat.agent.mcp_tools import McpNotices
+from backchannel.chat.agent.own_runs import models_for_own_runs
+from backchannel.chat.agent.run_configs import RunConfigs, without_guardrails
+from backchannel.chat.agent.run_errors import handlers_for
 from backchannel.chat.agent.run_hooks import AnswerHooks
 from backchannel.chat.agent.titles import ThreadTitles
-from backchannel.chat.agent.tool_errors import report_tool_error
 from backchannel.chat.recovery import journal
 from backchannel.chat.recovery.resume_point import ResumePoint, answer_items, find_agent, find_resume_point
 from backchannel.context import RequestContext
@@ -63,71 +63,12 @@ from backchannel.errors import (
     MessageTooLongError,
     ModelRequestError,
 )
-from backchannel.hook_dispatcher import HookDispatcher
-from backchannel.mcp.servers import McpServers
+from backchannel.mcp import reach
 from backchannel.model_calls.provider import NormalizedModels
-from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.stores.base import KeepsFeedback
-
-type WhileWaiting = Literal["decline", "reject"]
-
-type ActionHandler = Callable[
-    [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], AsyncGenerator[ThreadStreamEvent]
-]
-"""Handles a widget action by streaming events: an async generator function with the parameters of
-`ChatKitServer.action`: the thread, the action, the widget's item (or `None`) and the `RequestContext`."""
-
-type SyncActionHandler = Callable[
-    [ThreadMetadata, Action[str, Any], WidgetItem | None, Any], Awaitable[SyncCustomActionResponse | None]
-]
-"""Handles a widget action with a direct response, also during a run of the thread: an async function with the
-parameters of `ChatKitServer.sync_action`."""
-
 
 REFUSALS = (InputGuardrailTripwireTriggered, ContentFilterError, MessageTooLongError, ModelRequestError)
 """Errors that the same message would cause again."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerOptions:
-    """Options for running an agent.
-
-    Attributes:
-        model_provider: Resolves model names, and the default model.
-        max_turns: The most model calls per answer.
-        history_tokens: The approximate number of tokens of earlier conversation in the model's input.
-        converter: Converts thread items to model input.
-        titles: Whether a model generates thread titles, in place of the first line of the message.
-        title_model: The name of that model; `None` for the provider's default.
-        default_model: The name of the provider's default model, for hook events.
-        actions: Streaming handlers of widget actions, by action type.
-        sync_actions: Synchronous handlers of widget actions, by action type.
-        hooks: Receives model calls, tool calls and hand-offs.
-        timeouts: How long a model may take.
-        render_output: Renders final answers that are no text.
-        models: The names of the models that people may choose for an answer.
-        while_waiting: What happens to a message to a thread in which calls of tools wait for approval: it declines
-            them, or it is refused.
-        remember_agent: After a hand-off, the agent that answered last also answers the next message.
-        mcp_servers: Connects the MCP servers of agents.
-    """
-
-    model_provider: ModelProvider
-    max_turns: int = 20
-    history_tokens: int = 32_000
-    converter: ThreadItemConverter = field(default_factory=HistoryConverter)
-    titles: bool = False
-    title_model: str | None = None
-    default_model: str = "default"
-    actions: Mapping[str, ActionHandler] = field(default_factory=dict[str, ActionHandler])
-    sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
-    hooks: HookDispatcher = field(default_factory=HookDispatcher)
-    timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
-    render_output: OutputRenderer | None = None
-    models: Collection[str] = ()
-    while_waiting: WhileWaiting = "decline"
-    remember_agent: bool = False
-    mcp_servers: McpServers = field(default_factory=lambda: McpServers(mcp_call_reports()))
 
 
 class ChatServer(ChatKitServer[RequestContext]):
@@ -148,6 +89,9 @@ class ChatServer(ChatKitServer[RequestContext]):
         self.agent = agent
         self.options = options
         self._models = NormalizedModels(options.model_provider, options.timeouts)
+        self._run_configs = RunConfigs(
+            agent, options.model_provider, self._models, options.timeouts, options.run_config
+        )
         options.mcp_servers.adopt_first(agent)
         self._titles = ThreadTitles(store, self._models, generate=options.titles, model=options.title_model)
 
@@ -158,9 +102,10 @@ class ChatServer(ChatKitServer[RequestContext]):
         input_user_message: UserMessageItem | None,
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
+        config = await self._run_configs.make(thread, context)
         async with (
             self._titles.titled(thread, input_user_message, context),
-            aclosing(self._answer(thread, context, self.agent)) as events,
+            aclosing(self._answer(thread, context, self.agent, config)) as events,
         ):
             async for event in events:
                 yield event
@@ -174,10 +119,11 @@ class ChatServer(ChatKitServer[RequestContext]):
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Resume an interrupted answer at the end of its journal; see `chat.turn.Resumable`."""
         items = await answer_items(self.store, thread.id, began_after, context)
-        point = find_resume_point(items, self.agent)
+        config = await self._run_configs.make(thread, context)
+        point = find_resume_point(items, self.agent, output_guardrails=bool(config.output_guardrails))
         async with (
             self._titles.titled(thread, input_user_message, context),
-            aclosing(self._resume_at(thread, context, point)) as events,
+            aclosing(self._resume_at(thread, context, point, config)) as events,
         ):
             async for event in events:
                 yield event
@@ -219,34 +165,44 @@ class ChatServer(ChatKitServer[RequestContext]):
         return response or SyncCustomActionResponse()
 
     async def _resume_at(
-        self, thread: ThreadMetadata, context: RequestContext, point: ResumePoint
+        self, thread: ThreadMetadata, context: RequestContext, point: ResumePoint, config: RunConfig
     ) -> AsyncGenerator[ThreadStreamEvent]:
         for item_id in point.discarded:
             yield ThreadItemRemovedEvent(item_id=item_id)
         if point.complete:
             return
-        answer = self._context(thread, context)
+        answer = self._context(thread, context, config)
+        last_calls = {item.id: item for item in point.last_calls}
         for item in point.interrupted_calls:
-            completed = await repeat_call(item, point.agent, answer, self._run_config(thread, context))
+            with models_for_own_runs(config):
+                completed = await repeat_call(item, point.agent, answer, config)
             if completed is not None:
                 yield ThreadItemDoneEvent(item=completed)
-        async with aclosing(self._answer(thread, context, point.agent)) as events:
+                last_calls |= {item.id: completed} if item.id in last_calls else {}
+        # Output guardrails may not have checked the result: the model is then called again.
+        if not (point.agent.output_guardrails or config.output_guardrails):
+            calls = list(last_calls.values())
+            if (final := await final_result(calls, point.agent, answer)) is not None:
+                for event in end_answer(final, calls, point, answer):
+                    yield event
+                return
+        async with aclosing(self._answer(thread, context, point.agent, config)) as events:
             async for event in events:
                 yield event
 
     async def _answer(
-        self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any]
+        self, thread: ThreadMetadata, context: RequestContext, agent: Agent[Any], config: RunConfig
     ) -> AsyncGenerator[ThreadStreamEvent]:
         history = await self._history(thread, context)
         if (queued := next_client_call(history)) is not None:
             yield ThreadItemDoneEvent(item=client_call_item(queued, thread.id))
             return
         # Tools take the caller from the context, so model output cannot choose whose rows they access.
-        answer = self._context(thread, context)
+        answer = self._context(thread, context, config)
         choices = await choices_for(history, self.agent, self.options.models, answer)
         entry = choices.entry(self.agent)
-        prepare = partial(self._prepare, McpNotices(self.options.mcp_servers, answer))
-        hooks = AnswerHooks(answer, self.options.hooks, choices.model or self.options.default_model, prepare)
+        notices = McpNotices(self.options.mcp_servers, answer)
+        hooks = self._hooks(answer, notices, choices, config)
         pending = find_pending(history)
         if pending is not None and pending.current and pending.question is None:
             # The process died before the question was stored.
@@ -269,7 +225,11 @@ class ChatServer(ChatKitServer[RequestContext]):
             state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
                 history = await self._history(thread, context)
-        start = partial(self._start, choices, answer, hooks)
+            else:
+                # Before the run goes on: the model is told which calls could not be made for this reason.
+                for event in await notices.missing(self._current_agent(pending, entry)):
+                    yield event
+        start = partial(self._start, config, choices, answer, hooks)
         if state is not None and pending is not None:
             request = pending.request
             result, decided, input_until = (
@@ -282,16 +242,11 @@ class ChatServer(ChatKitServer[RequestContext]):
             first = entry if agent is self.agent else agent
             result, decided = start(first, await to_model_input(history, self.options.converter)), []
         flow = ApprovalFlow(answer, hooks, input_until, partial(start, entry))
+        events = stream_answer(answer, result, hooks, flow, decided)
         # Close it explicitly and not by garbage collection: closing stops the model.
-        async with aclosing(stream_answer(answer, result, hooks, flow, decided)) as events:
-            try:
-                async for event in events:
-                    yield event
-            except REFUSALS as error:
-                # Otherwise the message would be in every later input, and refused each time.
-                refused = journal.RefusedTurn(code=getattr(error, "code", GuardrailError.code))
-                yield ThreadItemDoneEvent(item=journal.to_item(refused, thread.id))
-                raise
+        async with aclosing(_note_refusal(events, thread.id)) as noted:
+            async for event in noted:
+                yield event
         if pending is not None and pending.current:
             yield forget_state(pending)
 
@@ -300,37 +255,56 @@ class ChatServer(ChatKitServer[RequestContext]):
 
     def _first_agent(self, pending: PendingApproval, entry: Agent[Any]) -> Agent[Any]:
         """The agent that began the run, after the one that goes on is prepared."""
-        current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
-        self._models.prepare(find_agent(entry, str(current)))
+        self._prepare_models(self._current_agent(pending, entry))
         return entry
 
+    def _current_agent(self, pending: PendingApproval, entry: Agent[Any]) -> Agent[Any]:
+        """The agent that goes on with the run."""
+        current: object = (pending.request.state or {}).get("current_agent", {}).get("name")
+        return find_agent(entry, str(current))
+
+    def _hooks(
+        self, answer: AnswerContext, notices: McpNotices, choices: Choices, config: RunConfig
+    ) -> AnswerHooks:
+        prepare = answer.prepare = partial(self._prepare, notices)
+        of_all = None if config.model is None else choices.model or config.model
+        default = choices.model or self.options.default_model
+        return AnswerHooks(answer, self.options.hooks, default, prepare, of_all)
+
     async def _prepare(self, notices: McpNotices, agent: Agent[Any]) -> None:
-        self._models.prepare(agent)
+        self._prepare_models(agent)
         await notices.prepare(agent)
+
+    def _prepare_models(self, agent: Agent[Any]) -> None:
+        """Normalize the models of an agent and of all that it can reach. The Agents SDK does not report the start of an
+        inner agent that goes on after an approval."""
+        for each in reach.reachable_agents(agent):
+            self._models.prepare(each)
 
     def _start(
         self,
+        config: RunConfig,
         choices: Choices,
         answer: AnswerContext,
         hooks: AnswerHooks,
         agent: Agent[Any],
         run_input: list[TResponseInputItem] | RunState[Any, Agent[Any]],
     ) -> RunResultStreaming:
-        self._models.prepare(agent)
-        answer.run_config = self._run_config(answer.thread, answer.request_context)
-        config = choices.apply(self._run_config(answer.thread, answer.request_context))
+        self._prepare_models(agent)
+        config = choices.apply(copy(config))
         # The Agents SDK checks with those of the agent that begins the run.
-        config.input_guardrails = [
-            each for each in self.agent.input_guardrails if each not in agent.input_guardrails
-        ]
-        return Runner.run_streamed(
-            agent,
-            run_input,
-            context=answer,
-            hooks=hooks,
-            max_turns=self.options.max_turns,
-            run_config=config,
-        )
+        of_entry = [each for each in self.agent.input_guardrails if each not in agent.input_guardrails]
+        config.input_guardrails = [*(config.input_guardrails or ()), *of_entry]
+        with models_for_own_runs(config):
+            return Runner.run_streamed(
+                agent,
+                run_input,
+                context=answer,
+                hooks=hooks,
+                max_turns=self.options.max_turns,
+                run_config=config,
+                error_handlers=handlers_for(answer, self.options.error_handlers),
+            )
 
     @override
     async def add_feedback(
@@ -339,19 +313,26 @@ class ChatServer(ChatKitServer[RequestContext]):
         if isinstance(self.store, KeepsFeedback):
             await self.store.save_feedback(thread_id, item_ids, feedback, context)
 
-    def _context(self, thread: ThreadMetadata, context: RequestContext) -> AnswerContext:
+    def _context(self, thread: ThreadMetadata, context: RequestContext, config: RunConfig) -> AnswerContext:
         return AnswerContext(
-            thread=thread, store=self.store, request_context=context, render_output=self.options.render_output
+            thread=thread,
+            store=self.store,
+            request_context=context,
+            render_output=self.options.render_output,
+            run_config=without_guardrails(config),
         )
 
-    def _run_config(self, thread: ThreadMetadata, context: RequestContext) -> RunConfig:
-        return RunConfig(
-            model_provider=self._models,
-            workflow_name=self.agent.name,
-            group_id=thread.id,
-            trace_metadata={"request_id": context.request_id, "run_id": context.run_id or ""},
-            trace_include_sensitive_data=False,
-            # A call of an unknown tool returns an error to the model instead of failing the answer.
-            tool_not_found_behavior="return_error_to_model",
-            tool_error_formatter=report_tool_error,
-        )
+
+async def _note_refusal(
+    events: AsyncGenerator[ThreadStreamEvent], thread_id: str
+) -> AsyncGenerator[ThreadStreamEvent]:
+    """The events of an answer, and a note in the journal if its message was refused."""
+    async with aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except REFUSALS as error:
+            # Otherwise the message would be in every later input, and refused each time.
+            refused = journal.RefusedTurn(code=getattr(error, "code", GuardrailError.code))
+            yield ThreadItemDoneEvent(item=journal.to_item(refused, thread_id))
+            raise

@@ -7,7 +7,8 @@ that do the same outside of the runs of this server: the SDK's functions that ca
 
 import asyncio
 import copy
-from collections.abc import Callable, Generator
+import inspect
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial, wraps
@@ -19,8 +20,10 @@ from agents import FunctionTool
 from agents import tool as sdk_tool
 from agents.run_internal import tool_execution
 
+from backchannel.chat.agent import executed_calls
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.inner_tools import checked, is_agent, journaled
+from backchannel.chat.agent.runner import install_runner
 from backchannel.chat.agent.tool_threads import DEFAULT_LIMIT, ToolThreads
 
 log = structlog.get_logger(__name__)
@@ -39,6 +42,10 @@ _limits: ContextVar["ToolLimits | None"] = ContextVar("tool_limits", default=Non
 
 class ToolExitError(Exception):
     """A tool raised `SystemExit` or `KeyboardInterrupt`, which would end the event loop and so the server."""
+
+
+class ToolTimedOutError(Exception):
+    """A tool that is no function tool did not return in time. The message is for the model."""
 
 
 class ToolLimits:
@@ -80,7 +87,22 @@ class ToolLimits:
             limited = copy.copy(tool)
             limited.on_invoke_tool = _without_exit(tool.on_invoke_tool)
             tool = limited
-        task = asyncio.create_task(_without_exit(call)(tool), name=f"tool {tool.name}")
+        return await self._within(seconds, tool.name, _without_exit(call)(tool), _error_result)
+
+    async def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of a tool that is no function tool, on a thread if it is synchronous.
+
+        Raises:
+            Exception: That of the function.
+            ToolExitError: The function raised `SystemExit` or `KeyboardInterrupt`.
+            ToolTimedOutError: It did not return in time.
+        """
+        return await self._within(self.seconds, name, _without_exit(_call)(function, *arguments), _time_out)
+
+    async def _within(
+        self, seconds: float, name: str, call: Coroutine[Any, Any, Any], timed_out: Callable[[str], Any]
+    ) -> Any:
+        task = asyncio.create_task(call, name=f"tool {name}")
         try:
             done, _ = await asyncio.wait({task}, timeout=seconds)
         except asyncio.CancelledError:
@@ -90,14 +112,12 @@ class ToolLimits:
             raise
         if done:
             return task.result()
-        log.warning(
-            "tool_timed_out", tool=tool.name, seconds=seconds, hint="BACKCHANNEL_TOOL_TIMEOUT_SECONDS"
-        )
+        log.warning("tool_timed_out", tool=name, seconds=seconds, hint="BACKCHANNEL_TOOL_TIMEOUT_SECONDS")
         task.cancel()
         # Not waited for: it may ignore this.
         task.add_done_callback(_ignore_result)
-        return _error_result(
-            f"The tool {tool.name} did not return within {seconds:g} seconds. It may still be running, and may or "
+        return timed_out(
+            f"The tool {name} did not return within {seconds:g} seconds. It may still be running, and may or "
             "may not take effect."
         )
 
@@ -118,6 +138,23 @@ def _without_exit(call: Callable[..., Any]) -> Callable[..., Any]:
             raise ToolExitError(f"The tool raised {error!r}.") from error
 
     return guarded
+
+
+async def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    if inspect.iscoroutinefunction(function) or (threads := tool_threads()) is None:
+        result = function(*arguments)
+    else:
+        result = await threads.submit(partial(copy_context().run, function, *arguments))
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _call_with_current_limits(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    limits = _limits.get()
+    return await (_call(function, *arguments) if limits is None else limits.call(name, function, *arguments))
+
+
+def _time_out(message: str) -> None:
+    raise ToolTimedOutError(message)
 
 
 def _ignore_result(task: asyncio.Task[Any]) -> None:
@@ -175,9 +212,11 @@ def _known_output(context: Any) -> str | None:
 
 
 def _install() -> None:
+    install_runner()
     if getattr(sdk_tool, _CALL) is _call_with_limits:
         return
     for module in (sdk_tool, tool_execution):
         setattr(module, _CALL, _call_with_limits)
     setattr(tool_execution, _CHECK, _check_output)
     setattr(sdk_tool, _ASYNCIO, _Asyncio("asyncio"))
+    executed_calls.install(_call_with_current_limits)

@@ -39,6 +39,30 @@ def output_value(result: object) -> Any:
         return text
 
 
+def decode_arguments(arguments: str) -> object:
+    """The arguments of a call as a JSON value; as text if they are none."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def are_arguments(arguments: str | None) -> bool:
+    """Whether a text can be the arguments of a function: a JSON object, or nothing."""
+    try:
+        return isinstance(json.loads(arguments or "{}"), dict)
+    except ValueError:
+        return False
+
+
+def invalid_arguments(tool: str) -> str:
+    """What a model is told of a call whose arguments are none."""
+    return (
+        f"The arguments of this call of {tool} are not valid: they must be one JSON object that fits the tool's "
+        "parameters. Call it again with correct arguments."
+    )
+
+
 def history_output(output: object) -> str:
     """A tool's output as text for later model calls. Pictures and files are replaced by a note: as Base64 they would
     fill the context, and many endpoints accept them in messages of the user only."""

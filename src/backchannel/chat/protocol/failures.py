@@ -29,7 +29,15 @@ from backchannel.errors import (
     ToolFailedError,
     TurnLimitError,
 )
+from backchannel.mcp.reasons import McpCallError
 from backchannel.model_calls.provider_errors import explain_model_error
+
+SAFETY_CHECK = "Computer tool safety check was not acknowledged"
+"""The Agents SDK's message when the application does not acknowledge a safety check of a computer tool."""
+_TOOL_ERROR = "Error running tool "
+"""How the SDK begins the message of an exception of a tool."""
+
+_NOT_SET_UP = "The agent is not set up correctly. The server's log says what is wrong."
 
 
 class FailureEvent(ErrorEvent):
@@ -80,18 +88,29 @@ def explain(error: BaseException) -> BackchannelError:
             return GuardrailError("The answer was ended by a safety check on one of its tools.")
         case ToolTimeoutError():
             return ToolFailedError()
-        case UserError(__cause__=Exception() as cause):
-            # The SDK wraps any exception of a tool, also of an agent that is called as one.
-            explained = explain(cause)
-            if explained.code == BackchannelError.code:
-                return ToolFailedError()
-            return explained
         case UserError():
-            return BackchannelError("The agent is not set up correctly. The server's log says what is wrong.")
+            return _explain_user_error(error)
+        case ImportError():
+            # It names the extra that a model or a tool needs.
+            return BackchannelError(_NOT_SET_UP)
         case _:
             return explain_model_error(error) or BackchannelError(
                 "Something went wrong while answering. Try again."
             )
+
+
+def _explain_user_error(error: UserError) -> BackchannelError:
+    """The error for one of the SDK, which wraps any exception of a tool, also of an agent that is called as one."""
+    if error.__cause__ is None and str(error) == SAFETY_CHECK:
+        return GuardrailError("The answer was ended by a safety check on one of its tools.")
+    if error.__cause__ is None:
+        return BackchannelError(_NOT_SET_UP)
+    explained = explain(error.__cause__)
+    if explained.code != BackchannelError.code:
+        return explained
+    if isinstance(error, McpCallError) or str(error).startswith(_TOOL_ERROR):
+        return ToolFailedError()
+    return BackchannelError(_NOT_SET_UP)
 
 
 def stored_failure(code: str | None) -> BackchannelError:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -43,9 +42,6 @@ MAX_PAGE = 100
 """Some clients request 9999 items; they get this many and a cursor."""
 
 MAX_FEEDBACK_ITEMS = 100
-
-MAX_METADATA_CHARS = 16_000
-"""The most characters of a thread's metadata as JSON with ASCII characters only."""
 
 _EMPTY_OBJECT = b"{}"
 
@@ -170,13 +166,7 @@ async def list_items(
 async def create_thread(
     server: Server, title: str | None, metadata: dict[str, Any], context: RequestContext
 ) -> Thread:
-    """Store a new thread of the caller, without items.
-
-    Raises:
-        InvalidInputError: The JSON of the metadata is longer than `MAX_METADATA_CHARS`.
-    """
-    if len(json.dumps(metadata)) > MAX_METADATA_CHARS:
-        raise InvalidInputError(f"metadata may have at most {MAX_METADATA_CHARS} characters as JSON.")
+    """Store a new thread of the caller, without items."""
     thread = ThreadMetadata(
         id=server.store.generate_thread_id(context.for_server),
         created_at=to_sdk(utc_now()),

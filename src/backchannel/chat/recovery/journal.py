@@ -5,7 +5,7 @@ output. Later turns use it as model input, and a process that takes the run over
 Hand-offs, and messages that were not the last output of their model call, are stored only for resuming.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from chatkit.types import HiddenContextItem, ThreadItem
@@ -15,16 +15,26 @@ from backchannel.ids import new_id
 from backchannel.stores.times import to_sdk, utc_now
 
 
+class ClientRequest(BaseModel):
+    """A call of a client tool that a tool has asked for."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
 class ToolCall(BaseModel):
     """A call of a tool by a model.
 
     Attributes:
         output: What the tool returned; `None` while it runs, and if its process died before it returned.
         finished: Whether the tool has returned.
+        failed: Whether the tool raised an exception, of which the model is informed.
+        client_calls: The calls of client tools that are to be made when the answer has ended.
         provider_data: What the model's provider sent with the call and expects back, such as a thought signature.
         reasoning: The reasoning items of the response that the provider expects back before the call.
         response: An id of the response with the call. Calls of one response are sent back together: Gemini signs the
             first of them only.
+        response_calls: How many calls that response has; 0 if that is not known.
     """
 
     kind: Literal["backchannel.tool_call"] = "backchannel.tool_call"
@@ -33,9 +43,12 @@ class ToolCall(BaseModel):
     arguments: str
     output: Any = None
     finished: bool = False
+    failed: bool = False
+    client_calls: list[ClientRequest] = []
     provider_data: dict[str, Any] | None = None
     reasoning: list[dict[str, Any]] = []
     response: str | None = None
+    response_calls: int = 0
 
 
 class InnerToolCall(BaseModel):
@@ -47,6 +60,9 @@ class InnerToolCall(BaseModel):
         agent: The name of the agent that makes the call.
         output: As in `ToolCall`, as text.
         finished: As in `ToolCall`.
+        failed: Whether the tool failed.
+        why: What is known of the reason, as a sentence.
+        item_type: The type of the call's item in the Responses API; `None` for a call of a function.
     """
 
     kind: Literal["backchannel.inner_tool_call"] = "backchannel.inner_tool_call"
@@ -57,6 +73,9 @@ class InnerToolCall(BaseModel):
     arguments: str
     output: str | None = None
     finished: bool = False
+    failed: bool = False
+    why: str = ""
+    item_type: str | None = None
 
 
 class HandOff(BaseModel):
@@ -117,6 +136,9 @@ class RequestedCall(BaseModel):
         kind: Who makes it: an agent of the run, an agent that is a tool (whose own call is in the journal), or the
             model's provider.
         provider_data: As in `ToolCall`.
+        item_type: As in `InnerToolCall`.
+        decided: Whether it is approved or refused without a question; `None` if the person decides.
+        refusal: What the model is told of a call that is refused without a question.
     """
 
     question: str
@@ -126,6 +148,10 @@ class RequestedCall(BaseModel):
     agent: str
     kind: Literal["function", "nested", "hosted"] = "function"
     provider_data: dict[str, Any] | None = None
+    item_type: str | None = None
+    description: str | None = None
+    decided: bool | None = None
+    refusal: str | None = None
 
 
 class ApprovalRequest(BaseModel):
@@ -260,9 +286,19 @@ def changed(item: HiddenContextItem, entry: Entry) -> HiddenContextItem:
     return item.model_copy(update={"content": _content(entry)})
 
 
-def with_output(item: HiddenContextItem, output: object) -> HiddenContextItem:
+def with_output(
+    item: HiddenContextItem,
+    output: object,
+    *,
+    failed: bool = False,
+    client_calls: Sequence[ClientRequest] = (),
+) -> HiddenContextItem:
     """A copy of a tool call's item, completed with its output."""
     content = {**cast("dict[str, Any]", item.content), "output": output, "finished": True}
+    if failed:
+        content["failed"] = True
+    if client_calls:
+        content["client_calls"] = [each.model_dump() for each in client_calls]
     return item.model_copy(update={"content": content})
 
 

@@ -21,6 +21,9 @@ from chatkit.types import (
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 
+FOR_THE_MODEL = {"client_tool_call", "hidden_context_item", "workflow"}
+"""Types of items of tools that show the person no answer."""
+
 
 @dataclass(slots=True)
 class ResumePoint:
@@ -31,12 +34,36 @@ class ResumePoint:
         complete: Whether the answer was already complete.
         discarded: The ids of messages to remove, because they are generated again.
         interrupted_calls: The journal items of tools that were running, oldest first.
+        last_calls: The journal items of the calls of the last response, oldest first, if nothing followed them.
+        shown_by_tools: Whether the tools of these calls have shown something to the person.
+        queued_client_calls: The ids of client tool calls that are queued.
     """
 
     agent: Agent[Any]
     complete: bool = False
     discarded: list[str] = field(default_factory=list[str])
     interrupted_calls: list[HiddenContextItem] = field(default_factory=list[HiddenContextItem])
+    last_calls: list[HiddenContextItem] = field(default_factory=list[HiddenContextItem])
+    shown_by_tools: bool = False
+    queued_client_calls: set[str] = field(default_factory=set[str])
+
+    def follow(self, item: ThreadItem, entry: journal.Entry | None) -> None:
+        """Note what the next item of the answer says about the calls of the last response."""
+        match entry:
+            case journal.ToolCall() if isinstance(item, HiddenContextItem):
+                previous = journal.tool_call(self.last_calls[-1]) if self.last_calls else None
+                if previous is None or previous.response is None or previous.response != entry.response:
+                    self.last_calls, self.shown_by_tools = [], False
+                self.last_calls.append(item)
+            case journal.HandOff():
+                self.last_calls = []
+            case journal.QueuedClientCall():
+                self.queued_client_calls.add(entry.call_id)
+            case None if isinstance(item, AssistantMessageItem):
+                # The model has been called again.
+                self.last_calls = []
+            case _:
+                self.shown_by_tools |= item.type not in FOR_THE_MODEL
 
 
 async def answer_items(
@@ -52,11 +79,14 @@ async def answer_items(
     return items
 
 
-def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumePoint:
+def find_resume_point(
+    items: Sequence[ThreadItem], first: Agent[Any], *, output_guardrails: bool = False
+) -> ResumePoint:
     """The point at which to resume the answer with these stored items.
 
     Args:
         first: The agent that began the answer.
+        output_guardrails: The run has output guardrails, besides those of its agents.
     """
     entries = [(item, journal.read(item)) for item in items]
     agents = [name for item in items if (name := journal.agent_of(item)) is not None]
@@ -68,6 +98,7 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
     intermediate = {entry.item_id for _, entry in entries if isinstance(entry, journal.IntermediateMessage)}
     last_messages: list[str] = []
     for item, entry in entries:
+        point.follow(item, entry)
         if isinstance(item, AssistantMessageItem):
             last_messages.append(item.id)
         elif isinstance(entry, journal.ToolCall | journal.HandOff):
@@ -76,7 +107,8 @@ def find_resume_point(items: Sequence[ThreadItem], first: Agent[Any]) -> ResumeP
                 assert isinstance(item, HiddenContextItem)
                 point.interrupted_calls.append(item)
     # Output guardrails may not have checked the last message: it is then generated, and checked, again.
-    if last_messages and last_messages[-1] not in intermediate and not point.agent.output_guardrails:
+    unchecked = output_guardrails or bool(point.agent.output_guardrails)
+    if last_messages and last_messages[-1] not in intermediate and not unchecked:
         point.complete = True
     else:
         point.discarded = last_messages

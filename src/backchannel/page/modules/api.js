@@ -47,11 +47,19 @@ export function userInput(text) {
 export class ChatApi {
   #base;
   #connectivity;
+  /** Settled once it is clear whether the server knows the reader. */
+  introduced = Promise.resolve();
 
   constructor(connectivity) {
     const prefix = metaContent("backchannel-base");
     this.#base = new URL(prefix ? `${prefix.replace(/\/+$/, "")}/` : "./", document.baseURI);
     this.#connectivity = connectivity;
+  }
+
+  /** Makes the reader a visitor, if the server does not know them; resolves to {known}, as it was before. */
+  async visit() {
+    const signal = AbortSignal.timeout(HEALTH_MS);
+    return this.#json(await this.#post("api/chatkit/visitor", {}, signal));
   }
 
   /** Performs an operation and returns its JSON answer. */
@@ -64,7 +72,9 @@ export class ChatApi {
    * Starts an operation whose response is an event stream; returns the open response. A second request with the same
    * key joins the run that the first one started.
    */
-  stream(type, params, key, signal) {
+  async stream(type, params, key, signal) {
+    // Else this request could make another visitor of a reader who is about to become one.
+    await this.introduced;
     // The second header says that this client stops runs by `cancel`, so that the server sets `allow_cancel`.
     const headers = { "Idempotency-Key": key, "Backchannel-Cancel": "explicit" };
     return this.#post("api/chatkit", { type, params, metadata: {} }, signal, headers);
@@ -122,6 +132,7 @@ export class ChatApi {
   async #fetch(path, options) {
     const response = await this.#request(path, options);
     if (response.ok) return response;
+    if (response.status === 401) this.#logIn();
     throw await refusal(response);
   }
 
@@ -136,6 +147,15 @@ export class ChatApi {
     }
     this.#connectivity.succeeded();
     return response;
+  }
+
+  // Goes to the login page, where there is one, and comes back to the same place afterwards.
+  #logIn() {
+    const page = metaContent("backchannel-login");
+    if (!page) return;
+    const address = new URL(page, this.#base);
+    address.searchParams.set("return_to", location.pathname + location.search + location.hash);
+    location.assign(address);
   }
 
   async #json(response) {

@@ -14,6 +14,10 @@ const NAME = "Backchannel";
 const MAX_SUGGESTIONS = 6;
 const narrow = matchMedia("(max-width: 760px)");
 
+const NO_COOKIES =
+  "Your browser keeps no cookies for this page, so it will not find your chats again. Allow cookies for it, or open it " +
+  "in a tab of its own.";
+
 class BcApp extends HTMLElement {
   #session = new Session();
   #parts = {};
@@ -31,6 +35,7 @@ class BcApp extends HTMLElement {
     composer.connectivity = this.#session.connectivity;
     this.#session.addEventListener("open", () => this.#open());
     this.#session.addEventListener("health", () => this.#showModel());
+    this.#session.addEventListener("introduced", () => this.#showConnectivity());
     this.#session.threads.addEventListener("change", this.#onChange);
     this.#session.search.addEventListener("change", () => {
       list.covered = this.#session.search.active;
@@ -286,7 +291,7 @@ class BcApp extends HTMLElement {
       offline: "You are offline. What you write stays here until you are back.",
       unreachable: "The server cannot be reached. Trying again…",
     };
-    const text = messages[state];
+    const text = messages[state] ?? (this.#session.keepsCookies === false ? NO_COOKIES : null);
     const banner = text ? [el("p", { class: "banner" }, icon("unplugged"), el("span", {}, text))] : [];
     this.#parts.banner.replaceChildren(...banner);
   }

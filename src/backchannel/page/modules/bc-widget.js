@@ -100,6 +100,8 @@ export class BcWidget extends HTMLElement {
     const request = this.#conversation.act(this.#itemId, { type: action.type, payload });
     this.#lock();
     const accepted = await request;
+    // A refusal that comes before the next frame changes nothing that this element would be drawn again for.
+    this.#lock();
     if (!accepted) for (const control of sent) this.#edited.add(control);
     return accepted;
   }

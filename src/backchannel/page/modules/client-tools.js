@@ -16,8 +16,8 @@ export function clientToolState(itemId) {
  * sends a result, calls `accepted()`, and resolves to whether it was; `changed()` is called when items changed.
  */
 export function offerLastCall(items, { read, catchUp, send, changed }) {
-  const call = items.findLast((item) => item.type !== "end_of_turn")?.item;
-  if (call?.type !== "client_tool_call" || call.status !== "pending" || states.has(call.id)) return;
+  const call = items.pendingQuestion;
+  if (call?.type !== "client_tool_call" || states.has(call.id)) return;
   const set = (state) => {
     states.set(call.id, state);
     items.put(call, false);

@@ -4,10 +4,8 @@ import { ApiError, NetworkError, attemptKey, userInput } from "./api.js";
 import { offerLastCall } from "./client-tools.js";
 import { applyEvent, isQueuedEvent } from "./conversation-events.js";
 import { Draft } from "./drafts.js";
-import { messageText } from "./items.js";
 import { LoadedItems, readNewest } from "./loaded-items.js";
-import { spokenText } from "./markdown.js";
-import { GONE_ON, earlierFailure, notAnswered } from "./notices.js";
+import { GONE_ON, earlierFailure, notAnswered, spokenAnswer } from "./notices.js";
 import { RunQueue } from "./run-queue.js";
 import { closedReason, threadTitle } from "./threads.js";
 
@@ -33,6 +31,7 @@ export class Conversation extends EventTarget {
       ended: (run, how) => this.#ended(run, how),
       dropped: (run) => this.#dropped(run),
       changed: () => this.#changed(),
+      awaitsReply: () => this.items.pendingQuestion !== null,
     });
     this.id = threadId;
     this.draft = new Draft(threadId);
@@ -339,7 +338,7 @@ export class Conversation extends EventTarget {
     if (!run.committed && (how === "complete" || !this.id)) this.#returnMessage(run);
     if (this.stopped) announce("Answer stopped.");
     else if (this.failure && !this.shown) announce(`“${threadTitle(this.thread)}” was not answered.`);
-    else if (!this.failure && answer && isNew) this.#announceAnswer(answer);
+    else if (!this.failure && answer && isNew) announce(spokenAnswer(this, answer.item));
     // Replayed events may have an older title of the thread.
     if (run.startedElsewhere) this.#refreshThread();
     if (how === "lost") this.#queue.discardCurrent();
@@ -348,10 +347,6 @@ export class Conversation extends EventTarget {
     else if (!this.running) this.#offerLastToolCall();
     this.#changed();
     this.dispatchEvent(new Event("settled"));
-  }
-
-  #announceAnswer({ item }) {
-    announce(this.shown ? spokenText(messageText(item)) : `“${threadTitle(this.thread)}” was answered.`);
   }
 
   // Messages of other tabs may have been answered without this page noticing; they come before its own.

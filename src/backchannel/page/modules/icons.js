@@ -42,7 +42,7 @@ const PATHS = {
 // The names that an agent may give to a task, as far as this page has a picture for them.
 const TASK_ICONS = {
   agent: "handoff", "chevron-right": "handoff", compass: "handoff", user: "handoff",
-  bolt: "tool", "settings-slider": "tool", cube: "tool", "square-code": "tool", keys: "tool",
+  bolt: "tool", "settings-slider": "tool", cube: "tool", "square-code": "tool", keys: "tool", desktop: "tool",
   search: "search", globe: "search",
   "circle-question": "question", lifesaver: "question", info: "info",
   calendar: "calendar", clock: "calendar", "book-clock": "calendar",

@@ -41,6 +41,13 @@ export class ItemList {
     return null;
   }
 
+  /** The form or client tool call with which the thread ends, if it has no reply yet, or null. */
+  get pendingQuestion() {
+    const item = this.findLast(({ type }) => type !== "end_of_turn")?.item;
+    const asks = item?.type === "structured_input" || item?.type === "client_tool_call";
+    return asks && item.status === "pending" ? item : null;
+  }
+
   /** Puts an item at its known place, or at the end. */
   put(item, live) {
     const entry = this.#entries.get(item.id);

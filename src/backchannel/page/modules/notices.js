@@ -1,4 +1,7 @@
-// What the page itself says below the last message, as {level, title, message}.
+// What the page itself says: below the last message, as {level, title, message}, and to screen readers.
+import { messageText } from "./items.js";
+import { spokenText } from "./markdown.js";
+import { threadTitle } from "./threads.js";
 
 const MAX_TEXT = 200;
 
@@ -17,4 +20,9 @@ export function earlierFailure({ message }) {
 /** A queued message was not answered, for the given reason. */
 export function notAnswered(text, reason) {
   return { level: "info", title: `Not answered: “${text.slice(0, MAX_TEXT)}”`, message: reason ?? "" };
+}
+
+/** What a screen reader is to say of a complete answer: its text, if its conversation is the open one. */
+export function spokenAnswer({ shown, thread }, item) {
+  return shown ? spokenText(messageText(item)) : `“${threadTitle(thread)}” was answered.`;
 }

@@ -1,4 +1,5 @@
 // One run of a conversation. It has its own connection; its events are buffered until the conversation shows them.
+import { isQueuedEvent } from "./conversation-events.js";
 import { RunStream } from "./run-stream.js";
 
 export class QueuedRun {
@@ -9,15 +10,18 @@ export class QueuedRun {
   // Calls for the listener, in order.
   #buffer = [];
   #onEndedInQueue;
+  #onBegan;
 
   /**
    * `text` is the message that is not in the thread yet, or null; `id` is that of a run which was not started here;
-   * `onEndedInQueue(run)` is called if it ends before it has a listener.
+   * `onEndedInQueue(run)` is called if it ends before it has a listener, and `onBegan(run)` with each event that shows
+   * that it is not queued any more.
    */
-  constructor(api, connectivity, { text = null, id = null, onEndedInQueue = () => {} } = {}) {
+  constructor(api, connectivity, { text = null, id = null, onEndedInQueue = () => {}, onBegan = () => {} } = {}) {
     this.#api = api;
     this.#connectivity = connectivity;
     this.#onEndedInQueue = onEndedInQueue;
+    this.#onBegan = onBegan;
     this.text = text;
     /** Null until the server has accepted it. */
     this.id = id;
@@ -47,8 +51,13 @@ export class QueuedRun {
   /** Sends its events to `listener`, {event(event), reconnecting(yes), ended(how)}; the buffered ones first. */
   subscribe(listener) {
     this.#listener = listener;
-    if (this.#stream === null && this.id !== null) this.#open(() => {}).attach(this.id);
+    this.connect();
     for (const call of this.#buffer.splice(0)) call(listener);
+  }
+
+  /** Connects to the run's events, if it is not connected. */
+  connect() {
+    if (this.#stream === null && this.id !== null) this.#open(() => {}).attach(this.id);
   }
 
   /** Buffers further events. */
@@ -80,6 +89,7 @@ export class QueuedRun {
       event: (event) => {
         this.#update(event);
         deliver((listener) => listener.event(event));
+        if (stream === this.#stream && !isQueuedEvent(event)) this.#onBegan(this);
       },
       reconnecting: (yes) => {
         if (stream === this.#stream) this.#listener?.reconnecting(yes);

@@ -4,13 +4,16 @@ import { QueuedRun } from "./queued-run.js";
 // Queued runs that this page started keep their connections, because a server may be set up to stop runs whose
 // connection ends. But browsers open only six to one server, and the stop button needs one.
 const MAX_QUEUED_CONNECTIONS = 2;
+// They give a run that ended with a question what it asked for, and come before messages that were queued before that.
+const REPLIES = new Set(["threads.add_structured_input", "threads.add_client_tool_output"]);
 // A run that is about to begin does so in less.
 const ORDER_CHECK_DELAY_MS = 300;
 
 /**
  * Callbacks: started(run) when a run becomes the current one; event(event, run), reconnecting(yes) and
  * ended(run, how) for the current one; dropped(run) when a queued one ended before its message was in the thread;
- * changed() when `queued` changed.
+ * changed() when `queued` changed. awaitsReply() says whether the thread ends with a question to the reader: queued runs
+ * begin after the reply, or after the next message in its place, and until then there is no current one.
  */
 export class RunQueue {
   #api;
@@ -31,7 +34,7 @@ export class RunQueue {
   /** Starts a run, and queues it if there is a current one; throws ApiError or NetworkError if it is not accepted. */
   async start(type, params, key, { text, accepted }) {
     const run = this.#create({ text });
-    if (this.current === null) this.#setCurrent(run);
+    if (this.current === null && (this.queued.length === 0 || REPLIES.has(type))) this.#setCurrent(run);
     else this.#enqueue(run);
     try {
       await run.start(type, params, key, () => accepted(run));
@@ -39,6 +42,7 @@ export class RunQueue {
       this.#remove(run);
       throw error;
     }
+    if (this.current === null) this.#advance();
     const connections = this.queued.filter((other) => other.connected).length;
     if (run !== this.current && connections > MAX_QUEUED_CONNECTIONS) run.disconnect();
     this.#callbacks.changed();
@@ -55,16 +59,16 @@ export class RunQueue {
     // Runs that are not active have ended, but were not shown yet, or are still being sent.
     const ended = others.filter((run) => run.id !== null);
     this.#setQueued([...ended, ...active, ...others.filter((run) => run.id === null)]);
-    if (this.current === null) this.next();
+    if (this.current !== null) return;
+    if (activeRuns.some(({ status }) => status === "running")) this.#advance();
+    else this.next();
   }
 
-  /** Makes the first queued run the current one, in place of one that has ended. */
+  /** Makes the first queued run the current one, in place of one that has ended; unless it waits for a reply. */
   next() {
     this.current = null;
-    const [first, ...others] = this.queued;
-    if (!first) return;
-    this.#setQueued(others);
-    this.#setCurrent(first);
+    if (!this.#callbacks.awaitsReply()) this.#advance();
+    else this.queued[0]?.connect();
   }
 
   /** Removes the current run, whose events the server does not have, and ignores it in later calls of `sync`. */
@@ -122,7 +126,18 @@ export class RunQueue {
 
   #create(options) {
     const onEndedInQueue = (run) => this.#endedInQueue(run);
-    return new QueuedRun(this.#api, this.#connectivity, { ...options, onEndedInQueue });
+    const onBegan = (run) => {
+      // The question was answered in another tab.
+      if (this.current === null && run === this.queued[0]) this.#advance();
+    };
+    return new QueuedRun(this.#api, this.#connectivity, { ...options, onEndedInQueue, onBegan });
+  }
+
+  #advance() {
+    const [first, ...others] = this.queued;
+    if (!first) return;
+    this.#setQueued(others);
+    this.#setCurrent(first);
   }
 
   #enqueue(run) {

@@ -4,10 +4,14 @@ import { Connectivity } from "./connectivity.js";
 import { Conversation } from "./conversation.js";
 import { ThreadSearch } from "./search.js";
 import { ThreadDirectory } from "./threads.js";
+import { introduce } from "./visitor.js";
 
 const ROUTE = /^#\/t\/([\w.:-]+)$/;
 
-/** Fires "open" when another conversation is shown, "health" when the server's health became known. */
+/**
+ * Fires "open" when another conversation is shown, "health" when the server's health became known, "introduced" when
+ * `keepsCookies` did.
+ */
 export class Session extends EventTarget {
   #conversations = new Map();
   // The conversation in which nothing was sent yet.
@@ -20,6 +24,8 @@ export class Session extends EventTarget {
     this.threads = new ThreadDirectory(this.api);
     this.search = new ThreadSearch(this.api, this.connectivity);
     this.health = null;
+    /** Whether the browser keeps the server's cookie; null while that is not known. */
+    this.keepsCookies = null;
     this.conversation = null;
   }
 
@@ -27,9 +33,20 @@ export class Session extends EventTarget {
   begin() {
     addEventListener("hashchange", () => this.#route());
     this.connectivity.addEventListener("change", () => this.#whenReachable());
+    this.#introduce();
     this.#route();
     this.threads.loadMore();
     this.refreshHealth().catch(() => {});
+  }
+
+  #introduce() {
+    this.api.introduced = introduce(this.api).then(
+      (kept) => {
+        this.keepsCookies = kept;
+        this.dispatchEvent(new Event("introduced"));
+      },
+      () => {},
+    );
   }
 
   async refreshHealth() {
@@ -136,6 +153,7 @@ export class Session extends EventTarget {
     if (!this.connectivity.online) return;
     if (!this.threads.loaded) this.threads.loadMore();
     if (this.conversation?.phase === "failed") this.conversation.load();
+    if (this.keepsCookies === null) this.#introduce();
     if (!this.health) this.refreshHealth().catch(() => {});
   }
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Delete,
     Executable,
@@ -119,3 +120,20 @@ def update_owned(identity: Identity, table: Table) -> Update:
 def delete_owned(identity: Identity, table: Table) -> Delete:
     """`DELETE` of the caller's rows."""
     return delete(table).where(owned(identity, table))
+
+
+_IDENTIFYING = frozenset({"users.name", "sessions.token_hash"})
+"""Columns whose value says who somebody is, before their identity is known."""
+
+
+def select_identified(column: Column[Any], value: str) -> Select[Any]:
+    """`SELECT` of the one row that the caller is identified by: of an account by the name for its login, of a session
+    by
+    the digest of its token. The result says who is calling, and never goes to a caller unchecked.
+
+    Raises:
+        ValueError: The column does not identify anybody.
+    """
+    if str(column) not in _IDENTIFYING:
+        raise ValueError(f"{column} does not identify anybody")
+    return select(column.table).where(column == value)

@@ -17,6 +17,7 @@ from backchannel.context import Identity, Usage
 from backchannel.stores.run_states import RunStatus, sources
 from backchannel.stores.run_store import (
     MAX_QUEUED,
+    REPLIES,
     Orphan,
     QueueFullError,
     RunFencedError,
@@ -50,12 +51,12 @@ class SqlRuns(RunStore):
         async with self.database.write() as connection:
             if await _is_stored(connection, run):
                 return
+            if run.operation != "threads.create":
+                await _make_way(connection, run)
             try:
                 await connection.execute(insert_owned(run.identity, runs, values))
             except IntegrityError as error:
                 raise ThreadBusyError(run.queue) from error
-            if run.operation != "threads.create":
-                await _check_queue(connection, run.queue)
 
     @override
     @retryable
@@ -66,6 +67,7 @@ class SqlRuns(RunStore):
                 return
             if (await connection.execute(count)).scalar_one() >= MAX_QUEUED:
                 raise QueueFullError(run.queue)
+            await _end_waiting(connection, run.queue)
             await connection.execute(insert_owned(run.identity, runs, {**_values(run), "status": "queued"}))
 
     @override
@@ -164,7 +166,7 @@ class SqlRuns(RunStore):
                 # An application may choose any; the end of the run must be stored.
                 error_code=error_code and error_code[:MAX_ERROR_CODE_CHARS],
                 ended_at=None if status == "waiting" else utc_now(),
-                holds=None,
+                holds=runs.c.holds if status == "waiting" else None,
                 request=None,
                 caller=None,
             )
@@ -191,16 +193,19 @@ class SqlRuns(RunStore):
     async def cancel(self, run_id: str, identity: Identity) -> bool:
         idle = runs.c.status.in_(("queued", "waiting"))
         ended = update_owned(identity, runs).where(runs.c.id == run_id, idle)
-        ended = ended.values(status="cancelled", ended_at=utc_now(), request=None, caller=None)
+        ended = ended.values(status="cancelled", ended_at=utc_now(), holds=None, request=None, caller=None)
         async with self.database.write() as connection:
             return bool((await connection.execute(ended)).rowcount)
 
     @override
     @retryable
-    async def request_stop(self, run_id: str, identity: Identity, status: RunStatus) -> None:
+    async def request_stop(
+        self, run_id: str, identity: Identity, status: RunStatus, error_code: str | None = None
+    ) -> None:
         request = update_owned(identity, runs).where(runs.c.id == run_id, runs.c.status == "running")
         async with self.database.write() as connection:
-            await connection.execute(request.values(stop=status))
+            code = error_code and error_code[:MAX_ERROR_CODE_CHARS]
+            await connection.execute(request.values(stop=status, error_code=code))
 
     @override
     @retryable
@@ -292,14 +297,20 @@ async def _is_stored(connection: AsyncConnection, run: RunRecord) -> bool:
     return (await connection.execute(stored)).first() is not None
 
 
-async def _check_queue(connection: AsyncConnection, queue: str) -> None:
-    others = select(runs.c.status).where(runs.c.queue == queue, runs.c.status.in_(("queued", "waiting")))
+async def _make_way(connection: AsyncConnection, run: RunRecord) -> None:
+    """Complete the run that waits for the person, unless other runs are to come before `run`."""
+    others = select(runs.c.status).where(runs.c.queue == run.queue, runs.c.status.in_(("queued", "waiting")))
     statuses = set((await connection.execute(others)).scalars())
-    if "queued" in statuses:
-        raise ThreadBusyError(queue)
+    # Queued messages wait for the reply, so it must not wait behind them.
+    if "queued" in statuses and not ("waiting" in statuses and run.operation in REPLIES):
+        raise ThreadBusyError(run.queue)
     if "waiting" in statuses:
-        answered = update(runs).where(runs.c.queue == queue, runs.c.status == "waiting")
-        await connection.execute(answered.values(status="completed", ended_at=utc_now()))
+        await _end_waiting(connection, run.queue)
+
+
+async def _end_waiting(connection: AsyncConnection, queue: str) -> None:
+    waiting = update(runs).where(runs.c.queue == queue, runs.c.status == "waiting")
+    await connection.execute(waiting.values(status="completed", ended_at=utc_now(), holds=None))
 
 
 async def _check_fence(connection: AsyncConnection, run_id: str, fence: int) -> None:

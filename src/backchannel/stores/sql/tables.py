@@ -1,7 +1,7 @@
 """The tables, as after the newest migration. A test compares the two.
 
 Every table with users' data has columns for the owner, so that ownership is a condition on one table (`ownership.py`)
-and never depends on a join.
+and never depends on a join. Those of accounts are in `tables_accounts`.
 """
 
 from sqlalchemy import (
@@ -11,32 +11,38 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
 )
 
+from backchannel.stores.sql.tables_accounts import audit_log, login_failures, sessions, user_addresses, users
+from backchannel.stores.sql.tables_base import ID, ITEM_ID, OWNER, metadata, owner_columns
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-ID = Exact(80)
-ITEM_ID = Exact(255)
-OWNER = Exact(255)
-
-
-def owner_columns() -> tuple[Column[str], Column[str]]:
-    """The two columns of a row's owner. Tables of applications use them too."""
-    return Column("tenant", OWNER, nullable=False), Column("user_id", OWNER, nullable=False)
-
+__all__ = [
+    "ID",
+    "ITEM_ID",
+    "OWNER",
+    "attachments",
+    "attempts",
+    "audit_log",
+    "feedback",
+    "items",
+    "login_failures",
+    "metadata",
+    "owner_columns",
+    "replicas",
+    "run_events",
+    "run_logs",
+    "runs",
+    "search_entries",
+    "sessions",
+    "threads",
+    "usage",
+    "user_addresses",
+    "users",
+]
 
 threads = Table(
     "threads",

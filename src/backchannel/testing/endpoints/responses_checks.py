@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import get_args, get_type_hints
 
 from openai.types import responses as types
+from openai.types.responses import response_input_item_param as params
 
 from backchannel.testing.endpoints.chat_content import lone_surrogates
 from backchannel.testing.endpoints.chat_view import MAX_STRING, NAME, kind_of, objects
@@ -13,13 +14,38 @@ from backchannel.testing.endpoints.rules import Found, Json
 ITEM_ID = re.compile(r"[A-Za-z0-9_]+")
 MAX_ID = 64
 MAX_NAME = 64
-PREFIXES = {"message": "msg", "function_call": "fc", "reasoning": "rs"}
+PREFIXES = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
 FIELDS = {
     "message": types.ResponseOutputMessageParam.__annotations__.keys()
     | types.EasyInputMessageParam.__annotations__.keys(),
     "function_call": types.ResponseFunctionToolCallParam.__annotations__.keys(),
-    "function_call_output": types.response_input_item_param.FunctionCallOutput.__annotations__.keys(),
+    "function_call_output": params.FunctionCallOutput.__annotations__.keys(),
     "reasoning": types.ResponseReasoningItemParam.__annotations__.keys() - {"status"},
+    "custom_tool_call": types.ResponseCustomToolCallParam.__annotations__.keys() | {"status"},
+    "custom_tool_call_output": types.ResponseCustomToolCallOutputParam.__annotations__.keys(),
+    "computer_call": types.ResponseComputerToolCallParam.__annotations__.keys(),
+    "computer_call_output": params.ComputerCallOutput.__annotations__.keys(),
+    "local_shell_call": params.LocalShellCall.__annotations__.keys(),
+    # The package lacks `call_id` (openai/openai-python#3923).
+    "local_shell_call_output": params.LocalShellCallOutput.__annotations__.keys() | {"call_id"},
+    "shell_call": params.ShellCall.__annotations__.keys(),
+    "shell_call_output": params.ShellCallOutput.__annotations__.keys(),
+    "apply_patch_call": params.ApplyPatchCall.__annotations__.keys(),
+    "apply_patch_call_output": params.ApplyPatchCallOutput.__annotations__.keys(),
+}
+WANTED = {
+    "reasoning": ("summary",),
+    "function_call": ("arguments",),
+    "function_call_output": ("output",),
+    "custom_tool_call": ("input", "name"),
+    "custom_tool_call_output": ("output",),
+    "computer_call_output": ("output",),
+    "local_shell_call": ("action",),
+    "local_shell_call_output": ("output",),
+    "shell_call": ("action",),
+    "shell_call_output": ("output",),
+    "apply_patch_call": ("operation", "status"),
+    "apply_patch_call_output": ("status",),
 }
 CALLS = {
     "function_call": "function_call_output",
@@ -29,7 +55,15 @@ CALLS = {
     "shell_call": "shell_call_output",
     "apply_patch_call": "apply_patch_call_output",
 }
-OUTPUTS = set(CALLS.values())
+OUTPUTS = {output: call for call, output in CALLS.items()}
+_OUTPUT_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "function_call_output": ((str, list), "one of an array of objects or string"),
+    "custom_tool_call_output": ((str, list), "one of an array of objects or string"),
+    "local_shell_call_output": ((str,), "a string"),
+    "apply_patch_call_output": ((str,), "a string"),
+    "shell_call_output": ((list,), "an array of objects"),
+    "computer_call_output": ((dict,), "an object"),
+}
 
 
 def _item_types() -> set[str]:
@@ -62,21 +96,35 @@ class Input:
 
 
 def calls_without_output(request: Input) -> Iterator[Found]:
-    """Calls that no item answers."""
-    answered = {_call_id(item) for item in request.items if item["type"] in OUTPUTS}
+    """Calls that no item of their kind answers."""
+    answered = {(OUTPUTS[item["type"]], _call_id(item)) for item in request.items if item["type"] in OUTPUTS}
     for item in request.items:
-        if item["type"] in CALLS and _call_id(item) not in answered:
-            yield {"id": _call_id(item)}
+        if item["type"] in CALLS and (item["type"], _call_id(item)) not in answered:
+            yield {"id": _call_id(item), "what": item["type"].replace("_", " ")}
 
 
 def outputs_without_call(request: Input) -> Iterator[Found]:
-    """Outputs before which no item calls."""
-    called: set[str] = set()
+    """Outputs before which no item of their kind calls."""
+    called: set[tuple[str, str]] = set()
     for item in request.items:
         if item["type"] in CALLS:
-            called.add(_call_id(item))
-        elif item["type"] in OUTPUTS and _call_id(item) not in called:
-            yield {"id": _call_id(item)}
+            called.add((item["type"], _call_id(item)))
+        elif item["type"] in OUTPUTS and (OUTPUTS[item["type"]], _call_id(item)) not in called:
+            yield {"id": _call_id(item), "what": OUTPUTS[item["type"]].replace("_", " ")}
+
+
+def safety_checks_not_acknowledged(request: Input) -> Iterator[Found]:
+    """Safety checks of a computer call that its output does not acknowledge."""
+    acknowledged = {
+        str(check.get("id"))
+        for item in request.items
+        if item["type"] == "computer_call_output"
+        for check in objects(item.get("acknowledged_safety_checks"))
+    }
+    for item in request.items:
+        for check in objects(item.get("pending_safety_checks")):
+            if str(check.get("id")) not in acknowledged:
+                yield {"id": check.get("id")}
 
 
 def repeated_call_ids(request: Input) -> Iterator[Found]:
@@ -173,12 +221,11 @@ def names_too_long(request: Input) -> Iterator[Found]:
 
 
 def fields_missing(request: Input) -> Iterator[Found]:
-    """Reasoning without a summary, calls without arguments, outputs without output."""
-    wanted = {"reasoning": "summary", "function_call": "arguments", "function_call_output": "output"}
+    """Items without what their type cannot be without."""
     for index, item in enumerate(request.items):
-        name = wanted.get(item["type"])
-        if name and name not in item:
-            yield {"index": index, "name": name}
+        for name in WANTED.get(item["type"], ()):
+            if name not in item:
+                yield {"index": index, "name": name}
 
 
 def fields_unknown(request: Input) -> Iterator[Found]:
@@ -212,8 +259,10 @@ def values_of_other_type(request: Input) -> Iterator[Found]:
         kind = item["type"]
         if kind == "function_call" and "arguments" in item and not isinstance(item["arguments"], str):
             yield _other(f"input[{index}].arguments", "a string", item["arguments"])
-        if kind == "function_call_output" and "output" in item and not isinstance(item["output"], str | list):
-            yield _other(f"input[{index}].output", "one of an array of objects or string", item["output"])
+        wanted, expected = _OUTPUT_TYPES.get(kind, ((object,), ""))
+        output: object = item.get("output")
+        if "output" in item and not isinstance(output, wanted):
+            yield _other(f"input[{index}].output", expected, output)
         if kind == "message" and not isinstance(item.get("content"), str | list):
             yield _other(
                 f"input[{index}].content", "one of an array of objects or string", item.get("content")

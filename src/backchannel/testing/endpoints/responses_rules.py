@@ -17,13 +17,22 @@ RESPONSES_RULES = (
         "call_without_output",
         "responses",
         checks.calls_without_output,
-        _both("No tool output found for function call {id}.", "router-for-me/CLIProxyAPI#2368"),
+        _both("No tool output found for {what} {id}.", "router-for-me/CLIProxyAPI#2368"),
+        "Of a shell call: microsoft/agent-framework#8663.",
     ),
     Rule(
         "output_without_call",
         "responses",
         checks.outputs_without_call,
-        _both("No tool call found for function call output with call_id {id}.", "microsoft/vscode#320060"),
+        _both("No tool call found for {what} output with call_id {id}.", "microsoft/vscode#320060"),
+    ),
+    Rule(
+        "safety_check_not_acknowledged",
+        "responses",
+        checks.safety_checks_not_acknowledged,
+        _both(
+            "Computer tool has unacknowledged safety check for ['{id}']", "openai/openai-agents-python#843"
+        ),
     ),
     Rule(
         "repeated_call_id",
@@ -74,6 +83,7 @@ RESPONSES_RULES = (
             "input[{index}].id",
             "invalid_id_prefix",
         ),
+        "Of a custom tool call: BigPizzaV3/CodexPlusPlus#1929.",
     ),
     Rule(
         "id_characters",

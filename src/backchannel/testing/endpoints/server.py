@@ -23,6 +23,7 @@ type Send = Callable[[Message], Awaitable[None]]
 PATHS: dict[str, Api] = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
 PATIENCE = 60.0
 START_SECONDS = 20.0
+_CLOSING_TURNS = 5
 
 
 class _Server(uvicorn.Server):
@@ -54,6 +55,17 @@ class _Server(uvicorn.Server):
         # Sets the headers of responses.
         await self.on_tick(0)
         await self._end.wait()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Uvicorn's own pauses for 0.1 s.
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        # Connections close in the next turns of the event loop.
+        for _ in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Close all connections and end. May be called from any thread."""
@@ -124,6 +136,8 @@ class Endpoint(ABC):
 
     def _server(self, started: Callable[[], None]) -> tuple[_Server, socket.socket]:
         bound = socket.create_server(("127.0.0.1", 0))
+        # Connections inherit it; asyncio sets it only on sockets that name their protocol.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             self, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
         )

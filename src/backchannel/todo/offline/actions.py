@@ -19,7 +19,7 @@ NEEDED = {
     "find": ("search_todos", "list_todos"),
     "update": ("update_todo",),
     "complete": ("complete_todo", "update_todo"),
-    "delete": ("delete_todo",),
+    "delete": ("delete_todo", "delete_todos"),
 }
 """The tools that can serve each kind of intent; one of them is enough."""
 
@@ -311,10 +311,23 @@ def _delete(work: Work, intent: Intent) -> Plan[None]:
     if not found.todos:
         _nothing(work, intent, found)
         return
+    if "delete_todos" in work.tools and _is_broad(intent, found.todos):
+        yield from _delete_many(work, found.todos)
+        return
     if _must_ask(work, intent, found.todos):
         return
     steps = yield [Call("delete_todo", {"todo_id": todo.id}) for todo in found.todos]
     _report(work, "Deleted", steps, deleted=True)
+
+
+def _delete_many(work: Work, todos: list[Todo]) -> Plan[None]:
+    """Delete todos with the tool that has the person approve."""
+    (step,) = yield [Call("delete_todos", {"todo_ids": [todo.id for todo in todos]})]
+    if step.data:
+        _report(work, "Deleted", [step], deleted=True)
+    else:
+        # Not JSON: the person declined.
+        work.parts.append("Okay, I deleted nothing.")
 
 
 def _nothing(work: Work, intent: Intent, found: Resolved) -> None:
@@ -326,13 +339,18 @@ def _nothing(work: Work, intent: Intent, found: Resolved) -> None:
     )
 
 
+def _is_broad(intent: Intent, todos: list[Todo]) -> bool:
+    """Whether the user names no todos, and means all, or more than a few."""
+    target = intent.target
+    if target is None or target.kind not in {"filter", "them"}:
+        return False
+    return (target.kind == "filter" and not target.filters.any) or len(todos) > _ASKS_BEYOND
+
+
 def _must_ask(work: Work, intent: Intent, todos: list[Todo]) -> bool:
     """Ask to confirm a broad change, unless the user has given the number of todos. Returns whether it asked."""
     target = intent.target
-    if target is None or target.kind not in {"filter", "them"} or target.count == len(todos):
-        return False
-    broad = target.kind == "filter" and not target.filters.any
-    if not broad and len(todos) <= _ASKS_BEYOND:
+    if target is None or target.count == len(todos) or not _is_broad(intent, todos):
         return False
     if len(todos) == 1:
         sentence = f"{intent.kind} '{todos[0].title}'"

@@ -51,7 +51,7 @@ class Step:
         """The todos in the output, in its order."""
         data = self.data
         single = read_todo(data.get("todo")) or read_todo(data.get("deleted"))
-        return [single] if single else read_todos(data.get("todos"))
+        return [single] if single else read_todos(data.get("todos")) or read_todos(data.get("deleted"))
 
 
 @dataclass(slots=True)

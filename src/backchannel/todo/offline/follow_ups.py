@@ -38,6 +38,9 @@ def interpret(conversation: Conversation, now: datetime) -> list[Intent]:
     kind = intents[0].kind
     if (match := _CONFIRM.search(reply)) and kind == "yes":
         return [replace(intent, confirmed=True) for intent in read_sentence(match.group("sentence"), now)]
+    if kind == "yes" and (turn := _unapproved(conversation)) is not None:
+        # Written in place of an approval, which a sentence cannot give: the person is asked once more.
+        return read_sentence(turn.sentence, now)
     if match := _WHICH.search(reply):
         chosen = _choice(conversation, match.group("words"), intents, now)
         if chosen is not None:
@@ -51,6 +54,13 @@ def interpret(conversation: Conversation, now: datetime) -> list[Intent]:
     if kind == "unknown" and _bare_target(sentence, now):
         return [Intent(kind="how", text=sentence.strip(" .!?"))]
     return [_values(conversation, intent, now) if intent.kind == "values" else intent for intent in intents]
+
+
+def _unapproved(conversation: Conversation) -> Turn | None:
+    """The previous turn, if it ended with a call that the person had to approve and did not."""
+    last = conversation.before[-1] if conversation.before else None
+    step = last.steps[-1] if last is not None and last.steps else None
+    return last if step is not None and step.name == "delete_todos" and not step.data else None
 
 
 def _is_answer(intents: list[Intent]) -> bool:

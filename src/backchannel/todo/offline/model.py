@@ -19,8 +19,8 @@ from backchannel.todo.offline.sentences import read_sentence
 
 _TODO_TOOLS = frozenset(
     {
-        "create_todo", "list_todos", "update_todo", "complete_todo", "delete_todo", "search_todos",
-        "describe_capabilities",
+        "create_todo", "list_todos", "update_todo", "complete_todo", "delete_todo", "delete_todos",
+        "search_todos", "describe_capabilities",
     }
 )  # fmt: skip
 

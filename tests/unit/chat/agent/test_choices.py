@@ -9,8 +9,9 @@ from agents.run_config import CallModelData, ModelInputData
 from chatkit import types as ck
 from chatkit.store import Store
 
+from backchannel.chat.agent.answer_options import AnswerOptions
 from backchannel.chat.agent.choices import Choices, check_choices, choices_for
-from backchannel.chat.agent.server import AnswerOptions, ChatServer
+from backchannel.chat.agent.server import ChatServer
 from backchannel.chat.recovery import journal
 from backchannel.context import RequestContext
 from backchannel.errors import InvalidInputError
@@ -139,3 +140,26 @@ async def test_a_resumed_answer_has_the_choices_of_its_message(
     events = [event async for event in server.resume(thread, asked, asked.id, request_context)]
     assert [event for event in events if isinstance(event, ck.ThreadItemDoneEvent)]
     assert set(provider.names) == {"small"}
+
+
+async def test_a_resumed_answer_has_the_configuration_of_runs(
+    store: Store[Any], thread: ck.ThreadMetadata, request_context: RequestContext
+) -> None:
+    """A new one: the function that makes it is called again."""
+    made: list[str] = []
+
+    def run_config(context: RequestContext, of: ck.ThreadMetadata) -> RunConfig:
+        made.append(of.id)
+        return RunConfig(model="of-the-run")
+
+    provider = Named(ScriptedModel(Say("done")))
+    server = ChatServer(AGENT, store, AnswerOptions(provider, run_config=run_config))
+    asked = message(1, options())
+    call = journal.ToolCall(call_id="c", name="lookup", arguments="{}", output="x", finished=True)
+    for item in (asked, journal.to_item(call, thread.id)):
+        await store.add_thread_item(thread.id, item, request_context)
+    assert isinstance(asked, ck.UserMessageItem)
+    events = [event async for event in server.resume(thread, asked, asked.id, request_context)]
+    assert [event for event in events if isinstance(event, ck.ThreadItemDoneEvent)]
+    assert set(provider.names) == {"of-the-run"}
+    assert made == [thread.id]

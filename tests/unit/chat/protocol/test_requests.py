@@ -14,9 +14,8 @@ from chatkit.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backchannel.chat.protocol.limits import RequestLimits
 from backchannel.chat.protocol.requests import (
-    MAX_ATTACHMENTS,
-    MAX_CONTENT_PARTS,
     MAX_TITLE_CHARS,
     OPERATIONS,
     parse_request,
@@ -26,11 +25,12 @@ from backchannel.errors import InvalidInputError, InvalidRequestError
 pytestmark = pytest.mark.row("A4", "F6")
 
 LIMIT = 50
+LIMITS = RequestLimits(message_chars=LIMIT)
 
 
 def parse(body: Any) -> ChatKitReq:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return parse_request(data, max_message_chars=LIMIT)
+    return parse_request(data, LIMITS)
 
 
 def message(*parts: Any, **changes: Any) -> dict[str, Any]:
@@ -174,13 +174,13 @@ def test_a_message_of_exactly_the_limit_counted_in_characters():
 
 
 def test_too_many_parts_and_attachments():
-    parts = [""] * (MAX_CONTENT_PARTS - 1) + ["x"]
+    parts = [""] * (LIMITS.content_parts - 1) + ["x"]
     assert parse(create(*parts))
-    with pytest.raises(InvalidInputError, match=f"at most {MAX_CONTENT_PARTS} content parts"):
+    with pytest.raises(InvalidInputError, match=f"at most {LIMITS.content_parts} content parts"):
         parse(create(*parts, ""))
-    assert parse(create("x", attachments=["a"] * MAX_ATTACHMENTS))
-    with pytest.raises(InvalidInputError, match=f"at most {MAX_ATTACHMENTS} attachments"):
-        parse(create("x", attachments=["a"] * (MAX_ATTACHMENTS + 1)))
+    assert parse(create("x", attachments=["a"] * LIMITS.attachments))
+    with pytest.raises(InvalidInputError, match=f"at most {LIMITS.attachments} attachments"):
+        parse(create("x", attachments=["a"] * (LIMITS.attachments + 1)))
 
 
 def test_nul_is_removed_and_nothing_else():
@@ -244,3 +244,57 @@ def test_no_json_is_an_unexpected_error(op: str, params: Any, metadata: Any):
 def test_no_bytes_are_an_unexpected_error(body: bytes):
     with pytest.raises(InvalidRequestError):
         parse(body)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.row("F6")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"metadata": {str(number): "x" for number in range(30_000)}},
+            "metadata may have at most 16000 characters",
+        ),
+        ({"metadata": {"a": nested(40)}}, "metadata may have at most 64 levels"),
+    ],
+)
+def test_metadata_has_limits(change: dict[str, Any], reason: str) -> None:
+    request = {"type": "threads.list", "params": {}}
+    assert parse(json.dumps({**request, "metadata": {"a": nested(20)}}).encode())
+    with pytest.raises(InvalidInputError, match=reason):
+        parse(json.dumps({**request, **change}).encode())
+
+
+@pytest.mark.row("F6")
+def test_values_of_any_form_have_limits() -> None:
+    action = {
+        "type": "threads.custom_action",
+        "params": {"thread_id": "t", "action": {"type": "a", "payload": nested(40)}},
+    }
+    output = {"type": "threads.add_client_tool_output", "params": {"thread_id": "t", "result": nested(40)}}
+    for request in (action, output):
+        with pytest.raises(InvalidInputError, match="at most 64 levels"):
+            parse(json.dumps(request).encode())
+
+
+@pytest.mark.row("F6")
+def test_tags_have_limits() -> None:
+    assert parse(create("x", *[tag("y")] * 24))
+    limits = RequestLimits(tags=2)
+    body = json.dumps(create("x", tag("y"), tag("y"), tag("y"))).encode()
+    with pytest.raises(InvalidInputError, match="at most 2 tags"):
+        parse_request(body, limits)
+
+
+@pytest.mark.row("F6")
+@pytest.mark.parametrize("title", ["\u202eabc", "a\x1bb\x07c", "a\u2066bc"])
+def test_titles_have_no_characters_that_change_those_around_them(title: str) -> None:
+    body = json.dumps({"type": "threads.update", "params": {"thread_id": "t", "title": title}}).encode()
+    request: Any = parse(body)
+    assert request.params.title == "abc"

@@ -98,6 +98,12 @@ def test_what_a_guardrail_may_still_refuse_is_said_again():
     assert (now.complete, now.discarded) == (False, ["m1"])
 
 
+def test_what_a_guardrail_of_the_run_may_still_refuse_is_said_again():
+    now = find_resume_point([said("m1")], FIRST, output_guardrails=True)
+    assert (now.complete, now.discarded) == (False, ["m1"])
+    assert find_resume_point([said("m1")], FIRST).complete
+
+
 def test_tools_that_were_running_are_known():
     running = called("c2", finished=False)
     assert find_resume_point([called("c1"), running], FIRST).interrupted_calls == [running]

@@ -62,6 +62,20 @@ def message(text: Any = "It rains.", item_id: str = "msg_1", kind: str = "output
     return {"type": "message", "id": item_id, "role": "assistant", "status": "completed", "content": [part]}
 
 
+CHECK = {"id": "cu_sc_1", "code": "malicious_instructions", "message": "Careful."}
+CLICK = {
+    "type": "computer_call",
+    "id": "cu_1",
+    "call_id": "call_1",
+    "status": "completed",
+    "pending_safety_checks": [],
+    "action": {"type": "click", "x": 1, "y": 2, "button": "left"},
+}
+SCREENSHOT = {
+    "type": "computer_call_output",
+    "call_id": "call_1",
+    "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64,aGk="},
+}
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": []}
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
 LONG = "x" * 10_485_761
@@ -208,6 +222,14 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
         items(*ANSWERED, fcall(item_id="fc_2"), foutput()),
         items(*ANSWERED, fcall("call_2", "fc_2"), foutput("call_2")),
     ),
+    "safety_check_not_acknowledged": (
+        items(USER, {**CLICK, "pending_safety_checks": [CHECK]}, SCREENSHOT),
+        items(
+            USER,
+            {**CLICK, "pending_safety_checks": [CHECK]},
+            {**SCREENSHOT, "acknowledged_safety_checks": [CHECK]},
+        ),
+    ),
     "reasoning_without_item": (items(USER, REASONING, ASKED), items(USER, REASONING, *ANSWERED)),
     "reasoning_with_content": (
         items(USER, {**REASONING, "content": [{"type": "reasoning_text", "text": "Hm."}]}, message()),
@@ -237,6 +259,9 @@ RESPONSES: dict[str, tuple[Json, Json]] = {
 
 BLANK = {"role": "user", "content": " "}
 SHELL = {"type": "local_shell_call", "id": "lsh_1", "call_id": "call_9", "action": {}, "status": "completed"}
+SHELL_OUTPUT = {"type": "local_shell_call_output", "call_id": "call_9", "output": "a"}
+CUSTOM = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_9", "name": "calc", "input": "6*7"}
+CUSTOM_OUTPUT = {"type": "custom_tool_call_output", "call_id": "call_9", "output": "42"}
 
 ALSO_BAD: list[tuple[str, Json, list[str]]] = [
     ("openai-chat", chat(USER, {"role": "assistant"}, ASKED), ["assistant_without_content"]),
@@ -292,6 +317,39 @@ ALSO_BAD: list[tuple[str, Json, list[str]]] = [
     ("openai-responses", items(message(None)), ["value_of_other_type"]),
     ("openai-responses", items({**REASONING, "status": "completed"}, message()), ["field_unknown"]),
     ("openai-responses", items(USER, SHELL), ["call_without_output"]),
+    (
+        "openai-responses",
+        items(USER, SHELL, foutput("call_9")),
+        ["call_without_output", "output_without_call"],
+    ),
+    ("openai-responses", items(USER, CUSTOM_OUTPUT), ["output_without_call"]),
+    ("openai-responses", items(USER, {**CUSTOM, "id": "fc_1"}, CUSTOM_OUTPUT), ["id_prefix"]),
+    ("openai-responses", items(USER, {**CUSTOM, "arguments": "{}"}, CUSTOM_OUTPUT), ["field_unknown"]),
+    (
+        "openai-responses",
+        items(USER, {**CUSTOM, "call_id": ""}, {**CUSTOM_OUTPUT, "call_id": ""}),
+        2 * ["string_empty"],
+    ),
+    ("openai-responses", items(USER, SHELL, {**SHELL_OUTPUT, "output": ["a"]}), ["value_of_other_type"]),
+    ("openai-responses", items(USER, CLICK, {**SCREENSHOT, "output": "a"}), ["value_of_other_type"]),
+    (
+        "openai-responses",
+        items(
+            USER,
+            {"type": "shell_call", "call_id": "call_9", "action": {"commands": ["ls"]}},
+            {"type": "shell_call_output", "call_id": "call_9", "output": "a"},
+        ),
+        ["value_of_other_type"],
+    ),
+    (
+        "openai-responses",
+        items(
+            USER,
+            {"type": "apply_patch_call", "call_id": "call_9", "operation": {}, "status": "completed"},
+            {"type": "apply_patch_call_output", "call_id": "call_9"},
+        ),
+        ["field_missing"],
+    ),
     ("openai-responses", items({"type": "message", "role": "user", "content": LONG}), ["string_too_long"]),
     ("openai-responses", items(message(LONG)), ["string_too_long"]),
 ]
@@ -351,10 +409,9 @@ ALSO_GOOD: list[tuple[str, Json]] = [
         "openai-responses",
         items({"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}),
     ),
-    (
-        "openai-responses",
-        items(USER, {**SHELL, "name": "a.b"}, {"type": "local_shell_call_output", "call_id": "call_9"}),
-    ),
+    ("openai-responses", items(USER, SHELL, SHELL_OUTPUT)),
+    ("openai-responses", items(USER, {**CUSTOM, "name": "a.b"}, CUSTOM_OUTPUT)),
+    ("openai-responses", items(USER, CLICK, SCREENSHOT)),
     ("openai-responses", items(USER, tools=[{"type": "mcp", "name": "x.y" * 30}])),
     ("openai-responses", items({"type": "mcp_call", "id": "mcp_1", "arguments": None, "output": None})),
     (

@@ -51,10 +51,15 @@ def rows_by_packet(
 
 
 def _read_limit(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("SELECT @@max_allowed_packet")
-    record.info[_LIMIT] = int(cursor.fetchone()[0])
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SELECT @@max_allowed_packet")
+        record.info[_LIMIT] = int(cursor.fetchone()[0])
+        cursor.close()
+    except BaseException:
+        # The pool does not have the connection yet, and would not close it.
+        connection.close()
+        raise
 
 
 def _limit(connection: Connection) -> int:

@@ -113,6 +113,15 @@ def _connect(dialect: Any, _record: object, arguments: Sequence[Any], options: d
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    try:
+        _execute_pragmas(connection)
+    except BaseException:
+        # The pool does not have it yet, and would not close it.
+        connection.close()
+        raise
+
+
+def _execute_pragmas(connection: sqlite3.Connection) -> None:
     cursor = connection.cursor()
     # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
     # Source: https://www.sqlite.org/pragma.html#pragma_synchronous

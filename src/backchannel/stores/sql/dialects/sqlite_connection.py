@@ -65,11 +65,28 @@ class OneHopConnection(Connection):
     """See the module. Created by `connect`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(partial(sqlite3.connect, *arguments, **options), iter_chunk_size=1)
+        self._open = partial(sqlite3.connect, *arguments, **options)
+        self._opened: sqlite3.Connection | None = None
+        super().__init__(self._connect_on_thread, iter_chunk_size=1)
         # As in SQLAlchemy: a connection that was not closed must not prevent the process from exiting.
         self._thread.daemon = True
         self._deferred_begin: str | None = None
         self._deferred: list[tuple[str, Sequence[Parameters]]] = []
+
+    def _connect_on_thread(self) -> sqlite3.Connection:
+        self._opened = self._open()
+        return self._opened
+
+    @override
+    def stop(self) -> Any:
+        # aiosqlite loses a connection whose caller was cancelled while the thread opened it.
+        queue: Any = getattr(self, "_tx")  # noqa: B009 - of no known type
+        queue.put_nowait((None, self._close_on_thread))
+        return super().stop()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+    def _close_on_thread(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     @override
     def cursor(self) -> Cursor:  # type: ignore[override]

@@ -12,7 +12,15 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Table, func
 from backchannel.context import Identity
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import select_owned
-from backchannel.stores.sql.personal.tables import BATCH, delete_batch, keyset_after, thread_column, throttled
+from backchannel.stores.sql.personal.tables import (
+    BATCH,
+    KEPT_TABLES,
+    SECRET_COLUMNS,
+    delete_batch,
+    keyset_after,
+    thread_column,
+    throttled,
+)
 from backchannel.stores.sql.tables import attachments, items, run_events, run_logs, search_entries, threads
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_text
@@ -39,17 +47,19 @@ class PersonalData:
     ) -> None:
         self.database = database
         self._identity = identity
-        self._tables = tables
+        self._tables = [table for table in tables if table not in KEPT_TABLES]
+        self._kept = [table for table in tables if table in KEPT_TABLES]
         self._batch = batch
 
     @property
     def exported(self) -> Sequence[str]:
         """The names of the tables that `export` reads, in its order: all but the search index and the event log, which
-        only repeat data of other tables."""
+        only repeat data of other tables. The audit log is among them, although `erase` leaves it."""
         return [table.name for table in self._exported_tables()]
 
     async def export(self) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
-        """Every row as the name of its table and a JSON object, table by table, ordered by primary key.
+        """Every row as the name of its table and a JSON object, table by table, ordered by primary key. Hashes of
+        passwords and tokens are left out (`SECRET_COLUMNS`).
 
         Times are ISO 8601 in UTC with `Z`; local times, such as due dates, have no offset. Rows that are written during
         the export may be missing; no row comes twice.
@@ -60,7 +70,7 @@ class PersonalData:
                     yield table.name, _as_json(table, row)
 
     async def count(self) -> dict[str, int]:
-        """The number of the user's rows per table name."""
+        """The number of the user's rows per table name, without those that `erase` leaves."""
         counts: Counter[str] = Counter({table.name: 0 for table in self._tables})
         for table in self._tables:
             async for scope in self._scopes(table):
@@ -69,7 +79,8 @@ class PersonalData:
         return dict(counts)
 
     async def erase(self) -> dict[str, int]:
-        """Delete all rows, until none is found; returns the number of deleted rows per table name.
+        """Delete all rows but those of the audit log (`KEPT_TABLES`), until none is found; returns the number of
+        deleted rows per table name.
 
         Runs in many short transactions. After an interruption, call it again: it then deletes and counts the remaining
         rows. Rows that a commit with unknown outcome has deleted may not be counted.
@@ -93,7 +104,7 @@ class PersonalData:
         return found_any
 
     def _exported_tables(self) -> Sequence[Table]:
-        return [table for table in reversed(self._tables) if table not in _DERIVED_TABLES]
+        return [table for table in [*reversed(self._tables), *self._kept] if table not in _DERIVED_TABLES]
 
     async def _scopes(self, table: Table) -> AsyncGenerator[Sequence[ColumnElement[bool]]]:
         """Conditions that together match all rows of the user, each of them with an index."""
@@ -156,6 +167,7 @@ def _as_json(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         column.name: json.loads(row[column.name]) if column in _JSON_TEXT else _json_value(row[column.name])
         for column in table.columns
+        if column not in SECRET_COLUMNS
     }
 
 

@@ -1,0 +1,1 @@
+"""Local accounts: names, passwords, logins, and limits on guessing."""

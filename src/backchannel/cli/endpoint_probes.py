@@ -1,0 +1,154 @@
+"""What `backchannel doctor` checks of what it calls over HTTP, and of MCP servers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx2
+
+from backchannel.cli.findings import PROBE_SECONDS, Finding, ProblemError, clock_finding
+from backchannel.mcp.configuration import ConfiguredServer, load_mcp_servers
+from backchannel.mcp.connection import cancelled_by_transport
+from backchannel.mcp.reasons import reason
+from backchannel.settings import Settings
+from backchannel.wiring import Target
+
+OPENAI_URL = "https://api.openai.com/v1"
+_LEAST_SECONDS = 0.5
+"""So that a time-out is reported as one of the server in question."""
+
+
+async def probe_model(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
+    """Whether the endpoint is there, accepts the key and has the model. Its models are listed, which costs nothing."""
+    if settings.offline:
+        yield Finding("model", "ok", "the offline model, which needs no endpoint")
+        return
+    name = settings.model or "the default model"
+    if settings.openai_base_url is None and "/" in name:
+        yield Finding(
+            "model", "skipped", f"{name} is called through another library; its endpoint is not checked"
+        )
+        return
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    if key is None and settings.openai_base_url is None:
+        yield Finding("model", "problem", f"OPENAI_API_KEY is not set, and {name} needs it")
+        return
+    url = (settings.openai_base_url or OPENAI_URL).rstrip("/") + "/models"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    response = await _get("OPENAI_BASE_URL" if settings.openai_base_url else "api.openai.com", url, headers)
+    match response.status_code:
+        case 200:
+            yield _model_finding(settings.model, response)
+        case 401 | 403:
+            yield Finding("model", "problem", f"OPENAI_API_KEY is refused (HTTP {response.status_code})")
+        case 404 | 405:
+            yield Finding(
+                "model", "warning", "the endpoint answers, but does not list its models: not checked further"
+            )
+        case 429:
+            yield Finding(
+                "model", "warning", "the endpoint answers with HTTP 429: its limit or quota is reached"
+            )
+        case status:
+            yield Finding("model", "problem", f"the endpoint answers with HTTP {status}")
+    if date := response.headers.get("date"):
+        try:
+            theirs = parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return
+        yield clock_finding("model clock", theirs - time.time())
+
+
+def _model_finding(name: str | None, response: httpx2.Response) -> Finding:
+    try:
+        names = {str(entry["id"]) for entry in response.json()["data"]}
+    except (ValueError, KeyError, TypeError):
+        return Finding(
+            "model", "warning", "the endpoint answers, but what it lists are no models: is the URL right?"
+        )
+    if name is None or name in names:
+        return Finding("model", "ok", f"the endpoint answers and accepts the key; it has {name or 'models'}")
+    return Finding("model", "warning", f"BACKCHANNEL_MODEL: the endpoint does not list {name}")
+
+
+async def probe_jwks(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
+    """Whether the keys of bearer tokens can be fetched."""
+    if settings.jwt_jwks_url is None:
+        return
+    document = await _json("BACKCHANNEL_JWT_JWKS_URL", settings.jwt_jwks_url)
+    keys: object = document.get("keys")
+    if not isinstance(keys, list) or not keys:
+        raise ProblemError("BACKCHANNEL_JWT_JWKS_URL: the document has no keys")
+    yield Finding("token keys", "ok", f"{len(cast('list[object]', keys))} keys are published")
+
+
+async def probe_oidc(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
+    """Whether the issuer of logins can be discovered (OpenID Connect Discovery 1.0, section 4)."""
+    # The setting comes with logins through OpenID Connect.
+    issuer: str | None = getattr(settings, "oidc_issuer", None)
+    if issuer is None:
+        return
+    url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+    document = await _json("BACKCHANNEL_OIDC_ISSUER", url)
+    if document.get("issuer") != issuer:
+        # Section 4.3: they must be the same, or any issuer could speak for another one.
+        raise ProblemError(f"BACKCHANNEL_OIDC_ISSUER: the document is that of {document.get('issuer')}")
+    missing = [
+        name for name in ("authorization_endpoint", "token_endpoint", "jwks_uri") if name not in document
+    ]
+    if missing:
+        raise ProblemError(f"BACKCHANNEL_OIDC_ISSUER: the document has no {', '.join(missing)}")
+    await _json("BACKCHANNEL_OIDC_ISSUER", str(document["jwks_uri"]))
+    yield Finding("oidc", "ok", "discovered, and its keys are published")
+
+
+async def probe_mcp(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
+    """Whether each MCP server of the file can be connected and lists its tools."""
+    if settings.mcp_servers is None:
+        return
+    servers = load_mcp_servers(settings.mcp_servers)
+    for finding in await asyncio.gather(*map(_mcp_server, servers)):
+        yield finding
+
+
+async def _mcp_server(configured: ConfiguredServer) -> Finding:
+    check, seconds = f"mcp {configured.name}", PROBE_SECONDS - _LEAST_SECONDS
+    try:
+        # In a task of its own, as each transport needs it.
+        with cancelled_by_transport():
+            server = configured.make()
+            async with asyncio.timeout(seconds):
+                try:
+                    await server.connect()
+                    tools = await server.list_tools()
+                finally:
+                    await server.cleanup()
+    except Exception as error:  # whatever a server does is its failure
+        state = "problem" if configured.required else "warning"
+        return Finding(check, state, f"BACKCHANNEL_MCP_SERVERS: {configured.name} {reason(error, seconds)}")
+    return Finding(check, "ok", f"{len(tools)} tools")
+
+
+async def _json(setting: str, url: str) -> dict[str, Any]:
+    response = await _get(setting, url, {})
+    if response.status_code != 200:
+        raise ProblemError(f"{setting}: HTTP {response.status_code}")
+    try:
+        document: object = response.json()
+    except ValueError:
+        raise ProblemError(f"{setting}: the response is not JSON") from None
+    if not isinstance(document, dict):
+        raise ProblemError(f"{setting}: the response is not a JSON object")
+    return cast("dict[str, Any]", document)
+
+
+async def _get(setting: str, url: str, headers: dict[str, str]) -> httpx2.Response:
+    async with httpx2.AsyncClient(timeout=PROBE_SECONDS - _LEAST_SECONDS) as client:
+        try:
+            return await client.get(url, headers=headers)
+        except httpx2.TimeoutException:
+            raise ProblemError(f"{setting}: no answer within {PROBE_SECONDS} seconds") from None
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise ProblemError(f"{setting}: cannot be reached ({error or type(error).__name__})") from None

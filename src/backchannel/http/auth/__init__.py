@@ -1,0 +1,1 @@
+"""Endpoints below `/auth`: logging in and out, tokens, and one's sessions."""

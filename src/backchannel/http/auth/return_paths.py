@@ -1,0 +1,27 @@
+"""Where a browser goes after a login: a path of this server, and never another site."""
+
+import re
+from urllib.parse import unquote
+
+MAX_CHARS = 2000
+
+_PATH = re.compile(r"/(?![/\\])[!-~]*")
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def return_path(given: str | None, default: str) -> str:
+    """A path to return to, if it is one on this server, else `default`.
+
+    Browsers take `//host`, `/\\host` and a `/`, a tab and `/host` for addresses of other sites, and proxies decode
+    what was encoded once or twice: none of it is accepted, in any place of the path, nor a control character
+    anywhere.
+    """
+    if not given or len(given) > MAX_CHARS or not _PATH.fullmatch(given) or "\\" in given:
+        return default
+    decoded = given
+    for _ in range(3):
+        path = re.split(r"[?#]", decoded, maxsplit=1)[0]
+        if "//" in path or "\\" in path or _HIDDEN.search(decoded):
+            return default
+        decoded = unquote(decoded)
+    return given

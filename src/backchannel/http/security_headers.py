@@ -1,0 +1,33 @@
+"""Headers that tell browsers what a response must not be used for."""
+
+from collections.abc import Mapping
+
+from backchannel.settings import Settings
+
+HSTS_SECONDS = 365 * 24 * 3600
+
+
+def security_headers(settings: Settings) -> Mapping[str, str]:
+    """The headers of every response that does not set them itself.
+
+    `Strict-Transport-Security` (RFC 6797) only in production and by https, and only for the host itself: others below
+    its domain may not have https.
+    """
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+    if settings.production and settings.served_by_https:
+        headers["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
+    return headers
+
+
+def page_policy(settings: Settings) -> str:
+    """The Content-Security-Policy of the chat page. Nothing in it is inline, so it needs no nonces."""
+    ancestors = " ".join(settings.frame_ancestors) or "'none'"
+    return (
+        "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+        f"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+    )

@@ -1,0 +1,1 @@
+"""Keys with which the signatures of tokens are verified."""

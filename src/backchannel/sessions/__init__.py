@@ -1,0 +1,1 @@
+"""Sessions on the server: cookies of browsers, and opaque tokens of programs."""

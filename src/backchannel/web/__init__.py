@@ -1,0 +1,1 @@
+"""What browsers and proxies say about a request: its origin, its client's address, its cookies. No endpoint, no I/O."""
