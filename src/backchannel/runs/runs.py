@@ -123,8 +123,7 @@ class Runs:
             UnavailableError: The server is shutting down, or its database cannot be reached.
             BackchannelError: The request was refused (see `chat.protocol.commands.accept`); nothing was changed.
         """
-        if self.draining:
-            raise UnavailableError("The server is restarting. Try again in a moment.", retry_after=2)
+        self._check_accepting()
         if len(thread_of(request) or "") > MAX_THREAD_ID_CHARS:
             raise NotFoundError(
                 f"There is no thread with such an id: it is longer than {MAX_THREAD_ID_CHARS}."
@@ -135,6 +134,8 @@ class Runs:
             if existing is not None:
                 return existing
         reached("request.arrived")
+        # Again: a drain that began meanwhile does not wait for a run that starts now.
+        self._check_accepting()
         run = self._new_run(request, context, can_stop=can_stop)
         self.worker.start(run, self._admission.admit(run, record))
         # The request may be abandoned while it waits here; the run goes on without it.
@@ -225,6 +226,10 @@ class Runs:
         # Newest first, so queued ones before the one in progress: its end would start the next.
         for record in found:
             await self.stop(record.id, identity)
+
+    def _check_accepting(self) -> None:
+        if self.draining:
+            raise UnavailableError("The server is restarting. Try again in a moment.", retry_after=2)
 
     def _new_run(self, request: StreamingReq, context: RequestContext, *, can_stop: bool) -> Run:
         run_id = new_id("run")

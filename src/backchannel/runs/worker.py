@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -90,15 +92,14 @@ class Worker:
             return
         record = await retry_until_available(lambda: self.stores.runs.claim_next(queue, self.replica))
         if record is not None:
-            self._adopt(record)
+            await self._adopt_or_give_back([record])
 
     async def take_over(self, run_ids: Sequence[str], former: str | None) -> int:
         """Take over runs of a replica that is dead or has released them; gives how many were taken."""
         if self.draining or not run_ids:
             return 0
         records = await self.stores.maintenance.take_over(run_ids, former, self.replica)
-        for record in records:
-            self._adopt(record)
+        await self._adopt_or_give_back(records)
         return len(records)
 
     async def hand_over(self, handovers: Sequence[Handover]) -> bool:
@@ -158,6 +159,22 @@ class Worker:
             all_done.cancel()
             await asyncio.wait({hurry, all_done})
         return {task for task in tasks if not task.done()}
+
+    async def _adopt_or_give_back(self, records: Sequence[RunRecord]) -> None:
+        """Execute runs that were claimed for this process; release them if the drain began in the meantime, because it
+        does not wait for them, and the end of the event loop would look like a failure of the answer."""
+        if not self.draining:
+            for record in records:
+                self._adopt(record)
+            return
+        # The others stay assigned until this replica leaves.
+        running = [record for record in records if record.status == "running"]
+        for record in running:
+            with suppress(RunFencedError):
+                await retry_until_available(
+                    partial(self.stores.runs.release_run, record.id, record.fence), seconds=STOP_SECONDS
+                )
+        await self.hand_over([Handover(record.id, None) for record in running])
 
     def _adopt(self, record: RunRecord) -> None:
         """Execute a run that was queued, or that another process began."""

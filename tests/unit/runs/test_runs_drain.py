@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -174,3 +175,82 @@ async def test_a_run_that_somebody_stops_meanwhile_stays_stopped(
 
 async def test_nothing_to_drain_takes_no_time(runs: Runs):
     await asyncio.wait_for(runs.drain(600), 5)
+
+
+class Slow:
+    """Stands before a store and returns what its method `name` did only when it is released.
+
+    Args:
+        when_found: Only if that is something.
+    """
+
+    def __init__(self, inner: Any, name: str, *, when_found: bool = False) -> None:
+        self._inner = inner
+        self._when_found = when_found
+        self._name = name
+        self.done = asyncio.Event()
+        self.release = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if name != self._name:
+            return method
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            result = await method(*args, **options)
+            if result is not None or not self._when_found:
+                self.done.set()
+                await self.release.wait()
+            return result
+
+        return slow
+
+
+async def test_a_run_that_is_taken_over_while_the_drain_begins_goes_to_another_replica(
+    runs: Runs, chat_server: ChatServer, stores: RunStores, started: Start, ann: RequestContext
+):
+    run_id = await started(asyncio.Event())
+    dead = await stores.runs.load(run_id, ann.identity)
+    await runs.worker.release_all()
+    slow = Slow(stores.maintenance, "take_over")
+    heir = Runs(chat_server, replace(stores, maintenance=slow))
+    taking = asyncio.create_task(heir.worker.take_over([run_id], dead.replica))
+    await asyncio.wait_for(slow.done.wait(), 10)
+    await asyncio.wait_for(heir.drain(0), 10)
+    slow.release.set()
+    await asyncio.wait_for(taking, 10)
+    assert heir.active == 0
+    assert [record.id for record in await stores.maintenance.orphans(10)] == [run_id]
+
+
+async def test_a_run_that_is_claimed_while_the_drain_begins_goes_to_another_replica(
+    stores: RunStores, runs: Runs, started: Start, ann: RequestContext
+):
+    hold = asyncio.Event()
+    first = await started(hold)
+    thread_id = (await runs.load(first, ann.identity)).thread_id
+    second = await runs.start(say("more", thread_id), ann)
+    slow = Slow(stores.runs, "claim_next", when_found=True)
+    runs.worker.stores = replace(stores, runs=slow)
+    hold.set()
+    await asyncio.wait_for(slow.done.wait(), 10)
+    draining = asyncio.create_task(runs.drain(30))
+    await asyncio.sleep(0)
+    slow.release.set()
+    await asyncio.wait_for(draining, 10)
+    assert (await runs.load(first, ann.identity)).status == "completed"
+    assert [record.id for record in await stores.maintenance.orphans(10)] == [second]
+
+
+async def test_a_request_that_waits_while_the_drain_begins_is_refused(
+    stores: RunStores, chat_server: ChatServer, ann: RequestContext
+):
+    slow = Slow(stores.idempotency_keys, "load")
+    runs = Runs(chat_server, replace(stores, idempotency_keys=slow))
+    starting = asyncio.create_task(runs.start(say("hi"), ann, key="k" * 20))
+    await asyncio.wait_for(slow.done.wait(), 10)
+    await asyncio.wait_for(runs.drain(0), 10)
+    slow.release.set()
+    with pytest.raises(UnavailableError):
+        await asyncio.wait_for(starting, 10)
+    assert runs.active == 0
