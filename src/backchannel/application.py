@@ -54,6 +54,8 @@ class Application:
         suggestions: First messages that the chat page offers.
         actions: Handlers of widget actions that stream events, by the action's type. Only with `agent`.
         sync_actions: Handlers of widget actions that answer at once, by the action's type. Only with `agent`.
+        scopes: The scopes that its routers and tools ask for (`backchannel.http.context_with`, `Identity.require`),
+            besides `chat` and `admin`.
         authenticators: The chain that identifies callers, in place of the one that the settings describe.
         attachment_store: Takes uploads.
         hooks: Listeners, called in this order; one that is named twice is called once.
@@ -85,6 +87,7 @@ class Application:
     suggestions: Sequence[str] = ()
     actions: Mapping[str, ActionHandler] = field(default_factory=dict[str, ActionHandler])
     sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
+    scopes: Collection[str] = ()
     authenticators: Sequence[Authenticator] | None = None
     attachment_store: AttachmentStore[Any] | None = None
     hooks: Sequence[Hooks] = ()

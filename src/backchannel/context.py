@@ -6,7 +6,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from backchannel.errors.base import insufficient_scope_error
+
 DEFAULT_TENANT = "default"
+
+CHAT = "chat"
+"""The scope of everything below `/api/chatkit`."""
+
+ADMIN = "admin"
+"""The scope of what operators see of all people."""
+
+ALL = "*"
+"""In place of all scopes but `ADMIN`: nothing is said about what the caller may do."""
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-csrf-token"})
 """Headers that agents and tools do not get."""
@@ -19,14 +30,15 @@ class Identity:
     Attributes:
         user: The user's stable id inside the tenant, 1 to 255 characters.
         tenant: The organisation the user belongs to; `"default"` where there is only one.
-        scopes: What the user may do beyond using their own data.
+        scopes: What the caller may do: `"chat"`, and those of the application, with their own data; `"admin"`, to see
+            what operators see. `"*"`, the default, stands for all but `"admin"`.
         anonymous: True for a visitor who never logged in.
         name: A name to show, if one is known. Never used to decide anything.
     """
 
     user: str
     tenant: str = DEFAULT_TENANT
-    scopes: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset({ALL})
     anonymous: bool = False
     name: str | None = None
 
@@ -34,6 +46,19 @@ class Identity:
     def owner(self) -> tuple[str, str]:
         """The pair that rows belong to. The same person may come with another token, name or scopes."""
         return self.tenant, self.user
+
+    def may(self, scope: str) -> bool:
+        """Whether the caller has a scope."""
+        return scope in self.scopes or (ALL in self.scopes and scope != ADMIN)
+
+    def require(self, scope: str) -> None:
+        """Check that the caller has a scope.
+
+        Raises:
+            InsufficientScopeError: The caller does not; over HTTP, 403.
+        """
+        if not self.may(scope):
+            raise insufficient_scope_error(scope)
 
     def __post_init__(self) -> None:
         for what, value in (("user", self.user), ("tenant", self.tenant)):

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 
 from backchannel.context import Identity, RequestContext, Usage, identity_of
+from backchannel.errors import InsufficientScopeError
 
 pytestmark = pytest.mark.row("D5")
 
@@ -79,3 +80,26 @@ def test_half_a_surrogate_pair_is_no_identity():
     for values in ({"user": "\ud800"}, {"user": "ann", "tenant": "\udfff"}):
         with pytest.raises(ValueError, match="identity"):
             Identity(**values)
+
+
+@pytest.mark.row("D5b")
+def test_by_default_a_caller_may_everything_but_what_operators_may():
+    ann = Identity("ann")
+    assert ann.may("chat")
+    assert ann.may("reports")
+    assert not ann.may("admin")
+    ann.require("chat")
+    with pytest.raises(InsufficientScopeError) as refused:
+        ann.require("admin")
+    assert refused.value.scope == "admin"
+
+
+@pytest.mark.row("D5b")
+def test_a_caller_with_scopes_has_no_others():
+    ann = Identity("ann", scopes=frozenset({"admin", "reports"}))
+    assert [scope for scope in ("admin", "reports", "chat", "*", "") if ann.may(scope)] == [
+        "admin",
+        "reports",
+    ]
+    assert not Identity("ann", scopes=frozenset()).may("chat")
+    assert Identity("ann", scopes=frozenset({"*", "admin"})).may("admin")

@@ -17,6 +17,7 @@ PUBLISHED = {
     "invalid_input": (422, False),
     "unauthenticated": (401, False),
     "forbidden": (403, False),
+    "insufficient_scope": (403, False),
     "not_found": (404, False),
     "conflict": (409, False),
     "too_large": (413, False),

@@ -446,5 +446,5 @@ async def test_sessions_without_passwords(serve):
 
 async def test_there_is_no_login_where_nobody_can_log_in(serve):
     served = await serve(agent())
-    for path in ("/auth/me", "/auth/login", "/auth/token"):
+    for path in ("/auth/login", "/auth/token", "/auth/sessions"):
         assert (await served.person.http.get(path)).status_code == 404

@@ -265,7 +265,7 @@ async def test_the_documentation_knows_how_to_authorize(served):
     assert schemes["session"]["in"] == "cookie"
     assert schemes["session"]["name"].startswith("backchannel_session_")
     assert schema["paths"]["/api/chatkit"]["post"]["security"] == [
-        {"password": []}, {"bearer": []}, {"session": []},
+        {"password": ["chat"]}, {"bearer": []}, {"session": []},
     ]  # fmt: skip
     for path, method in (("/auth/token", "post"), ("/auth/login", "post"), ("/health/live", "get")):
         assert schema["paths"][path][method]["security"] == []

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from backchannel.accounts.names import checked, normalised
 from backchannel.accounts.passwords import Passwords, check_policy
 from backchannel.audit import COMMAND_LINE, Audit
-from backchannel.context import Identity
+from backchannel.context import ALL, Identity
 from backchannel.errors import InvalidInputError, NotFoundError
 from backchannel.sessions.service import Sessions
 from backchannel.stores.sql.accounts import Account, SqlAccounts
@@ -113,7 +113,7 @@ def checked_scopes(scopes: Collection[str]) -> frozenset[str]:
         InvalidInputError: One of them cannot be a scope.
     """
     for scope in scopes:
-        if not _SCOPE.fullmatch(scope):
+        if scope == ALL or not _SCOPE.fullmatch(scope):
             raise InvalidInputError(f"{scope[:60]!r} cannot be a scope: use letters, digits, and : . _ -")
     return frozenset(scopes)
 

@@ -8,7 +8,7 @@ import base64
 import json
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast, override
 
@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 
 from backchannel.authenticators.anonymous import is_visitor
 from backchannel.authenticators.base import Authenticated, Authenticator
-from backchannel.context import DEFAULT_TENANT, Identity
+from backchannel.context import ADMIN, ALL, CHAT, DEFAULT_TENANT, Identity
 from backchannel.errors import UnauthenticatedError, UnavailableError
 from backchannel.key_sets.base import KeySet
 
@@ -68,6 +68,8 @@ class JwtAuthenticator(Authenticator):
             they are meant for somebody (RFC 7519, section 4.1.3).
         leeway: The tolerated clock difference in seconds.
         claims: Which claims say who the caller is.
+        scopes: The scopes of the application. A token that names one of them, `chat` or `admin` has no others than it
+            names. One that names none, such as `openid profile`, does not limit what its owner may do here.
         header: The header that has the token, where a proxy sends it in one of its own; without `Bearer` then.
     """
 
@@ -79,6 +81,7 @@ class JwtAuthenticator(Authenticator):
         audiences: Sequence[str] = (),
         leeway: int = 30,
         claims: ClaimNames | None = None,
+        scopes: Collection[str] = (),
         header: str = "Authorization",
     ) -> None:
         self._header = header
@@ -93,6 +96,7 @@ class JwtAuthenticator(Authenticator):
         self._claims = jwt.JWTClaimsRegistry(leeway=leeway, **expected)
         self._has_audience = bool(audiences)
         self._names = claims or ClaimNames()
+        self._scopes = frozenset({CHAT, ADMIN, *scopes})
 
     @override
     async def authenticate(self, request: HTTPConnection) -> Authenticated | None:
@@ -111,7 +115,7 @@ class JwtAuthenticator(Authenticator):
         try:
             claims = await self._decode(token)
             self._check(claims)
-            return Authenticated(_identity(claims, self._names), ambient=by_proxy)
+            return Authenticated(_identity(claims, self._names, self._scopes), ambient=by_proxy)
         except UnavailableError:
             raise
         except Exception as error:
@@ -182,7 +186,7 @@ def _header(token: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", header)
 
 
-def _identity(claims: Mapping[str, Any], names: ClaimNames) -> Identity:
+def _identity(claims: Mapping[str, Any], names: ClaimNames, known: Set[str]) -> Identity:
     user, tenant = claims.get(names.user), claims.get(names.tenant, DEFAULT_TENANT)
     for claim, value in ((names.user, user), (names.tenant, tenant)):
         if not isinstance(value, str):
@@ -196,17 +200,19 @@ def _identity(claims: Mapping[str, Any], names: ClaimNames) -> Identity:
     return Identity(
         user=user,
         tenant=tenant,
-        scopes=_scopes(claims.get(names.scope, ""), names.scope),
+        scopes=_scopes(claims.get(names.scope, ""), names.scope, known),
         name=name if isinstance(name, str) else None,
     )
 
 
-def _scopes(value: Any, claim: str) -> frozenset[str]:
+def _scopes(value: Any, claim: str, known: Set[str]) -> frozenset[str]:
     if isinstance(value, str):
-        return frozenset(value.split())
-    if isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
-        return frozenset(cast("list[str]", value))
-    raise ValueError(f"the claim {claim} must be a text or a list of texts")
+        named = frozenset(value.split())
+    elif isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
+        named = frozenset(cast("list[str]", value))
+    else:
+        raise ValueError(f"the claim {claim} must be a text or a list of texts")
+    return named if named & known else named | {ALL}
 
 
 def _reason(error: Exception) -> str:

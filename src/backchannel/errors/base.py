@@ -67,6 +67,17 @@ class ForbiddenError(BackchannelError):
     allow_retry = False
 
 
+class InsufficientScopeError(ForbiddenError):
+    """The caller's token or account does not have the scope that this needs (RFC 6750, section 3.1).
+
+    Attributes:
+        scope: The scope.
+    """
+
+    code = "insufficient_scope"
+    scope: str = ""
+
+
 class OriginUnknownError(ForbiddenError):
     """A request that changes something with a cookie does not say which page sends it."""
 
@@ -204,4 +215,13 @@ def too_large_to_store_error(size: int | None = None, limit: int | None = None) 
         f"This is too large for the server's database{numbers}. Ask for less at once."
     )
     error.size, error.limit = size, limit
+    return error
+
+
+def insufficient_scope_error(scope: str) -> InsufficientScopeError:
+    """The error of a caller without a scope."""
+    error = InsufficientScopeError(
+        f'This needs the scope "{scope}", which your token or account does not have. Ask for one that has it.'
+    )
+    error.scope = scope
     return error

@@ -14,6 +14,7 @@ from backchannel.app import Backchannel
 from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.http.api_docs import api_docs_routes
 from backchannel.http.approvals import approvals_router
+from backchannel.http.auth.me import me_router
 from backchannel.http.auth.openapi import describe_security
 from backchannel.http.auth.router import auth_router
 from backchannel.http.auth.token import token_router
@@ -84,6 +85,7 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     )
     endpoints = _include_api(app, backchannel)
     app.include_router(health_router(backchannel))
+    app.include_router(me_router(backchannel))
     if backchannel.settings.logins:
         app.include_router(token_router(backchannel))
         app.include_router(auth_router(backchannel))

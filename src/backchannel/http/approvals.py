@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 from backchannel.chat.agent.approvals import APPROVE, APPROVE_ALWAYS, decline, load_pending, question_text
 from backchannel.chat.protocol.commands import load_item, load_thread
 from backchannel.errors import InvalidInputError
-from backchannel.http.current_context import CurrentContext
+from backchannel.http.current_context import ChatContext
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
 from backchannel.http.streaming import PLAIN_EVENTS, RUN_HEADERS, check_content_type, run_response
@@ -67,7 +67,7 @@ def approvals_router(services: Services) -> APIRouter:
 
     @router.get("/{thread_id}/approvals")
     async def list_approvals(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, context: CurrentContext
+        thread_id: str, context: ChatContext
     ) -> ApprovalsResponse:
         """The calls of tools that wait for approval in one of the caller's threads."""
         await load_thread(services.server, thread_id, context)
@@ -94,7 +94,7 @@ def approvals_router(services: Services) -> APIRouter:
         openapi_extra={"parameters": RUN_HEADERS},
     )
     async def decide(  # pyright: ignore[reportUnusedFunction]
-        request: Request, thread_id: str, decided: DecisionRequest, context: CurrentContext
+        request: Request, thread_id: str, decided: DecisionRequest, context: ChatContext
     ) -> Response:
         """Approve or decline calls of tools, and stream how the answer goes on. A second decision is refused: 409."""
         item = await load_item(services.server, thread_id, decided.item_id, context)

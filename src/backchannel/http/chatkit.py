@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from backchannel.chat.protocol.queries import answer
 from backchannel.chat.protocol.requests import OPERATIONS, READS, parse_request
-from backchannel.context import RequestContext
+from backchannel.context import CHAT, RequestContext
 from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import parseable
 from backchannel.http.services import Services
@@ -49,6 +49,7 @@ def chatkit_router(services: Services) -> APIRouter:
     async def chatkit(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Any operation of the ChatKit protocol. With a `Last-Event-ID` of the caller's own run, resumes its stream."""
         context: RequestContext = await request.state.backchannel.authenticate(request)
+        context.identity.require(CHAT)
         await check_content_type(request)
         parsed = parse_request(parseable(await request.body()), limits)
         if parsed.type in READS:

@@ -14,6 +14,7 @@ from backchannel.errors import (
     BackchannelError,
     ConflictError,
     ForbiddenError,
+    InsufficientScopeError,
     InvalidInputError,
     InvalidRequestError,
     NotFoundError,
@@ -53,6 +54,8 @@ def error_response(
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, InsufficientScopeError):
+        headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.requests import check
-from backchannel.http.current_context import CurrentContext
+from backchannel.http.current_context import ChatContext
 from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
@@ -155,7 +155,7 @@ def plain_router(services: Services) -> APIRouter:
         openapi_extra={"parameters": RUN_HEADERS},
     )
     async def stream_answer(  # pyright: ignore[reportUnusedFunction]
-        request: Request, message: StreamRequest, context: CurrentContext
+        request: Request, message: StreamRequest, context: ChatContext
     ) -> Response:
         """Send a message to a new conversation or to one of the caller's, and stream the answer.
 

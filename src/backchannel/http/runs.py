@@ -11,7 +11,7 @@ from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.queries import MAX_PAGE
 from backchannel.errors import BackchannelError, InvalidInputError
 from backchannel.errors.base import class_of
-from backchannel.http.current_context import CurrentContext
+from backchannel.http.current_context import ChatContext
 from backchannel.http.services import Services
 from backchannel.http.streaming import STREAM_CONTENT, events_response, requested_position
 from backchannel.runs.stored_request import waiting_text
@@ -110,14 +110,14 @@ def runs_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/chatkit/runs", tags=["runs"])
 
     @router.get("/{run_id}")
-    async def get_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
+    async def get_run(run_id: str, context: ChatContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
         """A run with its status and usage."""
         return RunResponse.of(await services.runs.load(run_id, context.identity))
 
     @router.get("/{run_id}/events", response_class=StreamingResponse, responses=_EVENTS)
     async def get_events(  # pyright: ignore[reportUnusedFunction]
         run_id: str,
-        context: CurrentContext,
+        context: ChatContext,
         after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
         format: Literal["chatkit", "plain"] = "chatkit",
         last_event_id: Annotated[str | None, Header()] = None,
@@ -136,7 +136,7 @@ def runs_router(services: Services) -> APIRouter:
         return await events_response(services, run_id, after, context, plain=format == "plain", may_end=True)
 
     @router.post("/{run_id}/cancel")
-    async def cancel_run(run_id: str, context: CurrentContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
+    async def cancel_run(run_id: str, context: ChatContext) -> RunResponse:  # pyright: ignore[reportUnusedFunction]
         """Cancel a run and its model call. The partial answer is stored. Repeating the request has no effect."""
         return RunResponse.of(await services.runs.stop(run_id, context.identity))
 
@@ -150,7 +150,7 @@ def thread_runs_router(services: Services) -> APIRouter:
     @router.get("/{thread_id}/runs")
     async def list_runs(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
-        context: CurrentContext,
+        context: ChatContext,
         status: Literal["active", "queued", "running", "waiting"] | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
     ) -> RunPage:

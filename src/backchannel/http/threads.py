@@ -10,7 +10,7 @@ from backchannel.chat.protocol import queries
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.requests import clean_title
 from backchannel.chat.protocol.wire import encode, thread_response
-from backchannel.http.current_context import CurrentContext
+from backchannel.http.current_context import ChatContext
 from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import JsonRoute
 from backchannel.http.services import Services
@@ -137,7 +137,7 @@ def search_router(services: Services) -> APIRouter:
 
     @router.get("/search", response_model=SearchPage)
     async def search_threads(  # pyright: ignore[reportUnusedFunction]
-        q: str, context: CurrentContext, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
+        q: str, context: ChatContext, limit: Annotated[int, Query(ge=1, le=MAX_HITS)] = 20
     ) -> Response:
         """The caller's threads with a title or message that contains every word of `q`, best match first.
 
@@ -157,14 +157,14 @@ def threads_router(services: Services) -> APIRouter:
 
     @router.get("", response_model=Page[Thread])
     async def list_threads(  # pyright: ignore[reportUnusedFunction]
-        context: CurrentContext, limit: Limit = 20, after: str | None = None, order: Order = "desc"
+        context: ChatContext, limit: Limit = 20, after: str | None = None, order: Order = "desc"
     ) -> Response:
         """A page of the caller's threads, newest first by default."""
         return _json(await queries.list_threads(services.server, limit, after, order, context))
 
     @router.get("/{thread_id}", response_model=Thread)
     async def get_thread(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, context: CurrentContext, include: Literal["items"] | None = None
+        thread_id: str, context: ChatContext, include: Literal["items"] | None = None
     ) -> Response:
         """A thread with its first page of items, oldest first; with `include=items`, with its newest items instead: the
         page that `…/items` returns."""
@@ -180,13 +180,13 @@ def threads_router(services: Services) -> APIRouter:
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, patch: ThreadPatch, context: CurrentContext
+        thread_id: str, patch: ThreadPatch, context: ChatContext
     ) -> Response:
         """Rename a thread."""
         return _json(await queries.rename(services.server, thread_id, clean_title(patch.title), context))
 
     @router.delete("/{thread_id}", status_code=204)
-    async def delete_thread(thread_id: str, context: CurrentContext) -> None:  # pyright: ignore[reportUnusedFunction]
+    async def delete_thread(thread_id: str, context: ChatContext) -> None:  # pyright: ignore[reportUnusedFunction]
         """Delete a thread with its items. A run in progress is stopped first."""
         await services.runs.stop_in_thread(thread_id, context.identity)
         await queries.delete_thread(services.server, thread_id, context)
@@ -194,7 +194,7 @@ def threads_router(services: Services) -> APIRouter:
     @router.get("/{thread_id}/items", response_model=Page[ThreadItem])
     async def list_items(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
-        context: CurrentContext,
+        context: ChatContext,
         limit: Limit = 20,
         after: str | None = None,
         order: Order = "desc",
@@ -220,7 +220,7 @@ def _add_creation(router: APIRouter, services: Services) -> None:
         openapi_extra={"parameters": [KEY_HEADER]},
     )
     async def create_thread(  # pyright: ignore[reportUnusedFunction]
-        request: Request, thread: NewThread, context: CurrentContext
+        request: Request, thread: NewThread, context: ChatContext
     ) -> Response:
         """Create a thread without messages. Sending a request again with the same `Idempotency-Key` creates nothing and
         returns the first one's thread."""
@@ -240,7 +240,7 @@ def feedback_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/chatkit/threads", tags=["threads"])
 
     @router.get("/{thread_id}/feedback")
-    async def list_feedback(thread_id: str, context: CurrentContext) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
+    async def list_feedback(thread_id: str, context: ChatContext) -> FeedbackPage:  # pyright: ignore[reportUnusedFunction]
         """The caller's feedback on items of the thread."""
         feedback = await queries.feedback(services.server, thread_id, context)
         return FeedbackPage(data=[FeedbackResponse.of(each) for each in feedback])

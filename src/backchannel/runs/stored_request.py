@@ -7,7 +7,7 @@ from typing import Any
 from chatkit.types import StreamingReq, ThreadsAddUserMessageReq
 from pydantic import TypeAdapter
 
-from backchannel.context import Identity, RequestContext
+from backchannel.context import ALL, Identity, RequestContext
 from backchannel.stores.run_store import RunRecord
 
 _REQUEST: TypeAdapter[StreamingReq] = TypeAdapter(StreamingReq)
@@ -67,7 +67,7 @@ def load_context(
     identity = Identity(
         record.identity.user,
         tenant=record.identity.tenant,
-        scopes=frozenset(stored.get("scopes", ())),
+        scopes=frozenset(stored.get("scopes", (ALL,))),
         anonymous=bool(stored.get("anonymous")),
         name=stored.get("name"),
     )

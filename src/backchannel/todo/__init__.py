@@ -6,6 +6,7 @@ from backchannel.sql import Database
 from backchannel.todo.agents import supervisor, triage
 from backchannel.todo.offline import TodoOfflineModel
 from backchannel.todo.rest import todo_router
+from backchannel.todo.scopes import TODOS
 from backchannel.todo.service import TodoService
 from backchannel.todo.tables import MIGRATIONS
 
@@ -32,6 +33,7 @@ def assistant(settings: Settings, database: Database) -> Application:
         agent=build(service, settings),
         routers=(todo_router(service),),
         migrations=(MIGRATIONS,),
+        scopes=(TODOS,),
         suggestions=SUGGESTIONS,
         offline_model=TodoOfflineModel(),
     )

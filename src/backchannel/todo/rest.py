@@ -3,17 +3,21 @@
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, override
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, Field
 
+from backchannel.context import RequestContext
 from backchannel.errors import BackchannelError, InvalidRequestError
-from backchannel.http import CurrentContext
+from backchannel.http import context_with
 from backchannel.todo import values
 from backchannel.todo.models import PRIORITY_HELP, NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
+from backchannel.todo.scopes import TODOS
 from backchannel.todo.service import TodoService
 from backchannel.todo.validation import to_invalid_input, validate
+
+_Caller = Annotated[RequestContext, Depends(context_with(TODOS))]
 
 _Number = BeforeValidator(values.digits_as_number)
 
@@ -98,9 +102,7 @@ class _Endpoints:
     def __init__(self, service: TodoService) -> None:
         self._service = service
 
-    async def list_todos(
-        self, context: CurrentContext, parameters: Annotated[TodoParameters, Query()]
-    ) -> TodoList:
+    async def list_todos(self, context: _Caller, parameters: Annotated[TodoParameters, Query()]) -> TodoList:
         """The caller's todos that match the filters and the search."""
         query = validate(TodoQuery, {**parameters.model_dump(exclude={"q"}), "query": parameters.q})
         page = await self._service.search(context.identity, query)
@@ -112,27 +114,25 @@ class _Endpoints:
             has_more=page.offset + len(page.todos) < page.total,
         )
 
-    async def create_todo(
-        self, context: CurrentContext, new: NewTodo, request: Request, response: Response
-    ) -> Todo:
+    async def create_todo(self, context: _Caller, new: NewTodo, request: Request, response: Response) -> Todo:
         """Create a todo. The header `Location` has its path."""
         todo = await self._service.create(context.identity, new)
         response.headers["Location"] = request.url_for("get_todo", todo_id=todo.id).path
         return todo
 
-    async def get_todo(self, context: CurrentContext, todo_id: TodoId) -> Todo:
+    async def get_todo(self, context: _Caller, todo_id: TodoId) -> Todo:
         """One todo."""
         return await self._service.get(context.identity, todo_id)
 
-    async def update_todo(self, context: CurrentContext, todo_id: TodoId, changes: TodoChanges) -> Todo:
+    async def update_todo(self, context: _Caller, todo_id: TodoId, changes: TodoChanges) -> Todo:
         """Change the fields in the body. `due_date` null removes the due date."""
         return await self._service.update(context.identity, todo_id, changes)
 
-    async def delete_todo(self, context: CurrentContext, todo_id: TodoId) -> None:
+    async def delete_todo(self, context: _Caller, todo_id: TodoId) -> None:
         """Delete a todo permanently."""
         await self._service.delete(context.identity, todo_id)
 
-    async def complete_todo(self, context: CurrentContext, todo_id: TodoId) -> Todo:
+    async def complete_todo(self, context: _Caller, todo_id: TodoId) -> Todo:
         """Mark a todo as completed. Completing it again changes nothing."""
         return await self._service.complete(context.identity, todo_id)
 

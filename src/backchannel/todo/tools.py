@@ -20,6 +20,7 @@ from backchannel.context import Identity, identity_of
 from backchannel.errors import (
     BackchannelError,
     ConflictError,
+    InsufficientScopeError,
     InvalidInputError,
     NotFoundError,
     UnavailableError,
@@ -38,6 +39,7 @@ from backchannel.todo.arguments import (
     schema,
 )
 from backchannel.todo.models import NewTodo, Todo, TodoChanges, TodoFilter, TodoQuery
+from backchannel.todo.scopes import TODOS
 from backchannel.todo.service import TodoService
 from backchannel.todo.validation import validate
 from backchannel.tools import approval_question, idempotency_key, idempotent
@@ -177,6 +179,8 @@ def error_text(error: BackchannelError) -> str:
     match error:
         case NotFoundError():
             content = {"code": "not_found", "message": error.message, "field": "todo_id"}
+        case InsufficientScopeError():
+            content = {"code": error.code, "message": error.message}
         case UnavailableError():
             content = {"code": "unavailable", "message": error.message}
         case _:
@@ -190,8 +194,15 @@ def _tool[A: BaseModel](
     async def invoke(context: ToolContext[Any], text: str) -> str:
         identity = identity_of_run(context.context)
         try:
+            identity.require(TODOS)
             return _to_json(await answer(identity, parse(arguments, text), idempotency_key(context)))
-        except (InvalidInputError, NotFoundError, ConflictError, UnavailableError) as error:
+        except (
+            InvalidInputError,
+            NotFoundError,
+            ConflictError,
+            InsufficientScopeError,
+            UnavailableError,
+        ) as error:
             _log.info("todo_tool_refused", tool=name, code=error.code)
             return error_text(error)
 
@@ -203,11 +214,12 @@ def _tool[A: BaseModel](
     )
 
 
-async def _is_acceptable(_context: RunContextWrapper[Any], arguments: dict[str, Any], _call_id: str) -> bool:
+async def _is_acceptable(context: RunContextWrapper[Any], arguments: dict[str, Any], _call_id: str) -> bool:
     """Whether a call of `delete_todos` is one to ask about; if not, the model gets the error."""
     try:
+        identity_of_run(context.context).require(TODOS)
         validate(DeleteTodos, arguments)
-    except InvalidInputError:
+    except (InsufficientScopeError, InvalidInputError):
         return False
     return True
 

@@ -1,6 +1,6 @@
 """Authenticators and what they need."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from backchannel.accounts.guessing import GuessingLimits
@@ -100,7 +100,7 @@ def make_authenticators(
         chain.append(BearerAuthenticator(access.sessions))
     for method in settings.auth:
         if method == "jwt":
-            chain.append(_jwt(settings))
+            chain.append(_jwt(settings, application.scopes))
         elif method == "proxy":
             chain.append(ProxyHeaderAuthenticator(settings.proxy_user_header))
     if access is not None:
@@ -120,11 +120,12 @@ def _anonymous(settings: Settings) -> Authenticator:
     )
 
 
-def _jwt(settings: Settings) -> Authenticator:
+def _jwt(settings: Settings, scopes: Collection[str]) -> Authenticator:
     return JwtAuthenticator(
         _key_sets(settings),
         issuer=settings.jwt_issuer,
         audiences=settings.jwt_audience,
+        scopes=scopes,
         leeway=settings.jwt_leeway_seconds,
         header=settings.jwt_header,
         claims=ClaimNames(

@@ -73,7 +73,7 @@ async def test_a_valid_token():
     assert await known(token()) == Identity("ann")
     full = claims(tenant="acme", scope="read  write", name="Ann A.", iat=int(time.time()), jti="1")
     assert await known(token(full)) == Identity(
-        "ann", tenant="acme", scopes=frozenset({"read", "write"}), name="Ann A."
+        "ann", tenant="acme", scopes=frozenset({"read", "write", "*"}), name="Ann A."
     )
     assert not (await known(token())).anonymous
 

@@ -20,7 +20,7 @@ from backchannel.key_sets.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, MAX_BYTES
 from backchannel.key_sets.secret import SecretKeySet
 from http_servers import listening
 
-pytestmark = pytest.mark.row("F1")
+pytestmark = pytest.mark.row("F1", "F1b")
 
 OLD, NEW = RSAKey.generate_key(2048), RSAKey.generate_key(2048)
 

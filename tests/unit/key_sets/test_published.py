@@ -7,7 +7,7 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from backchannel.key_sets.published import MAX_CANDIDATES, PublishedKeys
 
-pytestmark = pytest.mark.row("F1")
+pytestmark = pytest.mark.row("F1", "F1b")
 
 RSA = RSAKey.generate_key(2048)
 RSA_2 = RSAKey.generate_key(2048)

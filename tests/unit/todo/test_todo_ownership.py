@@ -34,7 +34,7 @@ async def secret(service: TodoService) -> Todo:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda each: "-".join(each.owner))
 async def test_a_stranger_cannot_touch_a_todo(
     service: TodoService, secret: Todo, stranger: Identity, attack: str
 ) -> None:
@@ -49,7 +49,7 @@ async def test_a_stranger_cannot_touch_a_todo(
     assert await service.get(stranger, own.id) == own
 
 
-@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda each: "-".join(each.owner))
 async def test_a_stranger_sees_nothing(service: TodoService, secret: Todo, stranger: Identity) -> None:
     for page in (
         await service.list(stranger),

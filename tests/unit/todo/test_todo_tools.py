@@ -1,6 +1,7 @@
 """The tools, called by a scripted model through the SDK's own runner."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -349,3 +350,24 @@ async def test_the_schema_of_one_tool(service: TodoService) -> None:
     assert search["properties"]["status"]["anyOf"][0]["enum"] == ["pending", "in_progress", "completed"]
     # A search takes what the service's query takes, but for paging.
     assert {*search["properties"]} == {*TodoQuery.model_fields} - {"offset"}
+
+
+@pytest.mark.row("D5b")
+async def test_a_caller_without_the_scope_is_not_asked_and_sees_no_title(
+    service: TodoService, ann: Identity
+) -> None:
+    todos = [await service.create(ann, NewTodo(title=title)) for title in ("First", "Second")]
+    limited = replace(ann, scopes=frozenset({"chat"}))
+    tools = TodoTools(service, OFFLINE)
+    arguments = {"todo_ids": [todo.id for todo in todos]}
+    model = ScriptedModel(
+        [[function_call("delete_todos", arguments, call_id="call_1")], [assistant_message("End")]]
+    )
+    agent = Agent[Any](name="Any", tools=[*tools.todo])
+    result = await Runner.run(
+        agent, "Go", context=limited, run_config=RunConfig(model=model, tracing_disabled=True)
+    )
+    assert result.interruptions == []
+    outputs = [item.output for item in result.new_items if isinstance(item, ToolCallOutputItem)]
+    assert json.loads(outputs[0])["error"]["code"] == "insufficient_scope"
+    assert (await service.list(ann)).total == 2

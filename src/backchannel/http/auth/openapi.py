@@ -4,7 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from backchannel.context import CHAT
 from backchannel.settings import Settings
+
+_SCOPES = {CHAT: "Conversations and their answers."}
 
 _PUBLIC = ("/auth/token", "/auth/login", "/auth/logout", "/health")
 
@@ -17,8 +20,11 @@ def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
     """
     schemes = _schemes(settings, cookie)
     needed: list[dict[str, list[str]]] = [{name: []} for name in schemes]
+    # Only of OAuth 2 schemes can an operation name the scopes.
+    chat = [{name: [CHAT] if each["type"] == "oauth2" else []} for name, each in schemes.items()]
     if "anonymous" in settings.auth:
         needed.append({})
+        chat.append({})
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -30,6 +36,8 @@ def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
             for path, operations in document["paths"].items():
                 for operation in operations.values():
                     operation["security"] = [] if path.startswith(_PUBLIC) else needed
+                    if path.startswith("/api/chatkit"):
+                        operation["security"] = chat
         return document
 
     app.openapi = openapi
@@ -39,7 +47,7 @@ def _schemes(settings: Settings, cookie: str) -> dict[str, Any]:
     schemes: dict[str, Any] = {}
     if "password" in settings.auth:
         # Relative to the document, so that it is right behind any proxy.
-        flow: dict[str, Any] = {"tokenUrl": "auth/token", "refreshUrl": "auth/token", "scopes": {}}
+        flow: dict[str, Any] = {"tokenUrl": "auth/token", "refreshUrl": "auth/token", "scopes": _SCOPES}
         schemes["password"] = {"type": "oauth2", "flows": {"password": flow}}
     if settings.logins or "jwt" in settings.auth:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}

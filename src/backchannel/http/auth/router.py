@@ -1,4 +1,4 @@
-"""`/auth/login`, `/auth/logout`, `/auth/me` and `/auth/sessions`."""
+"""`/auth/login`, `/auth/logout` and `/auth/sessions`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from backchannel.accounts.logins import Account
-from backchannel.authenticators.base import NEW_VISITOR
 from backchannel.context import Identity
 from backchannel.errors import (
     BackchannelError,
@@ -23,14 +22,13 @@ from backchannel.errors import (
 from backchannel.http.auth.access import Access, access_of, authenticated, client
 from backchannel.http.auth.forms import FORM, content_type, login_fields
 from backchannel.http.auth.login_page import login_form, own_logins
+from backchannel.http.auth.me import NO_STORE, Me, describe
 from backchannel.http.auth.return_paths import return_path
 from backchannel.http.services import Services
 from backchannel.sessions.base import Session
-from backchannel.sessions.service import Sessions
 from backchannel.sessions.tokens import SessionKind
 from backchannel.stores.times import utc_text
 
-NO_STORE = {"Cache-Control": "no-store"}
 NO_PASSWORDS = "Nobody logs in with a password here."
 
 _FIELDS: dict[str, Any] = {
@@ -46,28 +44,6 @@ _LOGIN_BODY = {
     "required": True,
     "content": {"application/json": {"schema": _FIELDS}, FORM: {"schema": _FIELDS}},
 }
-
-
-class Me(BaseModel):
-    """The caller.
-
-    Attributes:
-        user: The stable id.
-        method: How the request was authenticated, such as `session` or `personal token`; empty: not said.
-        csrf_token: With a session cookie: for `X-CSRF-Token`.
-        session_id: The session in use.
-        expires_at: When it ends at the latest, in ISO 8601.
-    """
-
-    user: str
-    tenant: str
-    name: str | None
-    anonymous: bool
-    scopes: list[str]
-    method: str
-    csrf_token: str | None = None
-    session_id: str | None = None
-    expires_at: str | None = None
 
 
 class SessionView(BaseModel):
@@ -113,16 +89,6 @@ def auth_router(services: Services) -> APIRouter:
     _add_login(router, services)
     _add_logout(router, services)
     _add_sessions(router, services)
-
-    @router.get("/me")
-    async def me(request: Request, response: Response) -> Me:  # pyright: ignore[reportUnusedFunction]
-        """Who the caller is; 401 if nobody. Never sets a cookie for a visitor."""
-        response.headers.update(NO_STORE)
-        found = await authenticated(request)
-        if found.method == NEW_VISITOR:
-            raise UnauthenticatedError("You are not logged in.")
-        return _me(found.identity, found.session, found.method, access_of(services).sessions)
-
     return router
 
 
@@ -163,7 +129,9 @@ def _add_login(router: APIRouter, services: Services) -> None:
         if form:
             response: Response = RedirectResponse(return_path(fields.get("return_to"), _home(request)), 303)
         else:
-            response = JSONResponse(_me(account.identity, session, "session", access.sessions).model_dump())
+            response = JSONResponse(
+                describe(account.identity, session, "session", access.sessions).model_dump()
+            )
         response.headers["Set-Cookie"] = access.cookies.begin(token, request)
         response.headers.update(NO_STORE)
         return response
@@ -253,21 +221,6 @@ def _add_sessions(router: APIRouter, services: Services) -> None:
         with suppress(NotFoundError):
             await access_of(services).sessions.end_by_id(identity, session_id, client(request))
         return RedirectResponse(f"{_home(request)}auth/login", 303, NO_STORE)
-
-
-def _me(identity: Identity, session: Session | None, method: str, sessions: Sessions) -> Me:
-    cookie = session is not None and session.kind == "cookie"
-    return Me(
-        user=identity.user,
-        tenant=identity.tenant,
-        name=identity.name,
-        anonymous=identity.anonymous,
-        scopes=sorted(identity.scopes),
-        method=method,
-        csrf_token=sessions.csrf_token(session) if session is not None and cookie else None,
-        session_id=session.id if session is not None else None,
-        expires_at=utc_text(session.expires_at) if session is not None else None,
-    )
 
 
 def _view(session: Session, current: Session) -> SessionView:
