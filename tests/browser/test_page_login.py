@@ -143,3 +143,20 @@ async def test_another_site_cannot_log_anybody_in_or_out(browser: Browser, login
     await page.goto(f"{login_server.url}/auth/login")
     await expect(page.get_by_role("heading", name="Logged in as alice")).to_be_visible()
     await context.close()
+
+
+async def test_one_logs_out_on_the_chat_page(open_page: OpenPage, login_server: Server) -> None:
+    chat = await open_page(at=login_server.url)
+    await chat.page.goto("/auth/login")
+    await log_in(chat)
+    name = chat.page.get_by_role("link", name="alice")
+    await expect(name).to_be_visible()
+    await chat.ask("help")
+    await name.click()
+    await expect(chat.page.get_by_role("heading", name="Logged in as alice")).to_be_visible()
+    await chat.page.goto("/")
+    await chat.page.get_by_role("button", name="Log out").click()
+    await expect(chat.page.get_by_label("Password")).to_be_visible()
+    await chat.page.goto("/")
+    await chat.page.wait_for_url("**/auth/login?return_to=*")
+    chat.problems = [each for each in chat.problems if "status of 401" not in each]

@@ -114,6 +114,18 @@ export class ChatApi {
     return this.#json(await this.#fetch(`api/chatkit/threads/search?${query}`, { signal }));
   }
 
+  /** Who the reader is, as `GET /auth/me` says it; rejects if nobody. */
+  async me() {
+    const response = await this.#request("auth/me", {});
+    if (!response.ok) throw await refusal(response);
+    return this.#json(response);
+  }
+
+  /** The address of a page of this server. */
+  address(path) {
+    return new URL(path, this.#base).href;
+  }
+
   /** The health report of the server, with its model. */
   async health() {
     // With a time-out: on a connection from before the network changed, a response would never come.

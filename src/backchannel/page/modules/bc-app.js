@@ -1,4 +1,5 @@
 // The page: chats at the side, the open conversation, and the box to write in.
+import "./bc-account.js";
 import "./bc-composer.js";
 import "./bc-search.js";
 import "./bc-thread-list.js";
@@ -104,6 +105,8 @@ class BcApp extends HTMLElement {
       toggleTheme();
       this.#showTheme();
     });
+    const account = el("bc-account");
+    account.session = this.#session;
     Object.assign(this.#parts, { close, theme });
     return el(
       "nav",
@@ -112,7 +115,7 @@ class BcApp extends HTMLElement {
       this.#newChatButton("new-chat", true),
       search,
       list,
-      el("div", { class: "sidebar-foot" }, theme),
+      el("div", { class: "sidebar-foot" }, account, theme),
     );
   }
 
