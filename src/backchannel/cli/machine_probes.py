@@ -7,11 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from backchannel.cli.findings import Finding
 from backchannel.errors import ConfigurationError
+from backchannel.hosting.network_disks import network_disk
 from backchannel.hosting.open_files import OTHER_FILES, raise_open_files
 from backchannel.settings import DATA_FOLDER, Settings
 from backchannel.wiring import Target
@@ -26,13 +24,19 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 async def probe_files(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
     """Who may read the files with conversations and keys, and how much space is left for them."""
-    file = _sqlite_file(settings)
+    file = settings.sqlite_file
     if settings.secret_key is None and (key := DATA_FOLDER / "secret_key").exists():
         yield _private("secret key", key, "problem")
         try:
             settings.signing_key()
         except ConfigurationError as error:
             yield Finding("secret key", "problem", error.message)
+    if file is not None and (kind := network_disk(file)) is not None:
+        yield Finding(
+            "database file",
+            "warning",
+            f"{file} is on a network disk ({kind}): only one process may use it, and replicas need PostgreSQL",
+        )
     if file is not None and file.exists():
         yield _private("database file", file, "warning")
         if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
@@ -54,14 +58,6 @@ async def probe_machine(settings: Settings, _target: Target | None) -> AsyncIter
         "warning",
         f"a process may open {files}, and BACKCHANNEL_MAX_CONNECTIONS needs {wanted}: it is lowered; see `ulimit -n`",
     )
-
-
-def _sqlite_file(settings: Settings) -> Path | None:
-    try:
-        url = make_url(settings.database_url)
-    except (ArgumentError, ValueError):
-        return None
-    return Path(url.database) if url.drivername.startswith("sqlite") and url.database else None
 
 
 def _private(check: str, file: Path, state: str) -> Finding:

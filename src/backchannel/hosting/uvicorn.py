@@ -28,6 +28,7 @@ from backchannel.hosting.abort import AbortableResponses
 from backchannel.hosting.connection_limits import ConnectionLimits
 from backchannel.hosting.fastapi import create_app
 from backchannel.hosting.limited_protocol import LimitedConfig
+from backchannel.hosting.network_disks import network_disk
 from backchannel.hosting.open_files import OTHER_FILES, raise_open_files
 from backchannel.observability.logging import configure_logging
 from backchannel.runs.worker import STOP_SECONDS
@@ -54,6 +55,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
         SystemExit: The application's lifespan failed while the server ran. It has been drained and closed.
     """
     _prepare_process(settings)
+    if workers > 1 and settings.production:
+        _check_disk(settings)
     if unknown := unknown_settings(os.environ):
         log.warning(
             "unknown_settings", names=unknown, hint="no such setting in this version; see .env.example"
@@ -79,6 +82,22 @@ def run(settings: Settings, *, host: str, port: int, workers: int, reload: bool)
             ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
         else:
             Multiprocess(config, sockets=[listener]).run()
+
+
+def _check_disk(settings: Settings) -> None:
+    """Refuse several processes with a SQLite file on a network disk, where they lose each other's writes
+    (https://www.sqlite.org/wal.html, section 1).
+
+    Raises:
+        ConfigurationError: It is on one.
+    """
+    file = settings.sqlite_file
+    kind = None if file is None else network_disk(file)
+    if kind is not None:
+        raise ConfigurationError(
+            f"BACKCHANNEL_DATABASE_URL names a SQLite file on a network disk ({kind}), which several workers cannot "
+            "share: use a local disk, one worker, or PostgreSQL"
+        )
 
 
 def app_of_worker() -> ASGIApp:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 DATA_FOLDER = Path(".backchannel")
 
@@ -72,3 +74,13 @@ class StorageSettings(BaseSettings):
         ):
             raise ValueError("must be redis://HOST:PORT/DB, rediss://… or unix://PATH")
         return value
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of the database; `None` if it is in memory or on a server."""
+        try:
+            url = make_url(self.database_url)
+        except (ArgumentError, ValueError):
+            return None
+        is_file = url.drivername.startswith("sqlite") and url.database not in {None, "", ":memory:"}
+        return Path(url.database or "") if is_file else None

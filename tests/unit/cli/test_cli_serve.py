@@ -12,8 +12,16 @@ import structlog
 
 from backchannel.cli import app
 from backchannel.errors import ConfigurationError
+from backchannel.hosting import network_disks
 from backchannel.stores.sql.engine import Database
 from backchannel.targets import load_target
+
+PRODUCTION = {
+    "ENV": "production",
+    "AUTH": "jwt",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+    "SECRET_KEY": "fedcba9876543210fedcba9876543210",
+}
 
 pytestmark = pytest.mark.row("F7", "H4", "A5")
 
@@ -140,3 +148,15 @@ def test_a_databases_password_is_not_repeated():
     with pytest.raises(ConfigurationError) as caught:
         Database("oracle://ann:hunter2@host/db")
     assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a disk is")
+def test_several_workers_with_sqlite_on_a_network_disk(environment: pytest.MonkeyPatch, tmp_path: Path):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"30 22 0:25 / {tmp_path} rw - nfs4 files:/export rw\n")
+    environment.setattr(network_disks, "MOUNTS", mounts)
+    for name, value in PRODUCTION.items():
+        environment.setenv(f"BACKCHANNEL_{name}", value)
+    message = refusal("--port", "0", "--workers", "2")
+    assert "BACKCHANNEL_DATABASE_URL" in message
+    assert "nfs4" in message

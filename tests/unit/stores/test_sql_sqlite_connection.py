@@ -1,7 +1,10 @@
 """SQLite without needless trips to its thread, and with one transaction at a time where there is one connection."""
 
 import asyncio
+import os
 import sqlite3
+import stat
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -243,3 +246,31 @@ async def test_a_connection_that_cannot_be_prepared_is_closed(
     await database.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
+
+
+@pytest.mark.row("R12")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+async def test_other_users_of_the_machine_cannot_read_the_files(tmp_path: Path):
+    file = tmp_path / "data" / "new.db"
+    before = os.umask(0o022)
+    database = Database(f"sqlite:///{file}")
+    try:
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE words (word TEXT PRIMARY KEY)"))
+        found = {each.name: stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()}
+        assert found == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+        await database.close()
+
+
+@pytest.mark.row("R12")
+async def test_the_mode_that_an_operator_gave_a_file_stays(tmp_path: Path):
+    file = tmp_path / "shared.db"
+    file.touch()
+    file.chmod(0o660)
+    database = Database(f"sqlite:///{file}")
+    await database.check()
+    await database.close()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660

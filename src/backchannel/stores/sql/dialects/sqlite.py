@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, override
 
@@ -38,7 +38,7 @@ class Sqlite(OnConflict):
         if given.host:
             raise ValueError(f"a file needs three slashes: sqlite:///{given.host}…")
         if not self.in_memory(given):
-            Path(given.database or "").parent.mkdir(parents=True, exist_ok=True)
+            Path(given.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return given.set(drivername="sqlite+aiosqlite")
 
     @override
@@ -109,6 +109,11 @@ class Sqlite(OnConflict):
 
 
 def _connect(dialect: Any, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+    file = str(arguments[0])
+    if file != ":memory:" and not file.startswith("file:"):
+        # Conversations are not for other users of the machine. SQLite gives the files beside it the same mode.
+        with suppress(OSError):
+            Path(file).touch(mode=0o600)
     return dialect.dbapi.connect(*arguments, async_creator_fn=connect, **options)
 
 
