@@ -28,7 +28,13 @@ from chatkit.types import (
 )
 from pydantic import BaseModel
 
-from backchannel.chat.protocol.commands import check_action, load_item, load_thread, load_widget
+from backchannel.chat.protocol.commands import (
+    check_action,
+    load_item,
+    load_thread,
+    load_widget,
+    open_thread,
+)
 from backchannel.chat.protocol.paging import visible_items
 from backchannel.chat.protocol.wire import encode, items_response, thread_response, with_utc_date
 from backchannel.chat.turn import Server
@@ -247,7 +253,7 @@ async def _add_feedback(server: Server, request: ItemsFeedbackReq, context: Requ
 async def _sync_action(server: Server, request: ThreadsSyncCustomActionReq, context: RequestContext) -> bytes:
     params = request.params
     check_action(server, params.action.type, sync=True)
-    thread = await load_thread(server, params.thread_id, context)
+    thread = await open_thread(server, params.thread_id, context)
     sender = await load_widget(server, thread.id, params.item_id, context)
     response = await server.sync_action(thread, params.action, sender, context.for_server)
     if response.updated_item is not None:
