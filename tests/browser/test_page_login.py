@@ -160,3 +160,25 @@ async def test_one_logs_out_on_the_chat_page(open_page: OpenPage, login_server: 
     await chat.page.goto("/")
     await chat.page.wait_for_url("**/auth/login?return_to=*")
     chat.problems = [each for each in chat.problems if "status of 401" not in each]
+
+
+async def test_authorize_in_the_documentation_logs_in_and_calls(browser: Browser, login_server: Server) -> None:
+    tab = await browser.new_page()
+    await tab.goto(f"{login_server.url}/docs")
+    await tab.get_by_role("button", name="Authorize", exact=True).first.click()
+    dialog = tab.locator(".modal-ux")
+    password_flow = dialog.locator(".auth-container", has_text="OAuth2, password")
+    await password_flow.locator("#oauth_username").fill("alice")
+    await password_flow.locator("#oauth_password").fill(PASSWORD)
+    await password_flow.get_by_text("chat", exact=True).click()
+    await password_flow.get_by_role("button", name="Apply given OAuth2 credentials").click()
+    await expect(password_flow.get_by_role("button", name="Remove authorization")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").first.click()
+    operation = tab.locator("#operations-auth-me_auth_me_get")
+    await operation.get_by_role("button").first.click()
+    await operation.get_by_role("button", name="Try it out").click()
+    await operation.get_by_role("button", name="Execute").click()
+    response = operation.locator(".live-responses-table")
+    await expect(response).to_contain_text('"method": "access token"')
+    await expect(response).to_contain_text('"chat"')
+    await tab.close()
