@@ -1,7 +1,9 @@
 """Settings of the limits of requests."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
+
+from backchannel.settings.rates import parse_rates
 
 
 class LimitSettings(BaseSettings):
@@ -24,3 +26,27 @@ class LimitSettings(BaseSettings):
         description="The most levels of objects and lists in metadata, in the payload of an action and in the output "
         "of a client tool.",
     )
+    rate_limit: str = Field(
+        "60/minute",
+        description="Most requests of one user: a number per second, minute, hour or day, several separated by `;`, or "
+        "`off`. Visitors without a cookie count as one user for each address. Following and stopping answers counts "
+        "apart, with ten times the limit.",
+    )
+    rate_limit_address: str = Field(
+        "600/minute",
+        description="Most requests from one client address (IPv6: one /64 network), or `off`. Failed logins and "
+        "invalid tokens count here.",
+    )
+    rate_limit_tenant: str = Field("off", description="Most requests of all users of one tenant together.")
+    max_concurrent_runs: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Most answers of one user that are in progress or queued at the same time; 0 for no limit.",
+    )
+
+    @field_validator("rate_limit", "rate_limit_address", "rate_limit_tenant")
+    @classmethod
+    def _are_rates(cls, value: str) -> str:
+        parse_rates(value)
+        return value
