@@ -26,7 +26,7 @@ class MemoryRateLimiter(RateLimiter):
     @override
     async def take(self, quotas: Sequence[Quota]) -> Taken:
         # Without an await: nothing comes in between.
-        now = int(self._clock() * 1000)
+        now = round(self._clock() * 1000)
         windows = [at(self._of(quota, now).get(quota), quota, now) for quota in quotas]
         accepted = all(
             used(window, quota, now) < quota.amount for window, quota in zip(windows, quotas, strict=True)
