@@ -257,7 +257,7 @@ class _Exchange:
         self.identity: Identity | None = None
         self.authenticated: Authenticated | None = None
         self.limited = limited
-        self.on_start: Callable[[], None] = int
+        self.on_start: Callable[[], None] | None = None
         self.status = 0
 
     @property
@@ -267,7 +267,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.on_start()
+            if self.on_start is not None:
+                self.on_start()
             headers = MutableHeaders(scope=message)
             if self.limited is not None:
                 await self.limited.count_response()

@@ -107,13 +107,18 @@ class LimitedRequest:
         refused = self._limits.refused
         if not refused:
             return None
-        found = refused.find(self._address)
-        if found is None and not self.by_address_first and (caller := self._credentials()) is not None:
-            found = refused.find(caller)
+        caller = self._address
+        found = refused.find(caller)
+        if found is None and not self.by_address_first:
+            caller = self._credentials()
+            found = refused.find(caller) if caller is not None else None
         if found is None:
             return None
         self._counted = True
-        return _early_refusal(found[1], ceil(found[0]))
+        seconds, limit = found
+        if refused.is_first(caller):
+            self._report(limit, seconds)
+        return _early_refusal(limit, _whole(seconds))
 
     async def count_address(self) -> None:
         """Count the request of a caller who is not known.
@@ -165,20 +170,26 @@ class LimitedRequest:
                 self._remember(limit, count)
         limit, count = max(states, key=lambda state: (state[1].wait, -state[1].remaining))
         if not taken.accepted:
-            log.info("rate_limited", limit=limit.subject, seconds=ceil(count.wait))
-            if limit.subject == "address":
-                self._limits.warn_of_proxy(self._scope)
+            if (caller := self._caller(limit)) is None or self._limits.refused.is_first(caller):
+                self._report(limit, count.wait)
             raise self._refuse(limit, count, limits)
         self.headers = _headers(limit, count, limits)
 
     def _refuse(self, limit: Limit, count: Count, limits: Sequence[Limit]) -> RateLimitedError:
         self.headers = _headers(limit, count, limits)
-        return _error(limit, ceil(count.wait))
+        return _error(limit, _whole(count.wait))
 
     def _remember(self, limit: Limit, count: Count) -> None:
-        caller = self._address if limit.subject == "address" else self._credentials()
-        if caller is not None:
+        if (caller := self._caller(limit)) is not None:
             self._limits.refused.add(caller, count.wait, limit)
+
+    def _caller(self, limit: Limit) -> Hashable | None:
+        return self._address if limit.subject == "address" else self._credentials()
+
+    def _report(self, limit: Limit, seconds: float) -> None:
+        log.info("rate_limited", limit=limit.subject, seconds=_whole(seconds))
+        if limit.subject == "address":
+            self._limits.warn_of_proxy(self._scope)
 
     def _of_address(self) -> Sequence[Limit]:
         return self._limits.rules.limits(self._group, "address", self._network) if self._network else ()
@@ -193,12 +204,11 @@ class LimitedRequest:
         names = self._limits.credential_headers
         if names is None:
             return None
-        digest = blake2b(digest_size=16)
-        digest.update(f"{self._group}\n{self._network}\n{from_trusted_proxy(self._scope)}\n".encode())
-        for name, value in self._scope["headers"]:
-            if name in names:
-                digest.update(b"%b: %b\n" % (name, value))
-        return digest.digest()
+        found = [b"%b: %b\n" % pair for pair in self._scope["headers"] if pair[0] in names]
+        if not found and not self._network:
+            return None
+        place = f"{self._group}\n{self._network}\n{from_trusted_proxy(self._scope)}\n"
+        return blake2b(b"".join([place.encode(), *found]), digest_size=16).digest()
 
 
 class EarlyRefusal:
@@ -229,6 +239,11 @@ def _error(limit: Limit, seconds: int) -> RateLimitedError:
     return RateLimitedError(message, retry_after=seconds)
 
 
+def _whole(seconds: float) -> int:
+    # Without the one millisecond by which a wait is longer than a window: no request arrives sooner than that.
+    return max(1, ceil(round(seconds - 0.001, 3)))
+
+
 def spoken(seconds: int) -> str:
     """A time for people: in seconds up to two minutes, in minutes up to two hours, and then in hours, rounded up."""
     if seconds <= 120:
@@ -249,7 +264,7 @@ def _group(scope: Scope, path: str) -> Group:
 
 def _headers(limit: Limit, count: Count, limits: Sequence[Limit]) -> Sequence[tuple[str, str]]:
     """Of the limit with the least left: the fields of most servers, and those of the IETF's draft 10."""
-    reset = str(ceil(count.wait or count.reset))
+    reset = str(_whole(count.wait or count.reset))
     return (
         ("RateLimit-Limit", str(limit.quota.amount)),
         ("RateLimit-Remaining", str(count.remaining)),

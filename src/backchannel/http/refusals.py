@@ -11,15 +11,15 @@ MAX_REMEMBERED = 10_000
 
 IDLE_SECONDS = 0.0012
 BUSY_SECONDS = 0.004
-"""The time between two refusals while no other request waits for its response, and while one does. A refusal takes about
-0.2 ms of the processor, with everything that the server does for it."""
+"""The time between two refusals while no other request waits for its response, and while one does. A refusal costs
+about 0.2 ms of the processor, with everything that the server does for it."""
 
 AT_ONCE = 20
 """How many refusals are not held back, after a time without any."""
 
 MAX_HELD = 2000
-"""How many refusals are held back at most: each waits for `MAX_HELD * BUSY_SECONDS` or less. With more, the oldest one is
-answered for each that comes."""
+"""How many refusals are held back at most: each waits for `MAX_HELD * BUSY_SECONDS` or less. With more, the oldest one
+is answered for each that comes."""
 
 
 class Refused:
@@ -32,6 +32,7 @@ class Refused:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[Hashable, tuple[float, Limit]] = {}
+        self._reported = set[Hashable]()
 
     def __bool__(self) -> bool:
         return bool(self._until)
@@ -41,8 +42,10 @@ class Refused:
         now = self._clock()
         if len(self._until) >= MAX_REMEMBERED:
             self._until = {key: kept for key, kept in self._until.items() if kept[0] > now}
+            self._reported &= self._until.keys()
         if len(self._until) >= MAX_REMEMBERED:
             self._until.clear()
+            self._reported.clear()
         self._until[caller] = (now + seconds, limit)
 
     def find(self, caller: Hashable) -> tuple[float, Limit] | None:
@@ -54,7 +57,15 @@ class Refused:
         if seconds > 0:
             return seconds, found[1]
         del self._until[caller]
+        self._reported.discard(caller)
         return None
+
+    def is_first(self, caller: Hashable) -> bool:
+        """Whether this is the first refusal of a remembered caller, which is worth a line in the log."""
+        if caller in self._reported:
+            return False
+        self._reported.add(caller)
+        return True
 
 
 class Pace:
