@@ -37,6 +37,7 @@ async def flood(url: str, token: str, requests: int, connections: int) -> Counte
             assert not head.startswith(b"HTTP/1.1 429") or b'"rate_limited"' in body
         writer.close()
 
+    print("flooding", flush=True)
     await asyncio.gather(*(client() for _ in range(connections)))
     return found
 
