@@ -45,11 +45,16 @@ class Contender:
 
 _UVICORN = ("-m", "uvicorn", "benchmarks.plain_app:app", "--port", "{port}")
 _SERVE = ("-m", "backchannel", "serve", "benchmarks.agent:agent", "--port", "{port}")
+# Counted as usual, and never reached.
+_LIMITS = {"BACKCHANNEL_RATE_LIMIT": "1000000/minute", "BACKCHANNEL_RATE_LIMIT_ADDRESS": "1000000/minute"}
 
 
 def _postgresql(stack: ExitStack, folder: Path) -> dict[str, str]:
     try:
-        return {"BACKCHANNEL_DATABASE_URL": stack.enter_context(empty_database("postgresql", folder))}
+        return {
+            **_LIMITS,
+            "BACKCHANNEL_DATABASE_URL": stack.enter_context(empty_database("postgresql", folder)),
+        }
     except (pytest.skip.Exception, pytest.fail.Exception) as absent:
         raise DidNotStartError(str(absent)) from None
 
@@ -66,12 +71,12 @@ CONTENDERS = {
             _UVICORN,
             lambda _stack, folder: {"PLAIN_STORE": str(folder / "plain.db")},
         ),
-        Contender(BACKCHANNEL, "Backchannel, SQLite", _SERVE, lambda _stack, _folder: {}),
+        Contender(BACKCHANNEL, "Backchannel, SQLite", _SERVE, lambda _stack, _folder: dict(_LIMITS)),
         Contender(
             "backchannel-untitled",
             "Backchannel, SQLite, titles by rule",
             _SERVE,
-            lambda _stack, _folder: {"BACKCHANNEL_TITLES": "rule"},
+            lambda _stack, _folder: {**_LIMITS, "BACKCHANNEL_TITLES": "rule"},
         ),
         Contender("backchannel-postgresql", "Backchannel, PostgreSQL", _SERVE, _postgresql, needed=False),
         Contender(

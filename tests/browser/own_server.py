@@ -21,6 +21,10 @@ DEFAULT_DATABASE = ".backchannel/backchannel.db"
 TESTS = Path(__file__).parents[1]
 
 
+# Tests send more requests from one address than people do.
+UNLIMITED = {"rate_limit": "off", "rate_limit_address": "off"}
+
+
 class Server:
     """`backchannel serve` at an address that stays the same when it is started again.
 
@@ -37,7 +41,7 @@ class Server:
         self._environment = _environment() | {
             PAUSE_FILE: str(self._pause),
             CALLS_FILE: str(self._calls),
-            **{f"BACKCHANNEL_{name.upper()}": value for name, value in settings.items()},
+            **{f"BACKCHANNEL_{name.upper()}": value for name, value in (UNLIMITED | settings).items()},
         }
         copy_tables(folder / DEFAULT_DATABASE, MIGRATIONS)
         self.port = free_port()

@@ -145,6 +145,9 @@ class Cluster:
             "titles": "rule",
             "heartbeat_seconds": 0.5,
             "lease_seconds": LEASE_SECONDS,
+            # All people of a test come from one address.
+            "rate_limit": "off",
+            "rate_limit_address": "off",
             "log_format": "console",
             **({"redis_url": self.redis.url} if self.redis else {}),
             **self.settings,

@@ -65,7 +65,7 @@ async def test_ten_thousand_requests_of_one_user_do_not_slow_down_another(tmp_pa
             arguments = [url, token(f"flooder {number}"), str(REQUESTS), str(CONNECTIONS)]
             flooding.execute([sys.executable, str(script), *arguments], os.environ)
             try:
-                await until(lambda: "flooding" in flooding.told(), "the flood has begun", 20)
+                await until(lambda log=flooding.log: "flooding" in log.read_text(), "the flood has begun", 20)
                 beside = await latencies(url, f"beside {number}", 40)
                 assert flooding.alive, "the flood ended too early to say anything"
                 assert await flooding.ended() == 0
@@ -104,7 +104,10 @@ async def test_replicas_share_limits_in_redis_and_limit_by_themselves_while_it_i
             "redis_url": redis.url,
             "database_url": f"sqlite:///{tmp_path / 'shared.db'}",
         }
-        async with serving(tmp_path / "a", **settings) as (a, one), serving(tmp_path / "b", **settings) as (_, two):
+        async with (
+            serving(tmp_path / "a", **settings) as (a, one),
+            serving(tmp_path / "b", **settings) as (_, two),
+        ):
             (here, _), (there, _) = await asyncio.gather(statuses(one, "ann", 8), statuses(two, "ann", 8))
             assert here + there == {200: 6, 429: 10}
             redis.process.pause()
