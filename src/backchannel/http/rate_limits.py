@@ -164,11 +164,13 @@ class LimitedRequest:
         if not limits:
             return
         taken = await self._limits.limiter.take([limit.quota for limit in limits])
-        states = list(zip(limits, taken.counts, strict=True))
-        for limit, count in states:
-            if count.wait > 0:
-                self._remember(limit, count)
-        limit, count = max(states, key=lambda state: (state[1].wait, -state[1].remaining))
+        limit, count = limits[0], taken.counts[0]
+        for each, state in zip(limits, taken.counts, strict=True):
+            if state.wait > 0:
+                self._remember(each, state)
+            # Whichever has the longest wait, else the least left.
+            if (state.wait, -state.remaining) > (count.wait, -count.remaining):
+                limit, count = each, state
         if not taken.accepted:
             if (caller := self._caller(limit)) is None or self._limits.refused.is_first(caller):
                 self._report(limit, count.wait)
@@ -269,14 +271,15 @@ def _headers(limit: Limit, count: Count, limits: Sequence[Limit]) -> Sequence[tu
         ("RateLimit-Limit", str(limit.quota.amount)),
         ("RateLimit-Remaining", str(count.remaining)),
         ("RateLimit-Reset", reset),
-        ("RateLimit-Policy", ", ".join(_policy(each) for each in limits)),
-        ("RateLimit", f'"{_name(limit)}";r={count.remaining};t={reset}'),
+        ("RateLimit-Policy", _policy(*[(each.subject, *each.quota[1:]) for each in limits])),
+        ("RateLimit", f'"{_name(limit.subject, limit.quota.seconds)}";r={count.remaining};t={reset}'),
     )
 
 
-def _policy(limit: Limit) -> str:
-    return f'"{_name(limit)}";q={limit.quota.amount};w={limit.quota.seconds}'
+@lru_cache(maxsize=64)
+def _policy(*limits: tuple[Subject, int, int]) -> str:
+    return ", ".join(f'"{_name(name, seconds)}";q={amount};w={seconds}' for name, amount, seconds in limits)
 
 
-def _name(limit: Limit) -> str:
-    return f"{limit.subject}-{_UNITS[limit.quota.seconds]}"
+def _name(subject: Subject, seconds: int) -> str:
+    return f"{subject}-{_UNITS[seconds]}"

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import override
 
-from backchannel.limits.base import Quota, RateLimiter, Taken
+from backchannel.limits.base import Count, Quota, RateLimiter, Taken
 from backchannel.limits.windows import Window, at, count, used
 
 MAX_QUOTAS = 50_000
@@ -27,15 +27,19 @@ class MemoryRateLimiter(RateLimiter):
     async def take(self, quotas: Sequence[Quota]) -> Taken:
         # Without an await: nothing comes in between.
         now = round(self._clock() * 1000)
-        windows = [at(self._of(quota, now).get(quota), quota, now) for quota in quotas]
-        accepted = all(
-            used(window, quota, now) < quota.amount for window, quota in zip(windows, quotas, strict=True)
-        )
-        if accepted:
-            windows = [window._replace(current=window.current + 1) for window in windows]
-            for window, quota in zip(windows, quotas, strict=True):
-                self._generations[quota.seconds].put(quota, window)
-        counts = [count(window, quota, now) for window, quota in zip(windows, quotas, strict=True)]
+        found, accepted = list[tuple[_Generations, Quota, Window]](), True
+        for quota in quotas:
+            generations = self._of(quota, now)
+            window = at(generations.get(quota), quota, now)
+            accepted = accepted and used(window, quota, now) < quota.amount
+            found.append((generations, quota, window))
+        if not accepted:
+            return Taken(accepted, [count(window, quota, now) for _, quota, window in found])
+        counts = list[Count]()
+        for generations, quota, window in found:
+            counted = Window(window.start, window.former, window.current + 1)
+            generations.put(quota, counted)
+            counts.append(count(counted, quota, now))
         return Taken(accepted, counts)
 
     def _of(self, quota: Quota, now: int) -> "_Generations":

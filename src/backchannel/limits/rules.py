@@ -38,7 +38,9 @@ class Rules:
         Args:
             names: What identifies it. No name contains NUL.
         """
-        rates = {"user": self.user, "address": self.address, "tenant": self.tenant}[subject]
+        rates = self.user if subject == "user" else self.address if subject == "address" else self.tenant
+        if not rates:
+            return ()
         factor = FOLLOW_FACTOR if group == "follow" else 1
         key = "\x00".join((group, subject, *names))
         return [Limit(subject, Quota(key, rate.amount * factor, rate.seconds)) for rate in rates]

@@ -37,14 +37,14 @@ def used(window: Window, quota: Quota, now: int) -> int:
 
 def count(window: Window, quota: Quota, now: int) -> Count:
     """The state of the quota at `now`, which is in the window."""
-    wait = _wait(window, quota, now)
-    end = window.start + quota.seconds * 1000
-    return Count(max(0, quota.amount - used(window, quota, now)), (end - now) / 1000, wait / 1000)
+    remaining = quota.amount - used(window, quota, now)
+    reset = (window.start + quota.seconds * 1000 - now) / 1000
+    if remaining > 0:
+        return Count(remaining, reset, 0)
+    return Count(0, reset, _wait(window, quota, now) / 1000)
 
 
 def _wait(window: Window, quota: Quota, now: int) -> int:
-    if used(window, quota, now) < quota.amount:
-        return 0
     length = quota.seconds * 1000
     # What may be left of the former window's requests, for one more to have room.
     room = quota.amount - 1 - window.current

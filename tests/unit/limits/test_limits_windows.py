@@ -223,7 +223,7 @@ def test_limits_are_those_of_their_subject_and_group():
     ]
     (following,) = rules.limits("follow", "tenant", "acme")
     assert following.quota.amount == 7 * FOLLOW_FACTOR
-    assert rules.limits("request", "address", "203.0.113.7") == []
+    assert list(rules.limits("request", "address", "203.0.113.7")) == []
     names = {
         rules.limits(group, "tenant", *names)[0].quota.subject
         for group in ("request", "follow")
