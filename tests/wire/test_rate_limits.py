@@ -11,6 +11,7 @@ from backchannel import Application
 from backchannel.authenticators.host import HostAuthenticator
 from backchannel.hooks import Hooks, RequestRefused
 from backchannel.limits.rules import FOLLOW_FACTOR
+from backchannel.sessions.tokens import new_token
 from backchannel.testing import Say, ScriptedModel, ServerError
 from people_who_log_in import PASSWORD, SETTINGS, people_of
 from wire.test_busy_threads import held, until_said
@@ -108,6 +109,28 @@ async def test_invalid_tokens_are_counted_by_address(serve):
     # Whoever is at that address, with whatever; and nobody else.
     assert await statuses(served, 1, bearer("ada") | at("203.0.113.7")) == [429]
     assert await statuses(served, 1, bearer("ada") | at("203.0.113.8")) == [200]
+
+
+async def test_guesses_at_once_are_counted_before_they_are_answered(serve):
+    served = await serve(agent(), **SETTINGS, rate_limit_address="5/hour")
+    http = served.person.http
+    tokens = [new_token("access") for _ in range(12)]
+    guesses = [{"authorization": f"Bearer {each}"} | at("203.0.113.7") for each in tokens]
+    responses = await asyncio.gather(*(http.get("/auth/me", headers=each) for each in guesses))
+    assert sorted(each.status_code for each in responses) == [401] * 5 + [429] * 7
+    login = {"json": {"name": "alice", "password": "a wrong password"}, "headers": at("203.0.113.8")}
+    responses = await asyncio.gather(*(http.post("/auth/login", **login) for _ in range(8)))
+    assert sorted(each.status_code for each in responses) == [401] * 5 + [429] * 3
+
+
+async def test_requests_whose_endpoint_asks_for_nobody_are_counted_by_address(serve):
+    served = await serve(agent(), **JWT, rate_limit_address="3/hour")
+    http, found = served.person.http, []
+    for path in ("/api/nothing", "/api/chatkit/stream", "/auth/nothing", "/api/nothing"):
+        response = await http.post(path, content=b"[", headers={"content-type": "application/json"})
+        found.append(response.status_code)
+        assert response.headers["ratelimit-limit"] == "3"
+    assert found == [404, 400, 404, 429]
 
 
 async def test_what_is_refused_for_one_user_is_not_counted_for_the_address(serve):
