@@ -21,6 +21,7 @@ from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
 from backchannel.http.auth.access import Access
+from backchannel.http.rate_limits import RateLimits
 from backchannel.http.repetitions import UnansweredRequests
 from backchannel.lifespan_task import LifespanTask
 from backchannel.mcp.servers import McpServers
@@ -67,6 +68,7 @@ class Parts:
         lifespan: The application's own.
         mcp_servers: The MCP servers of the agents, if the server has agents.
         access: The parts of logins, where people log in here.
+        rate_limits: The limits on the rate of requests; `None` if there are none.
     """
 
     database: Database
@@ -86,6 +88,7 @@ class Parts:
     lifespan: Lifespan | None = None
     mcp_servers: McpServers | None = None
     access: Access | None = None
+    rate_limits: RateLimits | None = None
 
     @property
     def run_stores(self) -> RunStores:
@@ -287,6 +290,8 @@ def _close_parts_later(stack: AsyncExitStack, parts: Parts) -> None:
     _close_later(stack, "event_log", parts.run_stores.events.aclose)
     if parts.run_stores.handovers is not None:
         _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
+    if parts.rate_limits is not None:
+        _close_later(stack, "rate_limits", parts.rate_limits.limiter.aclose)
     for authenticator in parts.authenticators:
         _close_later(stack, "authenticator", authenticator.aclose)
 

@@ -162,7 +162,9 @@ async def test_one_logs_out_on_the_chat_page(open_page: OpenPage, login_server: 
     chat.problems = [each for each in chat.problems if "status of 401" not in each]
 
 
-async def test_authorize_in_the_documentation_logs_in_and_calls(browser: Browser, login_server: Server) -> None:
+async def test_authorize_in_the_documentation_logs_in_and_calls(
+    browser: Browser, login_server: Server
+) -> None:
     tab = await browser.new_page()
     await tab.goto(f"{login_server.url}/docs")
     await tab.get_by_role("button", name="Authorize", exact=True).first.click()

@@ -104,6 +104,22 @@ class ConflictError(BackchannelError):
     allow_retry = False
 
 
+class RateLimitedError(BackchannelError):
+    """The caller, its address or its tenant has sent too many requests; this one has changed nothing."""
+
+    code = "rate_limited"
+    status = 429
+    text = "Too many requests. Wait a moment, then try again."
+
+
+class TooManyRunsError(BackchannelError):
+    """As many answers of the caller are in progress or queued as may be; this request has changed nothing."""
+
+    code = "too_many_runs"
+    status = 429
+    text = "Too many answers are in progress. Wait for one, or stop one, then try again."
+
+
 class TooLargeError(BackchannelError):
     """The request exceeds a limit of size."""
 

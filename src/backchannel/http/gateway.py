@@ -6,7 +6,7 @@ Plain ASGI, so it is the same in every framework that mounts Backchannel, and it
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backchannel.authenticators.base import Authenticated, RejectedCookieError, authenticate
+from backchannel.authenticators.base import (
+    NEW_VISITOR,
+    Authenticated,
+    RejectedCookieError,
+    authenticate,
+)
 from backchannel.context import (
     CREDENTIAL_HEADERS,
     Identity,
@@ -26,9 +31,18 @@ from backchannel.context import (
     current_identity_restored,
     set_current_identity,
 )
-from backchannel.errors import BackchannelError, InvalidRequestError, TooLargeError
+from backchannel.errors import (
+    BackchannelError,
+    ForbiddenError,
+    InvalidRequestError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthenticatedError,
+)
 from backchannel.hooks import RequestRefused
 from backchannel.http.errors import error_response, unexpected_error
+from backchannel.http.rate_limits import EarlyRefusal, LimitedRequest
+from backchannel.http.refusals import Pace
 from backchannel.http.security_headers import security_headers
 from backchannel.http.services import Services
 from backchannel.ids import new_id
@@ -62,15 +76,24 @@ class Gateway:
         self._max_body_bytes = services.settings.max_body_bytes
         self._body_seconds = services.settings.body_timeout_seconds
         self._headers = security_headers(services.settings)
+        self._early_headers = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
         self._debug = services.settings.debug
         self._database_seconds = services.settings.database_request_timeout_seconds
+        self._pace = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = new_id("request")
-        exchange = _Exchange(scope, send, request_id, self._headers)
+        limited = self._limited(scope)
+        exchange = _Exchange(scope, send, request_id, self._headers, limited)
+        if limited is not None and (refusal := limited.early_refusal()) is not None:
+            # Nothing else is looked at, and the body is not read: a flood should cost as little as it can.
+            await self._pace.turn()
+            await exchange.refuse(refusal, self._early_headers)
+            self._report_refusal(exchange)
+            return
         exchange.authenticate = partial(self._authenticate, exchange)
         scope.setdefault("state", {})["backchannel"] = exchange
         with (
@@ -82,8 +105,12 @@ class Gateway:
 
     async def _answer(self, exchange: "_Exchange", scope: Scope, receive: Receive) -> None:
         request_id = exchange.request_id
+        self._pace.begin()
+        exchange.on_start = self._pace.end
         try:
             self._services.check_running()
+            if exchange.limited is not None and exchange.limited.by_address_first:
+                await self._counted(exchange.limited.count_address())
             body = await self._read_body(scope, receive)
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
@@ -98,21 +125,45 @@ class Gateway:
             response = unexpected_error(error, request_id, debug=self._debug)
             await exchange.respond(response, "internal_error", receive)
         finally:
+            if not exchange.started:
+                self._pace.end()
             exchange.log()
             self._report_refusal(exchange)
 
-    async def _authenticate(self, exchange: "_Exchange", request: Request) -> RequestContext:
+    def _limited(self, scope: Scope) -> LimitedRequest | None:
+        limits = self._services.parts.rate_limits if self._services.is_running else None
+        return None if limits is None else limits.begin(scope)
+
+    async def _counted(self, counting: Awaitable[None]) -> None:
+        try:
+            await counting
+        except RateLimitedError:
+            await self._pace.turn()
+            raise
+
+    async def _identify(self, exchange: "_Exchange", request: Request) -> Authenticated:
         parts = self._services.parts
         try:
             found = await authenticate(parts.authenticators, request)
-        except RejectedCookieError as error:
-            exchange.set_cookie = error.set_cookie
+            exchange.authenticated = found
+            if found.ambient:
+                parts.origins.check(request)
+        except (UnauthenticatedError, ForbiddenError) as error:
+            if isinstance(error, RejectedCookieError):
+                exchange.set_cookie = error.set_cookie
+            if exchange.limited is not None:
+                await self._counted(exchange.limited.count_address())
             raise
-        exchange.authenticated = found
-        if found.ambient:
-            parts.origins.check(request)
-        exchange.set_cookie = found.set_cookie
         exchange.identity = found.identity
+        if exchange.limited is not None:
+            new_visitor = found.method == NEW_VISITOR
+            await self._counted(exchange.limited.count_caller(found.identity, new_visitor=new_visitor))
+        return found
+
+    async def _authenticate(self, exchange: "_Exchange", request: Request) -> RequestContext:
+        parts = self._services.parts
+        found = await self._identify(exchange, request)
+        exchange.set_cookie = found.set_cookie
         set_current_identity(found.identity)
         structlog.contextvars.bind_contextvars(user_id=found.identity.user)
         context = RequestContext(
@@ -181,12 +232,21 @@ class _Exchange:
         set_cookie: A cookie to send with the response.
         identity: The caller, once authenticated.
         authenticated: How; `None` before.
+        limited: The limits on the rate of requests; `None` if this one has none.
+        on_start: Called when the response starts.
         status: Of the response, once it has started.
     """
 
     authenticate: Callable[[Request], Awaitable[RequestContext]]
 
-    def __init__(self, scope: Scope, send: Send, request_id: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        request_id: str,
+        headers: Mapping[str, str],
+        limited: LimitedRequest | None,
+    ) -> None:
         self._headers = headers
         self._scope = scope
         self._send = send
@@ -196,6 +256,8 @@ class _Exchange:
         self.set_cookie: str | None = None
         self.identity: Identity | None = None
         self.authenticated: Authenticated | None = None
+        self.limited = limited
+        self.on_start: Callable[[], None] | None = None
         self.status = 0
 
     @property
@@ -205,7 +267,13 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.on_start is not None:
+                self.on_start()
             headers = MutableHeaders(scope=message)
+            if self.limited is not None:
+                await self.limited.count_response()
+                for name, value in self.limited.headers:
+                    headers[name] = value
             headers["X-Request-Id"] = self.request_id
             for name, value in self._headers.items():
                 headers.setdefault(name, value)
@@ -216,6 +284,15 @@ class _Exchange:
     async def respond(self, response: Response, code: str, receive: Receive) -> None:
         self.error_code = code
         await response(self._scope, receive, self.send)
+
+    async def refuse(self, refusal: EarlyRefusal, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send a response that is made already, with the `headers` of every response."""
+        self.error_code, self.status = RateLimitedError.code, RateLimitedError.status
+        body = refusal.body(self.request_id)
+        own = [(b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
+        start = {"type": "http.response.start", "status": self.status}
+        await self._send({**start, "headers": [*own, *refusal.headers, *headers]})
+        await self._send({"type": "http.response.body", "body": body})
 
     def refusal(self) -> RequestRefused:
         return RequestRefused(

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-API = "/api/"
+API, AUTH = "/api/", "/auth/"
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 _ERROR: dict[str, Any] = {
@@ -69,6 +69,8 @@ def _add(path: str, method: str, operation: dict[str, Any]) -> None:
     if not path.startswith(API):
         if path == "/health/ready":
             responses.setdefault("503", {"description": "Not ready."})
+        if path.startswith(AUTH):
+            responses.setdefault("429", {"$ref": f"#/components/responses/{_name(429)}"})
         return
     statuses = {*_ALWAYS, *(_OF_WRITES if method != "get" else ())}
     if "{" in path or any(each["name"] == "after" for each in operation.get("parameters", ())):

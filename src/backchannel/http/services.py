@@ -10,6 +10,7 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.context import RequestContext
 from backchannel.event_logs.base import EventLog
 from backchannel.hook_dispatcher import HookDispatcher
+from backchannel.http.rate_limits import RateLimits
 from backchannel.http.repetitions import UnansweredRequests
 from backchannel.runs.runs import Runs
 from backchannel.settings import Settings
@@ -32,6 +33,11 @@ class ServerParts(Protocol):
     @property
     def hooks(self) -> HookDispatcher:
         """The dispatcher of hook events."""
+        ...
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """The limits on the rate of requests; `None` if there are none."""
         ...
 
     @property

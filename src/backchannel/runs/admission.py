@@ -11,7 +11,7 @@ from chatkit.types import ProgressUpdateEvent
 
 from backchannel.chat.protocol.commands import accept, check_waiting, open_thread
 from backchannel.chat.turn import Server, Turn
-from backchannel.errors import ConflictError
+from backchannel.errors import ConflictError, TooManyRunsError
 from backchannel.event_logs.base import FencedError
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
@@ -29,11 +29,15 @@ from backchannel.stores.run_store import (
     IdempotencyRecord,
     QueueFullError,
     RunFencedError,
+    RunLimitError,
     RunRecord,
     ThreadBusyError,
 )
 
 log = structlog.get_logger(__name__)
+
+TOO_MANY_RUNS_SECONDS = 5
+"""`retry_after` if a caller has too many runs: nothing says when one of them ends."""
 
 type WhileRunning = Literal["reject", "enqueue", "interrupt"]
 
@@ -43,6 +47,7 @@ class Admission:
 
     Args:
         while_running: What happens to a message to a thread that is being answered.
+        max_concurrent: The most runs of one user that are running or queued; 0 for no limit.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Admission:
         output: RunOutput,
         hooks: HookDispatcher,
         while_running: WhileRunning,
+        max_concurrent: int = 0,
     ) -> None:
         self._server = server
         self._stores = stores
@@ -62,8 +68,11 @@ class Admission:
         self._output = output
         self._hooks = hooks
         self._while_running: WhileRunning = while_running
+        self._max_concurrent = max_concurrent
         # By queue. A message must not overtake one that came before it and whose transaction takes longer.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # By owner. Requests that wait for their turn to be counted must not do so with a database connection each.
+        self._owner_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def admit(self, run: Run, key: IdempotencyRecord | None) -> None:
         """Accept a request that came just now, and answer it; or queue it.
@@ -71,9 +80,13 @@ class Admission:
         Requests to one thread are admitted in the order in which they came to this process.
         """
         lock = self._locks.setdefault(run.record.queue, asyncio.Lock())
+        owner_lock = self._owner_locks.setdefault(run.identity.owner, asyncio.Lock())
         # The client waits, and can repeat the request.
         with with_retry_budget(0):
-            async with lock if run.record.thread_id else nullcontext():
+            async with (
+                owner_lock if self._max_concurrent else nullcontext(),
+                lock if run.record.thread_id else nullcontext(),
+            ):
                 try:
                     turn = await self._accept(run, key)
                 except ThreadBusyError:
@@ -102,6 +115,7 @@ class Admission:
         async def claim() -> None:
             if key is not None:
                 await self._stores.idempotency_keys.add(replace(key, run_id=run.id), run.identity)
+            await self._check_room(record)
             if not new_thread:
                 await runs.insert_running(record)
 
@@ -133,6 +147,21 @@ class Admission:
                 await self._undo_claim(run, key)
             raise
 
+    async def _check_room(self, record: RunRecord) -> None:
+        most = self._max_concurrent
+        if not most:
+            return
+        # The runs of the thread are about to be stopped.
+        besides = record.queue if self._while_running == "interrupt" and record.thread_id else None
+        try:
+            await self._stores.runs.check_room(record.identity, most, besides=besides)
+        except RunLimitError:
+            answers = "Another answer is" if most == 1 else f"{most} other answers are"
+            raise TooManyRunsError(
+                f"{answers} in progress or queued. Wait for one to finish, or stop one, then try again.",
+                retry_after=TOO_MANY_RUNS_SECONDS,
+            ) from None
+
     async def _undo_claim(self, run: Run, key: IdempotencyRecord | None) -> None:
         await self._stores.runs.delete(run.id, run.identity)
         if key is not None:
@@ -150,15 +179,18 @@ class Admission:
         async def enqueue() -> None:
             if key is not None:
                 await self._stores.idempotency_keys.add(replace(key, run_id=run.id), run.identity)
+            await self._check_room(record)
             await open_thread(self._server, record.thread_id, run.context)
             await self._stores.runs.enqueue(queued)
             await self._stores.events.begin(run.id, run.identity, fence=0)
 
         try:
             await self._output.in_transaction(enqueue)
-        except QueueFullError:
+        except (QueueFullError, TooManyRunsError) as error:
             if not self._output.shares_transactions and key is not None:
                 await self._stores.idempotency_keys.save_response(key.id, None, run.identity)
+            if isinstance(error, TooManyRunsError):
+                raise
             raise ConflictError("Too many messages wait in this conversation. Wait for an answer.") from None
         run.record = queued
         # Before anything is awaited: the run may be claimed, and started or withdrawn, from now on.

@@ -55,6 +55,7 @@ class RunOptions:
             process; see `RequestContext.app`.
         context_headers: Lower-case names of the request headers that are stored with a run.
         tools: The limits of tool calls.
+        max_concurrent: The most runs of one user that are running or queued, on all replicas; 0 for no limit.
     """
 
     while_running: WhileRunning = "enqueue"
@@ -62,6 +63,7 @@ class RunOptions:
     prepare_context: PrepareContext = unprepared
     context_headers: frozenset[str] = frozenset()
     tools: ToolLimits = field(default_factory=ToolLimits)
+    max_concurrent: int = 0
 
 
 class Runs:
@@ -90,7 +92,14 @@ class Runs:
         executor = Executor(server, stores, self._output, hooks)
         self.worker = Worker(server, stores, executor, self._output, options.prepare_context, options.tools)
         self._admission = Admission(
-            server, stores, self.worker, executor, self._output, hooks, options.while_running
+            server,
+            stores,
+            self.worker,
+            executor,
+            self._output,
+            hooks,
+            options.while_running,
+            options.max_concurrent,
         )
 
     @property
@@ -118,6 +127,7 @@ class Runs:
             can_stop: Whether the client can stop the run, and may offer that.
 
         Raises:
+            TooManyRunsError: As many runs of the caller are running or queued as may be.
             ConflictError: The key was used for a different request; or the thread is being answered and messages to
                 it are refused, or too many wait.
             UnavailableError: The server is shutting down, or its database cannot be reached.

@@ -115,6 +115,10 @@ class QueueFullError(Exception):
     """The thread has `MAX_QUEUED` queued runs already."""
 
 
+class RunLimitError(Exception):
+    """The owner has as many runs that are running or queued as may be."""
+
+
 class IdempotencyKeyInUseError(Exception):
     """The idempotency key of the request was used before."""
 
@@ -131,6 +135,11 @@ def queue_of(identity: Identity, thread_id: str) -> str:
 def idempotency_id(identity: Identity, key: str) -> str:
     """The id of a caller's `Idempotency-Key`."""
     return _digest(identity.tenant, identity.user, key)
+
+
+def admission_id(identity: Identity) -> str:
+    """The id of the row that is locked while a run of an owner is admitted. No `Idempotency-Key` has it."""
+    return _digest(identity.tenant, identity.user, "", "admission")
 
 
 def _digest(*parts: str) -> str:
@@ -160,6 +169,18 @@ class RunStore(ABC):
 
         Raises:
             QueueFullError: The thread has `MAX_QUEUED` queued runs.
+        """
+
+    @abstractmethod
+    async def check_room(self, identity: Identity, most: int, *, besides: str | None = None) -> None:
+        """Check that fewer than `most` runs of an owner are running or queued. Inside a transaction, further checks of
+        the same owner wait until it ends, on all replicas, so that each sees the runs of those before it.
+
+        Args:
+            besides: A queue whose runs do not count.
+
+        Raises:
+            RunLimitError: There are as many. The transaction must be rolled back.
         """
 
     @abstractmethod

@@ -33,6 +33,7 @@ from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
 from backchannel.wiring.access import make_access, make_authenticators, write_origins
 from backchannel.wiring.answering import chat_server, model_name, model_provider, models_for, own_server
+from backchannel.wiring.limits import make_rate_limits
 from backchannel.wiring.resolve import Target, application_of, awaited, call
 
 __all__ = ["Target", "build", "migrations_of", "open_database"]
@@ -121,6 +122,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         _prepare_context(application, replace_context=replace_context),
         frozenset(name.lower() for name in application.context_headers),
         ToolLimits(seconds=settings.tool_timeout_seconds, threads=settings.tool_threads),
+        settings.max_concurrent_runs,
     )
     access = make_access(settings, application, database)
     return Parts(
@@ -140,6 +142,7 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         models=models,
         model_name=model_name(settings, application),
         lifespan=application.lifespan,
+        rate_limits=make_rate_limits(settings, application),
         mcp_servers=server.options.mcp_servers if isinstance(server, ChatServer) else None,
     )
 

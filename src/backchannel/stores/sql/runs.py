@@ -14,20 +14,29 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.context import Identity, Usage
-from backchannel.stores.run_states import RunStatus, sources
+from backchannel.stores.run_states import ACTIVE, RunStatus, sources
 from backchannel.stores.run_store import (
     MAX_QUEUED,
     REPLIES,
     Orphan,
     QueueFullError,
     RunFencedError,
+    RunLimitError,
     RunRecord,
     RunStore,
     ThreadBusyError,
+    admission_id,
 )
 from backchannel.stores.sql.engine import Database
-from backchannel.stores.sql.ownership import delete_owned, fitting, insert_owned, select_owned, update_owned
-from backchannel.stores.sql.tables import runs, usage
+from backchannel.stores.sql.ownership import (
+    delete_owned,
+    fitting,
+    insert_owned,
+    select_owned,
+    update_owned,
+    upsert_owned,
+)
+from backchannel.stores.sql.tables import attempts, runs, usage
 from backchannel.stores.sql.transactions import retryable
 from backchannel.stores.times import utc_now
 
@@ -69,6 +78,23 @@ class SqlRuns(RunStore):
                 raise QueueFullError(run.queue)
             await _end_waiting(connection, run.queue)
             await connection.execute(insert_owned(run.identity, runs, {**_values(run), "status": "queued"}))
+
+    @override
+    @retryable
+    async def check_room(self, identity: Identity, most: int, *, besides: str | None = None) -> None:
+        # A row that every admission of the owner writes: the first one holds its lock to the end of the transaction, on
+        # every database. The statement after it sees what was committed before.
+        row = {"id": admission_id(identity), "request": "", "created_at": utc_now()}
+        lock = upsert_owned(
+            self.database.dialect, identity, attempts, row, key=("id",), change=("created_at",)
+        )
+        active = select_owned(identity, runs, func.count()).where(runs.c.status.in_(ACTIVE))
+        if besides is not None:
+            active = active.where(runs.c.queue != besides)
+        async with self.database.write() as connection:
+            await connection.execute(lock)
+            if (await connection.execute(active)).scalar_one() >= most:
+                raise RunLimitError(identity.user)
 
     @override
     @retryable
