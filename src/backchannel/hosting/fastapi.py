@@ -14,6 +14,7 @@ from backchannel.app import Backchannel
 from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.http.api_docs import api_docs_routes
 from backchannel.http.approvals import approvals_router
+from backchannel.http.auth.oidc import oidc_router
 from backchannel.http.auth.openapi import describe_security
 from backchannel.http.auth.router import auth_router
 from backchannel.http.auth.token import token_router
@@ -87,6 +88,8 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     if backchannel.settings.logins:
         app.include_router(token_router(backchannel))
         app.include_router(auth_router(backchannel))
+    if "oidc" in backchannel.settings.auth:
+        app.include_router(oidc_router(backchannel))
     app.router.routes.extend(page_routes(backchannel))
     if has_docs:
         app.router.routes.extend(api_docs_routes())

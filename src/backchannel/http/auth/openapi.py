@@ -4,9 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from backchannel.oidc.metadata import discovery_url
 from backchannel.settings import Settings
 
-_PUBLIC = ("/auth/token", "/auth/login", "/auth/logout", "/health")
+_PUBLIC = ("/auth/token", "/auth/login", "/auth/logout", "/auth/callback", "/health")
 
 
 def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
@@ -16,7 +17,8 @@ def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
         cookie: The name of the session cookie.
     """
     schemes = _schemes(settings, cookie)
-    needed: list[dict[str, list[str]]] = [{name: []} for name in schemes]
+    # The issuer's tokens are no credentials here: its scheme is shown, and no operation takes it.
+    needed: list[dict[str, list[str]]] = [{name: []} for name in schemes if name != "oidc"]
     if "anonymous" in settings.auth:
         needed.append({})
     original = app.openapi
@@ -45,4 +47,10 @@ def _schemes(settings: Settings, cookie: str) -> dict[str, Any]:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
     if settings.logins:
         schemes["session"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    if "oidc" in settings.auth and settings.oidc_issuer is not None:
+        schemes["oidc"] = {
+            "type": "openIdConnect",
+            "openIdConnectUrl": discovery_url(settings.oidc_issuer),
+            "description": "Log in at /auth/login, which begins a session.",
+        }
     return schemes
