@@ -122,7 +122,7 @@ def own_address(request: Request, settings: Settings) -> str:
     """
     public_url = settings.public_url
     if public_url is not None:
-        return public_url if urlsplit(public_url).path else f"{public_url}{settings.root_path}"
+        return public_url if urlsplit(public_url).path else f"{public_url}{prefix_of(request)}"
     called = Origin.parse(f"{request.url.scheme}://{request.headers.get('host', '')}")
     if called is None or not called.is_loopback:
         raise ForbiddenError(
