@@ -31,8 +31,8 @@ class OidcSettings(BaseSettings):
     )
     oidc_scopes: Annotated[tuple[str, ...], NoDecode] = Field(
         ("openid", "profile", "email"),
-        description="The scopes that are asked for, separated by spaces. With `offline_access` most issuers give a "
-        "refresh token.",
+        description="The scopes that are asked for, separated by commas or spaces. With `offline_access` most issuers "
+        "give a refresh token.",
     )
     oidc_user_claim: str = Field("sub", min_length=1, description="The claim that has the user's id.")
     oidc_user_prefix: str = Field(
@@ -57,7 +57,7 @@ class OidcSettings(BaseSettings):
     @field_validator("oidc_scopes", mode="before")
     @classmethod
     def _split_spaces(cls, value: object) -> object:
-        return tuple(value.split()) if isinstance(value, str) else value
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator("oidc_scopes")
     @classmethod

@@ -38,8 +38,6 @@ sessions = Table(
     Column("kind", Exact(20), nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("name", Exact(200)),
-    # Of a person without an account here, as their identity provider gave it.
-    Column("display_name", Exact(200)),
     # Tokens of one login: an access token ends with the refresh token that it came with.
     Column("family", ID),
     Column("created_at", UtcDateTime(), nullable=False),
@@ -54,6 +52,8 @@ sessions = Table(
     Column("rotation_key", DIGEST),
     Column("ended_at", UtcDateTime()),
     Column("ended_reason", Exact(40)),
+    # Of a person without an account here, as their identity provider gave it.
+    Column("display_name", Exact(200)),
     UniqueConstraint("token_hash"),
     Index(None, "tenant", "user_id", "created_at"),
     Index(None, "family"),
