@@ -19,9 +19,10 @@ from backchannel.stores.sql.accounts import Account, SqlAccounts
 from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
+from backchannel.stores.sql.provider_logins import ProviderLogin, SqlProviderLogins
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import audit_log, login_failures, metadata, replicas
+from backchannel.stores.sql.tables import audit_log, login_attempts, login_failures, metadata, replicas
 from backchannel.stores.times import utc_now
 from backchannel.testing.contracts.session_store import a_session
 from backchannel.testing.contracts.store_base import STRANGERS, a_thread, assistant_message
@@ -34,11 +35,11 @@ ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-# Replicas are processes of the server's own, failed logins of no owner, and the audit log is kept.
+# Replicas are processes of the server's own, failed logins and attempts of no owner, and the audit log is kept.
 TABLES = [
     table
     for table in (*metadata.tables.values(), *todo_metadata.tables.values())
-    if table not in (replicas, login_failures, audit_log)
+    if table not in (replicas, login_failures, login_attempts, audit_log)
 ]
 
 type Rows = dict[str, list[dict[str, Any]]]
@@ -81,7 +82,10 @@ async def log_in(database: Database, identity: Identity) -> None:
             )
         )
     await accounts.remember_address(identity, "203.0.113.7")
-    await SqlSessions(database).create(a_session(identity))
+    session = a_session(identity)
+    await SqlSessions(database).create(session)
+    login = ProviderLogin(session.id, "sealed", session.created_at, None, session.expires_at)
+    await SqlProviderLogins(database).add(identity, login)
     await Audit(SqlAuditLog(database)).grant("login.succeeded", identity, Client("203.0.113.7"))
 
 

@@ -1,6 +1,6 @@
 """The caller's identity and the request's context. Both are frozen: neither can change while a run uses it."""
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,11 @@ ALL = "*"
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-csrf-token"})
 """Headers that agents and tools do not get."""
+
+
+def known_scopes(of_application: Collection[str]) -> frozenset[str]:
+    """All scopes of a server, with those of its application."""
+    return frozenset({CHAT, ADMIN, *of_application})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.stores.sql.tables import login_failures, metadata, replicas
+from backchannel.stores.sql.tables import login_attempts, login_failures, metadata, replicas
 from backchannel.todo.tables import metadata as todo_metadata
 
 ROOT = Path(__file__).parents[2] / "src" / "backchannel"
@@ -18,6 +18,8 @@ ALLOWED = {
     "sessions/sql.py": "housekeeping: deletes expired sessions of everybody",
     "stores/sql/accounts.py": "the operator's list of all accounts",
     "stores/sql/audit_log.py": "written for everybody's acts, read by the operator",
+    "stores/sql/login_attempts.py": "logins under way, whose owner is known at their end",
+    "stores/sql/provider_logins.py": "housekeeping: deletes what is known of expired sessions of everybody",
     "stores/sql/login_failures.py": "counts of failed logins, which have no owner",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
     "stores/sql/idempotency.py": "maintenance: deletes old keys of all owners",
@@ -54,11 +56,12 @@ def test_statements_are_built_with_their_owner() -> None:
 
 @pytest.mark.row("D5")
 def test_every_table_says_whose_its_rows_are() -> None:
-    # Replicas are processes of the server's own; a failed login may be of a name without an account.
+    # Replicas are processes of the server's own; a failed login may be of a name without an account, and who makes an
+    # attempt at a provider is known at its end.
     tables = [
         table
         for table in (*metadata.tables.values(), *todo_metadata.tables.values())
-        if table not in (replicas, login_failures)
+        if table not in (replicas, login_failures, login_attempts)
     ]
     assert len(tables) >= 10
     for table in tables:

@@ -78,6 +78,11 @@ def test_nothing_set_is_development_offline_and_anonymous():
         ("FRAME_ANCESTORS", "example.com", "is not an origin"),
         ("COOKIE_SAME_SITE", "none", "needs https"),
         ("PUBLIC_URL", "chat.example.com", "must start with http:// or https://"),
+        ("OIDC_ISSUER", "login.example.com", "must be an https:// URL"),
+        ("OIDC_ISSUER", "http://login.example.com", "must be an https:// URL"),
+        ("OIDC_ISSUER", "https://login.example.com/?x=1", "neither a query nor a fragment"),
+        ("OIDC_SCOPES", "profile email", "must have openid"),
+        ("OIDC_CHECK_SECONDS", "59", "greater than or equal to 60"),
         ("MODEL_API", "assistants", "responses"),
         ("AGENTS", "swarm", "triage"),
         ("MAX_TURNS", "0", "greater than or equal to 1"),
@@ -151,6 +156,51 @@ def test_production_refuses_to_start_unsafe(
 ):
     variables = {name: value for name, value in {**PRODUCTION, **change}.items() if value is not None}
     assert setting in refusal(environment, variables)
+
+
+OIDC = {
+    "BACKCHANNEL_AUTH": "oidc",
+    "BACKCHANNEL_OIDC_ISSUER": "https://login.example.com/realms/main",
+    "BACKCHANNEL_OIDC_CLIENT_ID": "backchannel",
+    "BACKCHANNEL_PUBLIC_URL": "https://chat.example.com",
+}
+
+
+@pytest.mark.row("F2b")
+@pytest.mark.parametrize(
+    ("change", "setting"),
+    [
+        ({"BACKCHANNEL_OIDC_ISSUER": None}, "BACKCHANNEL_OIDC_ISSUER must be set"),
+        ({"BACKCHANNEL_OIDC_CLIENT_ID": None}, "BACKCHANNEL_OIDC_CLIENT_ID must be set"),
+        ({"BACKCHANNEL_OIDC_ISSUER": "http://127.0.0.1:9"}, "BACKCHANNEL_OIDC_ISSUER must start with https"),
+        (
+            {"BACKCHANNEL_OIDC_CLIENT_SECRET": "your-secret"},
+            "BACKCHANNEL_OIDC_CLIENT_SECRET is a placeholder",
+        ),
+        ({"BACKCHANNEL_PUBLIC_URL": None}, "BACKCHANNEL_PUBLIC_URL must be set in production"),
+        # One id could be of two people.
+        ({"BACKCHANNEL_AUTH": "oidc,proxy", "BACKCHANNEL_TRUSTED_PROXIES": "10.0.0.1"}, "OIDC_USER_PREFIX"),
+        ({"BACKCHANNEL_AUTH": "oidc,jwt"}, "BACKCHANNEL_OIDC_USER_PREFIX"),
+        ({"BACKCHANNEL_AUTH": "oidc,jwt", "BACKCHANNEL_JWT_ISSUER": "https://other"}, "OIDC_USER_PREFIX"),
+    ],
+)
+def test_production_refuses_unsafe_logins_with_a_provider(
+    environment: pytest.MonkeyPatch, change: dict[str, str | None], setting: str
+):
+    variables = {name: value for name, value in {**PRODUCTION, **OIDC, **change}.items() if value is not None}
+    assert setting in refusal(environment, variables)
+
+
+@pytest.mark.row("F2b")
+def test_production_starts_with_a_provider(environment: pytest.MonkeyPatch):
+    same = {"BACKCHANNEL_AUTH": "oidc,jwt", "BACKCHANNEL_JWT_ISSUER": OIDC["BACKCHANNEL_OIDC_ISSUER"]}
+    for name, value in {**PRODUCTION, **OIDC, **same}.items():
+        environment.setenv(name, value)
+    settings = Settings.load()
+    assert settings.logins
+    assert settings.oidc_scopes == ("openid", "profile", "email")
+    environment.setenv("BACKCHANNEL_OIDC_SCOPES", "openid offline_access")
+    assert Settings.load().oidc_scopes == ("openid", "offline_access")
 
 
 def test_production_starts_when_all_is_set(environment: pytest.MonkeyPatch):

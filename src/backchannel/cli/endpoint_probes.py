@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import httpx2
 
 from backchannel.cli.findings import PROBE_SECONDS, Finding, ProblemError, clock_finding
+from backchannel.key_sets.published import PublishedKeys
 from backchannel.mcp.configuration import ConfiguredServer, load_mcp_servers
 from backchannel.mcp.connection import cancelled_by_transport
 from backchannel.mcp.reasons import reason
+from backchannel.oidc.metadata import BASIC, POST, discovery_url, parse_metadata
 from backchannel.settings import Settings
 from backchannel.wiring import Target
 
@@ -53,12 +55,17 @@ async def probe_model(settings: Settings, _target: Target | None) -> AsyncIterat
             )
         case status:
             yield Finding("model", "problem", f"the endpoint answers with HTTP {status}")
-    if date := response.headers.get("date"):
-        try:
-            theirs = parsedate_to_datetime(date).timestamp()
-        except ValueError:
-            return
-        yield clock_finding("model clock", theirs - time.time())
+    for finding in _clock("model clock", response):
+        yield finding
+
+
+def _clock(check: str, response: httpx2.Response) -> Iterator[Finding]:
+    """By how much the clock of this machine differs from that of an endpoint, if it says."""
+    try:
+        theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except ValueError:
+        return
+    yield clock_finding(check, theirs - time.time())
 
 
 def _model_finding(name: str | None, response: httpx2.Response) -> Finding:
@@ -85,23 +92,40 @@ async def probe_jwks(settings: Settings, _target: Target | None) -> AsyncIterato
 
 
 async def probe_oidc(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
-    """Whether the issuer of logins can be discovered (OpenID Connect Discovery 1.0, section 4)."""
-    # The setting comes with logins through OpenID Connect.
-    issuer: str | None = getattr(settings, "oidc_issuer", None)
+    """Whether the issuer of logins can be discovered (OpenID Connect Discovery 1.0, section 4), publishes keys,
+    supports PKCE, and has the same time."""
+    setting, issuer = "BACKCHANNEL_OIDC_ISSUER", settings.oidc_issuer
     if issuer is None:
         return
-    url = issuer.rstrip("/") + "/.well-known/openid-configuration"
-    document = await _json("BACKCHANNEL_OIDC_ISSUER", url)
-    if document.get("issuer") != issuer:
-        # Section 4.3: they must be the same, or any issuer could speak for another one.
-        raise ProblemError(f"BACKCHANNEL_OIDC_ISSUER: the document is that of {document.get('issuer')}")
-    missing = [
-        name for name in ("authorization_endpoint", "token_endpoint", "jwks_uri") if name not in document
-    ]
-    if missing:
-        raise ProblemError(f"BACKCHANNEL_OIDC_ISSUER: the document has no {', '.join(missing)}")
-    await _json("BACKCHANNEL_OIDC_ISSUER", str(document["jwks_uri"]))
+    response = await _get(setting, discovery_url(issuer), {})
+    try:
+        metadata = parse_metadata(_object(setting, response), issuer, loopback=not settings.production)
+    except ValueError as error:
+        raise ProblemError(f"{setting}: {error}") from None
+    try:
+        PublishedKeys(await _json(setting, metadata.jwks_uri))
+    except ValueError as error:
+        raise ProblemError(f"{setting}: its key set cannot be used: {error}") from None
     yield Finding("oidc", "ok", "discovered, and its keys are published")
+    secret = settings.oidc_client_secret is not None
+    if metadata.code_challenges is None:
+        yield Finding("oidc pkce", "ok", "the issuer does not say whether it supports PKCE, as many do not")
+    elif "S256" not in metadata.code_challenges:
+        yield Finding(
+            "oidc pkce",
+            "warning" if secret else "problem",
+            f"{setting}: the issuer does not support PKCE by S256, so that a stolen code is worth more"
+            + ("" if secret else "; set BACKCHANNEL_OIDC_CLIENT_SECRET"),
+        )
+    if secret and not {BASIC, POST} & set(metadata.auth_methods):
+        methods = ", ".join(metadata.auth_methods)
+        yield Finding(
+            "oidc client",
+            "problem",
+            f"{setting}: clients authenticate only by {methods}, which is not supported",
+        )
+    for finding in _clock("oidc clock", response):
+        yield finding
 
 
 async def probe_mcp(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
@@ -132,7 +156,10 @@ async def _mcp_server(configured: ConfiguredServer) -> Finding:
 
 
 async def _json(setting: str, url: str) -> dict[str, Any]:
-    response = await _get(setting, url, {})
+    return _object(setting, await _get(setting, url, {}))
+
+
+def _object(setting: str, response: httpx2.Response) -> dict[str, Any]:
     if response.status_code != 200:
         raise ProblemError(f"{setting}: HTTP {response.status_code}")
     try:

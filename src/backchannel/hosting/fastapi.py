@@ -15,6 +15,7 @@ from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.http.api_docs import api_docs_routes
 from backchannel.http.approvals import approvals_router
 from backchannel.http.auth.me import me_router
+from backchannel.http.auth.oidc import oidc_router
 from backchannel.http.auth.openapi import describe_security
 from backchannel.http.auth.router import auth_router
 from backchannel.http.auth.token import token_router
@@ -89,6 +90,8 @@ def create_app(backchannel: Backchannel) -> FastAPI:
     if backchannel.settings.logins:
         app.include_router(token_router(backchannel))
         app.include_router(auth_router(backchannel))
+    if "oidc" in backchannel.settings.auth:
+        app.include_router(oidc_router(backchannel))
     app.router.routes.extend(page_routes(backchannel))
     if has_docs:
         app.router.routes.extend(api_docs_routes())

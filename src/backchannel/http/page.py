@@ -37,7 +37,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
     found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
     source = (folder / "index.html").read_text(encoding="utf-8")
 
-    if "password" in services.settings.auth:
+    if not {"password", "oidc"}.isdisjoint(services.settings.auth):
         source = source.replace(_LOGIN, _LOGIN.replace('""', '"auth/login"'))
     policy = page_policy(services.settings)
 

@@ -9,9 +9,10 @@ from typing import Literal
 from backchannel.context import Identity
 from backchannel.sessions.tokens import SessionKind
 
-type EndReason = Literal["logout", "revoked", "replaced", "password", "disabled", "reuse"]
+type EndReason = Literal["logout", "revoked", "replaced", "password", "disabled", "reuse", "provider"]
 """Why a session has ended: its owner logged out or revoked it, a login of the same browser replaced it, the password
-was changed, the account was disabled, or a refresh token was used twice."""
+was changed, the account was disabled, a refresh token was used twice, or the login at the identity provider has
+ended."""
 
 MAX_USER_AGENT_CHARS = 200
 
@@ -66,6 +67,18 @@ class Session:
     def live(self, now: datetime) -> bool:
         """Whether it can still be used."""
         return self.ended_at is None and self.rotated_at is None and not self.expired(now)
+
+
+class SessionCheck(ABC):
+    """Decides with whoever has logged somebody in whether the login is still good."""
+
+    @abstractmethod
+    async def still_good(self, session: Session) -> bool:
+        """Whether a live session of a browser can go on.
+
+        Raises:
+            UnavailableError: That is not known, and has not been for too long.
+        """
 
 
 class SessionStore(ABC):

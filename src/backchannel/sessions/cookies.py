@@ -14,11 +14,15 @@ MAX_VALUES = 4
 
 
 class SessionCookies:
-    """Reads and writes the cookie."""
+    """Reads and writes the cookie.
+
+    Attributes:
+        format: Of all cookies of this deployment.
+    """
 
     def __init__(self, sessions: Sessions, cookies: CookieFormat) -> None:
         self._sessions = sessions
-        self._cookies = cookies
+        self.format = cookies
 
     async def session(self, request: HTTPConnection) -> Session | None:
         """The live session of a request; `None` without a cookie.
@@ -29,7 +33,7 @@ class SessionCookies:
         Raises:
             UnauthenticatedError: There are cookies, and no session is live.
         """
-        values = self._cookies.values(COOKIE, request)
+        values = self.format.values(COOKIE, request)
         if not values:
             return None
         found: dict[tuple[str, str], Session] = {}
@@ -49,8 +53,8 @@ class SessionCookies:
 
     def begin(self, token: str, request: HTTPConnection) -> str:
         """The value of a `Set-Cookie` header that begins a session in a browser."""
-        return self._cookies.set(COOKIE, token, self._sessions.lifetimes.longest, request)
+        return self.format.set(COOKIE, token, self._sessions.lifetimes.longest, request)
 
     def remove(self, request: HTTPConnection) -> str:
         """The value of a `Set-Cookie` header that removes the cookie."""
-        return self._cookies.delete(COOKIE, request)
+        return self.format.delete(COOKIE, request)

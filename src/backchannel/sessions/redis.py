@@ -130,6 +130,7 @@ def _stored(session: Session, now: datetime) -> list[Any]:
         "tenant": session.identity.tenant,
         "user": session.identity.user,
         "scopes": sorted(session.identity.scopes),
+        "display_name": session.identity.name,
         **{name: getattr(session, name) for name in _TEXTS},
         **{name: getattr(session, name).isoformat() for name in _TIMES},
     }
@@ -140,7 +141,9 @@ def _stored(session: Session, now: datetime) -> list[Any]:
 
 def _session(token_hash: str, fields: Mapping[bytes, bytes]) -> Session:
     data = json.loads(fields[b"data"])
-    identity = Identity(data["user"], data["tenant"], scopes=frozenset(data["scopes"]))
+    identity = Identity(
+        data["user"], data["tenant"], scopes=frozenset(data["scopes"]), name=data.get("display_name")
+    )
     rotated, ended = fields.get(b"rotated"), fields.get(b"ended")
     changing: dict[str, Any] = {
         "last_seen_at": datetime.fromisoformat(fields[b"seen"].decode()),

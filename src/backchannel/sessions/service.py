@@ -13,7 +13,7 @@ from backchannel.audit import Audit
 from backchannel.context import Identity
 from backchannel.errors import BackchannelError, NotFoundError, UnauthenticatedError, UnavailableError
 from backchannel.ids import new_id
-from backchannel.sessions.base import MAX_USER_AGENT_CHARS, EndReason, Session, SessionStore
+from backchannel.sessions.base import MAX_USER_AGENT_CHARS, EndReason, Session, SessionCheck, SessionStore
 from backchannel.sessions.tokens import SessionKind, derived_token, kind_of, new_token, token_hash
 from backchannel.stores.sql.accounts import SqlAccounts
 from backchannel.stores.times import utc_now
@@ -73,6 +73,7 @@ class Sessions:
 
     Args:
         key: The server's secret, for CSRF tokens.
+        check: Of people who have logged in with an identity provider.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Sessions:
         lifetimes: Lifetimes,
         key: bytes,
         *,
+        check: SessionCheck | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
@@ -90,6 +92,7 @@ class Sessions:
         self.lifetimes = lifetimes
         self._accounts = accounts
         self._key = key
+        self._check = check
         self._clock = clock
 
     async def begin(
@@ -172,6 +175,9 @@ class Sessions:
         if not session.live(now):
             raise UnauthenticatedError(_ended_message(session))
         session = await self._checked(session)
+        if self._check is not None and kind == "cookie" and not await self._check.still_good(session):
+            await self.end(session, Client(), "provider")
+            raise UnauthenticatedError(_ended_message(replace(session, ended_reason="provider")))
         await self._touch(session, now)
         return session
 
@@ -382,6 +388,8 @@ def _ended_message(session: Session) -> str:
             return "The password was changed after this login. Log in again."
         case "disabled":
             return DISABLED
+        case "provider":
+            return "Your login at the identity provider has ended. Log in again."
         case "reuse":
             return "A token of this login was used twice, so it may have been stolen. Log in again."
         case _:

@@ -146,9 +146,14 @@ class SqlSessions(SessionStore):
 
 
 def _values(session: Session) -> dict[str, Any]:
-    return {name: getattr(session, name) for name in _PLAIN} | {"scopes": sorted(session.identity.scopes)}
+    return {name: getattr(session, name) for name in _PLAIN} | {
+        "scopes": sorted(session.identity.scopes),
+        "display_name": session.identity.name,
+    }
 
 
 def _session(row: Mapping[Any, Any]) -> Session:
-    identity = Identity(row["user_id"], row["tenant"], scopes=frozenset(row["scopes"]))
+    identity = Identity(
+        row["user_id"], row["tenant"], scopes=frozenset(row["scopes"]), name=row["display_name"]
+    )
     return Session(identity=identity, **{name: row[name] for name in _PLAIN})

@@ -17,6 +17,7 @@ from backchannel.settings.access import AccessSettings, AuthMethod
 from backchannel.settings.answers import AnswerSettings
 from backchannel.settings.connections import ConnectionSettings
 from backchannel.settings.limits import LimitSettings
+from backchannel.settings.oidc import OidcSettings
 from backchannel.settings.production import production_problems
 from backchannel.settings.server import ServerSettings
 from backchannel.settings.sessions import SessionSettings
@@ -39,6 +40,7 @@ class Settings(
     AnswerSettings,
     WebSettings,
     SessionSettings,
+    OidcSettings,
     AccessSettings,
     StorageSettings,
     ServerSettings,
@@ -65,12 +67,17 @@ class Settings(
         """What is wrong with values that are right by themselves: each problem is a line that names the setting."""
         if not self.auth:
             yield (
-                "BACKCHANNEL_AUTH is empty: name at least one of anonymous, jwt, proxy, password, session, application"
+                "BACKCHANNEL_AUTH is empty: name at least one of anonymous, jwt, oidc, proxy, password, session, "
+                "application"
             )
         if "jwt" in self.auth and self.jwt_secret is None and self.jwt_jwks_url is None:
             yield (
                 "BACKCHANNEL_JWT_SECRET must be set, or BACKCHANNEL_JWT_JWKS_URL, because BACKCHANNEL_AUTH has jwt"
             )
+        if "oidc" in self.auth:
+            for name in ("oidc_issuer", "oidc_client_id"):
+                if getattr(self, name) is None:
+                    yield f"BACKCHANNEL_{name.upper()} must be set, because BACKCHANNEL_AUTH has oidc"
         if self.cookie_same_site == "none" and not self.served_by_https:
             yield (
                 "BACKCHANNEL_COOKIE_SAME_SITE=none needs https: set BACKCHANNEL_PUBLIC_URL to the https:// address"
@@ -81,7 +88,7 @@ class Settings(
     @property
     def logins(self) -> bool:
         """Whether people can log in here, so that there are sessions and tokens."""
-        return "session" in self.auth or "password" in self.auth
+        return not {"session", "password", "oidc"}.isdisjoint(self.auth)
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

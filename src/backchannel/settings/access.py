@@ -13,7 +13,7 @@ MIN_SECRET_BYTES = 32
 
 _HEADER = r"^[A-Za-z0-9-]+$"
 
-type AuthMethod = Literal["anonymous", "session", "password", "jwt", "proxy", "application"]
+type AuthMethod = Literal["anonymous", "session", "password", "oidc", "jwt", "proxy", "application"]
 
 
 class AccessSettings(BaseSettings):
@@ -27,8 +27,9 @@ class AccessSettings(BaseSettings):
     auth: Annotated[tuple[AuthMethod, ...], NoDecode] = Field(
         ("anonymous",),
         description="Comma-separated authentication methods, tried in order: `anonymous`, `password` (local users "
-        "log in), `session` (cookies and tokens of people who have logged in; included in `password`), `jwt`, `proxy` "
-        "(a header of a trusted proxy), or `application` for the application's own. No default in production.",
+        "log in), `oidc` (people log in with an identity provider), `session` (cookies and tokens of people who have "
+        "logged in; included in `password` and `oidc`), `jwt`, `proxy` (a header of a trusted proxy), or "
+        "`application` for the application's own. No default in production.",
     )
     jwt_secret: SecretStr | None = Field(
         None, description="The HS256 key of bearer tokens, at least 32 bytes."
@@ -52,7 +53,11 @@ class AccessSettings(BaseSettings):
         "scope", min_length=1, description="The claim that has the scopes, as a list or separated by spaces."
     )
     jwt_leeway_seconds: int = Field(
-        30, ge=0, le=300, description="Tolerated clock difference for `exp`, `nbf` and `iat`, in seconds."
+        30,
+        ge=0,
+        le=300,
+        description="Tolerated clock difference for `exp`, `nbf` and `iat`, in seconds, of bearer tokens "
+        "and of logins with an issuer.",
     )
     jwt_header: str = Field(
         "Authorization",

@@ -30,7 +30,11 @@ def production_problems(settings: "Settings") -> Iterator[str]:
         )
     if settings.secret_key is None:
         yield "BACKCHANNEL_SECRET_KEY must be set in production; `openssl rand -hex 32` makes one"
-    for name, secret in (("SECRET_KEY", settings.secret_key), ("JWT_SECRET", settings.jwt_secret)):
+    for name, secret in (
+        ("SECRET_KEY", settings.secret_key),
+        ("JWT_SECRET", settings.jwt_secret),
+        ("OIDC_CLIENT_SECRET", settings.oidc_client_secret),
+    ):
         if _is_placeholder(secret):
             yield f"BACKCHANNEL_{name} is a placeholder, which everybody knows; `openssl rand -hex 32` makes a key"
     if settings.debug:
@@ -48,6 +52,26 @@ def production_problems(settings: "Settings") -> Iterator[str]:
         yield (
             "BACKCHANNEL_JWT_ISSUER or BACKCHANNEL_JWT_AUDIENCE must be set in production: the keys at "
             "BACKCHANNEL_JWT_JWKS_URL may sign tokens for others, too"
+        )
+    if "oidc" in settings.auth:
+        yield from _oidc_problems(settings)
+
+
+def _oidc_problems(settings: "Settings") -> Iterator[str]:
+    if settings.public_url is None:
+        yield (
+            "BACKCHANNEL_PUBLIC_URL must be set in production, because BACKCHANNEL_AUTH has oidc: the issuer "
+            "sends people back there"
+        )
+    if settings.oidc_issuer is not None and not settings.oidc_issuer.startswith("https://"):
+        yield "BACKCHANNEL_OIDC_ISSUER must start with https:// in production"
+    others = {"proxy", "jwt"} & set(settings.auth)
+    if settings.jwt_issuer is not None and settings.jwt_issuer == settings.oidc_issuer:
+        others.discard("jwt")
+    if others and not settings.oidc_user_prefix:
+        yield (
+            f"BACKCHANNEL_OIDC_USER_PREFIX must be set in production, such as corp:, because BACKCHANNEL_AUTH has "
+            f"{' and '.join(sorted(others))}, too, and one id could be of two people"
         )
 
 

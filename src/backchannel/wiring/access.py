@@ -19,7 +19,7 @@ from backchannel.http.auth.access import Access
 from backchannel.key_sets.base import KeySet
 from backchannel.key_sets.jwks import JwksKeySet
 from backchannel.key_sets.secret import SecretKeySet
-from backchannel.sessions.base import SessionStore
+from backchannel.sessions.base import SessionCheck, SessionStore
 from backchannel.sessions.cookies import COOKIE, SessionCookies
 from backchannel.sessions.redis import RedisSessions
 from backchannel.sessions.routed import RoutedSessions
@@ -32,6 +32,7 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.login_failures import SqlLoginFailures
 from backchannel.web.cookies import CookieFormat, deployment_name
 from backchannel.web.origins import WriteOrigins
+from backchannel.wiring.oidc import make_oidc_logins, make_provider_checks
 
 
 def make_access(settings: Settings, application: Application, database: Database) -> Access | None:
@@ -43,8 +44,13 @@ def make_access(settings: Settings, application: Application, database: Database
     if application.authenticators is not None or not settings.logins:
         return None
     accounts, audit = SqlAccounts(database), Audit(SqlAuditLog(database))
-    sessions = make_sessions(settings, database, accounts, audit, settings.signing_key())
+    checks = make_provider_checks(settings, database) if "oidc" in settings.auth else None
+    sessions = make_sessions(settings, database, accounts, audit, settings.signing_key(), checks)
     access = Access(sessions, SessionCookies(sessions, cookie_format(settings)), write_origins(settings))
+    if checks is not None:
+        access = replace(
+            access, oidc=make_oidc_logins(settings, database, checks, sessions, accounts, application.scopes)
+        )
     if "password" not in settings.auth:
         return access
     passwords = make_passwords(settings)
@@ -53,7 +59,12 @@ def make_access(settings: Settings, application: Application, database: Database
 
 
 def make_sessions(
-    settings: Settings, database: Database, accounts: SqlAccounts, audit: Audit, key: bytes
+    settings: Settings,
+    database: Database,
+    accounts: SqlAccounts,
+    audit: Audit,
+    key: bytes,
+    check: SessionCheck | None = None,
 ) -> Sessions:
     """The sessions of a server, in its database or, of logins, in Redis.
 
@@ -69,7 +80,7 @@ def make_sessions(
     lifetimes = Lifetimes(
         settings.session_idle_seconds, settings.session_max_seconds, settings.access_token_seconds
     )
-    return Sessions(store, accounts, audit, lifetimes, key)
+    return Sessions(store, accounts, audit, lifetimes, key, check=check)
 
 
 def make_passwords(settings: Settings) -> Passwords:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 
-from backchannel.cli import diagnosis, endpoint_probes, findings, machine_probes
+from backchannel.cli import diagnosis, findings, machine_probes
 from field.mcp_chat import SCRIPTS
 from processes import free_port
 from unit.cli.conftest import Command, Ended
@@ -284,18 +284,52 @@ def test_lines_for_people_are_aligned(command: Command):
     assert lines[-1].endswith("1 problems, 0 warnings")
 
 
-async def test_the_issuer_of_logins_is_discovered(endpoint: Endpoint):
-    settings: Any = SimpleNamespace(oidc_issuer=endpoint.url)
-    endpoint.body = {
+@pytest.mark.row("F2b")
+def test_the_issuer_of_logins_is_discovered(doctor, endpoint: Endpoint):
+    """Down, of another issuer, without usable keys or PKCE, or with another time."""
+    key = RSAKey.generate_key(2048, private=True).as_dict(private=False)
+    right = {
         "issuer": endpoint.url,
         "authorization_endpoint": endpoint.url,
         "token_endpoint": endpoint.url,
         "jwks_uri": endpoint.url,
+        "code_challenge_methods_supported": ["plain", "S256"],
+        "keys": [key],
     }
-    [finding] = [each async for each in endpoint_probes.probe_oidc(settings, None)]
-    assert finding.state == "ok"
-    for changed in ({"issuer": "https://evil.example"}, {"token_endpoint": None}):
-        document = {name: value for name, value in (endpoint.body | changed).items() if value}
-        endpoint.body = document
-        with pytest.raises(findings.ProblemError, match="BACKCHANNEL_OIDC_ISSUER"):
-            [each async for each in endpoint_probes.probe_oidc(settings, None)]
+    settings = {"auth": "oidc", "oidc_issuer": endpoint.url, "oidc_client_id": "x", "model": "offline"}
+    secret = {"oidc_client_secret": SECRET}
+
+    def found(*, ok: bool, **changed: Any) -> dict[str, list[tuple[str, str]]]:
+        endpoint.body = {name: value for name, value in (right | changed).items() if value is not None}
+        code, findings = doctor(**settings, **secret)
+        assert code == (0 if ok else 2), findings
+        return findings
+
+    assert found(ok=True)["oidc"] == [("ok", "discovered, and its keys are published")]
+    for changed, says in (
+        ({"issuer": "https://evil.example"}, "must be exactly the same"),
+        ({"issuer": f"{endpoint.url}/"}, "must be exactly the same"),
+        ({"token_endpoint": None}, "token_endpoint"),
+        ({"authorization_endpoint": "http://example.com"}, "https://"),
+        ({"keys": []}, "no usable key"),
+    ):
+        [(state, message)] = found(ok=False, **changed)["oidc"]
+        assert state == "problem"
+        assert message.startswith("BACKCHANNEL_OIDC_ISSUER")
+        assert says in message
+    assert found(ok=True, code_challenge_methods_supported=["plain"])["oidc pkce"][0][0] == "warning"
+    assert found(ok=True, code_challenge_methods_supported=None)["oidc pkce"][0][0] == "ok"
+    [(state, message)] = found(ok=False, token_endpoint_auth_methods_supported=["private_key_jwt"])[
+        "oidc client"
+    ]
+    assert "only by private_key_jwt" in message
+    secret.clear()
+    [(state, message)] = found(ok=False, code_challenge_methods_supported=["plain"])["oidc pkce"]
+    assert (state, "BACKCHANNEL_OIDC_CLIENT_SECRET" in message) == ("problem", True)
+    endpoint.headers = {"Date": formatdate(time.time() - 120, usegmt=True)}
+    [(state, message)] = found(ok=True)["oidc clock"]
+    assert (state, "ahead" in message) == ("warning", True)
+    endpoint.status = 503
+    assert found(ok=False)["oidc"] == [("problem", "BACKCHANNEL_OIDC_ISSUER: HTTP 503")]
+    settings["oidc_issuer"] = f"http://127.0.0.1:{free_port()}"
+    assert found(ok=False)["oidc"][0][0] == "problem"

@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection
 
 from backchannel.authenticators.jwt import JwtAuthenticator
 from backchannel.errors import UnauthenticatedError, UnavailableError
-from backchannel.key_sets.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, MAX_BYTES, STALE_SECONDS, JwksKeySet
+from backchannel.fetched_document import COOLDOWN_SECONDS, FRESH_SECONDS, MAX_BYTES, STALE_SECONDS
+from backchannel.key_sets.jwks import JwksKeySet
 from backchannel.key_sets.secret import SecretKeySet
 from http_servers import listening
 

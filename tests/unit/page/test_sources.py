@@ -136,7 +136,7 @@ def test_every_file_the_document_names_exists() -> None:
 def test_every_style_sheet_is_used() -> None:
     linked = {name.removeprefix("page/styles/") for name in document().references if name.endswith(".css")}
     login = (PAGE / "login.html").read_text(encoding="utf-8")
-    linked |= set(re.findall(r'href="\.\./page/styles/([a-z-]+\.css)"', login))
+    linked |= set(re.findall(r'href="(?:\$up)?\.\./page/styles/([a-z-]+\.css)"', login))
 
     assert linked == {path.name for path in STYLES}
 

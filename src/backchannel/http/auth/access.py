@@ -12,8 +12,11 @@ from fastapi import Request
 from backchannel.accounts.logins import Logins
 from backchannel.accounts.passwords import Passwords
 from backchannel.authenticators.base import Authenticated
-from backchannel.errors import NotFoundError
+from backchannel.errors import NotFoundError, UnauthenticatedError
+from backchannel.http.auth.login_page import Ways
 from backchannel.http.services import Services
+from backchannel.oidc.logins import OidcLogins
+from backchannel.sessions.base import Session
 from backchannel.sessions.cookies import SessionCookies
 from backchannel.sessions.service import Sessions
 from backchannel.stores.times import utc_now
@@ -34,6 +37,7 @@ class Access:
     Attributes:
         logins: Checks passwords; `None` where people do not log in with one.
         passwords: Its threads; closed at the end.
+        oidc: Logs people in with an identity provider; `None` without one.
         origins: Which pages may send requests with unsafe methods.
     """
 
@@ -42,12 +46,13 @@ class Access:
     origins: WriteOrigins
     logins: Logins | None = None
     passwords: Passwords | None = None
+    oidc: OidcLogins | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Delete what has expired, at once and then every hour, while the block runs, and close everything at its end.
         Without any account, say how to make one."""
-        if self.logins is not None and not await self.logins.accounts.any():
+        if self.logins is not None and self.oidc is None and not await self.logins.accounts.any():
             log.warning("no_user", hint=NO_USER)
             sys.stdout.write(f"{NO_USER}\n")
             sys.stdout.flush()
@@ -62,6 +67,8 @@ class Access:
     async def _close(self) -> None:
         if self.passwords is not None:
             self.passwords.close()
+        if self.oidc is not None:
+            await self.oidc.aclose()
         await self.sessions.store.aclose()
 
     async def _sweep(self) -> None:
@@ -71,6 +78,8 @@ class Access:
                     await self.sessions.store.delete_expired(utc_now())
                     if self.logins is not None:
                         await self.logins.limits.delete_old(utc_now())
+                    if self.oidc is not None:
+                        await self.oidc.delete_expired(utc_now())
             except Exception:
                 log.exception("sessions_not_swept")
             await asyncio.sleep(SWEEP_SECONDS)
@@ -91,6 +100,29 @@ def access_of(services: Services) -> Access:
 def client(request: Request) -> Client:
     """From where a request comes."""
     return client_of(request, request.state.backchannel.request_id)
+
+
+def ways_of(access: Access) -> Ways:
+    """How people log in here."""
+    return Ways(access.logins is not None, access.oidc.name if access.oidc is not None else None)
+
+
+async def former_session(request: Request, access: Access) -> Session | None:
+    """The session that a browser has before a login, which ends it."""
+    try:
+        return await access.cookies.session(request)
+    except UnauthenticatedError:
+        return None
+
+
+def prefix_of(request: Request) -> str:
+    """The prefix under which a browser reaches the server, without a slash at its end."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def home_of(request: Request) -> str:
+    """The path of the chat page."""
+    return f"{prefix_of(request)}/"
 
 
 async def authenticated(request: Request) -> Authenticated:

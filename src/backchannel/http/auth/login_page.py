@@ -5,6 +5,7 @@ It is made here and works without JavaScript. Its links are relative, so that it
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -21,8 +22,26 @@ from backchannel.stores.times import utc_text
 MAX_SHOWN_CHARS = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How people log in here.
+
+    Attributes:
+        provider: The name of the identity provider; `None` without one.
+    """
+
+    password: bool
+    provider: str | None
+
+
 def login_form(
-    settings: Settings, *, name: str = "", return_to: str = "", error: BackchannelError | None = None
+    settings: Settings,
+    ways: Ways,
+    *,
+    name: str = "",
+    return_to: str = "",
+    error: BackchannelError | None = None,
+    up: str = "",
 ) -> HTMLResponse:
     """The form.
 
@@ -30,13 +49,26 @@ def login_form(
         name: What was typed before.
         return_to: Where the browser goes after the login; checked when it does.
         error: Why the last try failed. Its status is that of the response.
+        up: The way from the address of the response to `/auth/`.
     """
     problem = f'<p class="login-problem" role="alert">{_escaped(error.message)}</p>' if error else ""
+    parts = [
+        _password_form(name, return_to, up) if ways.password else "",
+        '<p class="login-or"><span>or</span></p>' if ways.password and ways.provider else "",
+        _provider_form(ways.provider, return_to, up, primary=not ways.password) if ways.provider else "",
+    ]
+    response = _page(settings, "Log in", f"<h1>Log in</h1>{problem}{''.join(parts)}", up=up)
+    if error is not None:
+        response.status_code = error.status
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _password_form(name: str, return_to: str, up: str) -> str:
     focus_name, focus_password = ("", " autofocus") if name else (" autofocus", "")
-    content = f"""
-      <h1>Log in</h1>
-      {problem}
-      <form method="post" action="login">
+    return f"""
+      <form class="login-form" method="post" action="{up}login">
         <input type="hidden" name="return_to" value="{_escaped(return_to)}">
         <label for="name">Name</label>
         <input id="name" name="name" type="text" value="{_escaped(name[:MAX_SHOWN_CHARS])}" autocomplete="username"
@@ -45,11 +77,41 @@ def login_form(
         <input id="password" name="password" type="password" autocomplete="current-password" required{focus_password}>
         <button class="button primary" type="submit">Log in</button>
       </form>"""
-    response = _page(settings, "Log in", content)
-    if error is not None:
-        response.status_code = error.status
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
+
+
+def _provider_form(provider: str, return_to: str, up: str, *, primary: bool) -> str:
+    looks = "button primary" if primary else "button"
+    return f"""
+      <form class="login-form" method="post" action="{up}login/oidc">
+        <input type="hidden" name="return_to" value="{_escaped(return_to)}">
+        <button class="{looks}" type="submit">Continue with {_escaped(provider)}</button>
+      </form>"""
+
+
+def leaving(settings: Settings, provider: str, url: str, *, up: str = "") -> HTMLResponse:
+    """Sends the browser on to the provider.
+
+    Not by a redirect: browsers apply `form-action` of the policy of the page with the form to it, and to each further
+    one of the provider. A refresh after no time replaces this page in the history.
+    """
+    content = f"""
+      <h1>One moment</h1>
+      <p>If nothing happens, <a href="{_escaped(url)}">continue to {_escaped(provider)}</a>.</p>"""
+    refresh = f'<meta http-equiv="refresh" content="0; url={_escaped(url)}">'
+    return _page(settings, f"To {provider}", content, head=refresh, up=up)
+
+
+def already_logged_in(settings: Settings, identity: Identity, error: BackchannelError) -> HTMLResponse:
+    """A login that cannot be finished, in a browser that has logged in: most often the back button."""
+    content = f"""
+      <h1>Logged in as {_escaped(identity.name or identity.user)}</h1>
+      <p>{_escaped(error.message)}</p>
+      <div class="login-actions">
+        <a class="button primary" href="../">Go to the chat</a>
+        <a class="button" href="login">Your logins</a>
+      </div>"""
+    response = _page(settings, "Logged in", content)
+    response.status_code = error.status
     return response
 
 
@@ -87,9 +149,11 @@ def _row(session: Session, current: Session) -> str:
     return f'<li><div><p>{_escaped(what)}</p><p class="muted">{kind}, {_escaped(when + place)}</p></div>{action}</li>'
 
 
-def _page(settings: Settings, title: str, content: str) -> HTMLResponse:
+def _page(settings: Settings, title: str, content: str, *, head: str = "", up: str = "") -> HTMLResponse:
     headers = {"Content-Security-Policy": page_policy(settings), "Cache-Control": "no-store"}
-    return HTMLResponse(_template().substitute(title=_escaped(title), content=content), headers=headers)
+    return HTMLResponse(
+        _template().substitute(title=_escaped(title), content=content, head=head, up=up), headers=headers
+    )
 
 
 @cache

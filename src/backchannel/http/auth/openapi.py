@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from backchannel.context import CHAT
+from backchannel.oidc.metadata import discovery_url
 from backchannel.settings import Settings
 
 _SCOPES = {CHAT: "Conversations and their answers."}
 
-_PUBLIC = ("/auth/token", "/auth/login", "/auth/logout", "/health")
+_PUBLIC = ("/auth/token", "/auth/login", "/auth/logout", "/auth/callback", "/health")
 
 
 def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
@@ -19,9 +20,12 @@ def describe_security(app: FastAPI, settings: Settings, cookie: str) -> None:
         cookie: The name of the session cookie.
     """
     schemes = _schemes(settings, cookie)
-    needed: list[dict[str, list[str]]] = [{name: []} for name in schemes]
+    # The issuer's tokens are no credentials here: its scheme is shown, and no operation takes it.
+    needed: list[dict[str, list[str]]] = [{name: []} for name in schemes if name != "oidc"]
     # Only of OAuth 2 schemes can an operation name the scopes.
-    chat = [{name: [CHAT] if each["type"] == "oauth2" else []} for name, each in schemes.items()]
+    chat = [
+        {name: [CHAT] if each["type"] == "oauth2" else []} for name, each in schemes.items() if name != "oidc"
+    ]
     if "anonymous" in settings.auth:
         needed.append({})
         chat.append({})
@@ -53,4 +57,10 @@ def _schemes(settings: Settings, cookie: str) -> dict[str, Any]:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
     if settings.logins:
         schemes["session"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    if "oidc" in settings.auth and settings.oidc_issuer is not None:
+        schemes["oidc"] = {
+            "type": "openIdConnect",
+            "openIdConnectUrl": discovery_url(settings.oidc_issuer),
+            "description": "Log in at /auth/login, which begins a session.",
+        }
     return schemes

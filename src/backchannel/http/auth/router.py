@@ -19,10 +19,20 @@ from backchannel.errors import (
     NotFoundError,
     UnauthenticatedError,
 )
-from backchannel.http.auth.access import Access, access_of, authenticated, client
+from backchannel.http.auth.access import (
+    Access,
+    access_of,
+    authenticated,
+    client,
+    former_session,
+    home_of,
+    prefix_of,
+    ways_of,
+)
 from backchannel.http.auth.forms import FORM, content_type, login_fields
-from backchannel.http.auth.login_page import login_form, own_logins
+from backchannel.http.auth.login_page import leaving, login_form, own_logins
 from backchannel.http.auth.me import NO_STORE, Me, describe
+from backchannel.http.auth.oidc import logout_at_provider
 from backchannel.http.auth.return_paths import return_path
 from backchannel.http.services import Services
 from backchannel.sessions.base import Session
@@ -101,10 +111,11 @@ def _add_login(router: APIRouter, services: Services) -> None:
             current = await access.cookies.session(request)
         except UnauthenticatedError:
             current = None
-        if current is None and access.logins is None:
+        if current is None and access.logins is None and access.oidc is None:
             raise NotEnabledError(NO_PASSWORDS)
         if current is None:
-            return login_form(services.settings, return_to=return_path(return_to, ""))
+            back = return_path(return_to, "", prefix=prefix_of(request))
+            return login_form(services.settings, ways_of(access), return_to=back)
         sessions = await access.sessions.listed(current.identity)
         return own_logins(services.settings, current.identity, current, sessions)
 
@@ -125,9 +136,10 @@ def _add_login(router: APIRouter, services: Services) -> None:
                 raise
             request.state.backchannel.error_code = error.code
             known = {"name": fields.get("name", ""), "return_to": fields.get("return_to", "")}
-            return login_form(services.settings, error=error, **known)
+            return login_form(services.settings, ways_of(access), error=error, **known)
         if form:
-            response: Response = RedirectResponse(return_path(fields.get("return_to"), _home(request)), 303)
+            back = return_path(fields.get("return_to"), home_of(request), prefix=prefix_of(request))
+            response: Response = RedirectResponse(back, 303)
         else:
             response = JSONResponse(
                 describe(account.identity, session, "session", access.sessions).model_dump()
@@ -146,32 +158,27 @@ async def _logged_in(
     if not name or not password:
         raise InvalidInputError(f"The {'password' if name else 'name'} is missing.")
     account = await access.logins.check(name, password, client(request))
-    try:
-        former = await access.cookies.session(request)
-    except UnauthenticatedError:
-        former = None
+    former = await former_session(request, access)
     token, session = await access.sessions.begin(
         account.identity, client(request), former=former, password_of=account.password_changed_at
     )
     return account, session, token
 
 
-def _home(request: Request) -> str:
-    return f"{request.scope.get('root_path', '')}/"
-
-
 def _add_logout(router: APIRouter, services: Services) -> None:
     @router.post("/logout", status_code=204)
     async def logout(request: Request, *, everywhere: bool = False) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Log out of this session, or of all one's sessions and tokens with `everywhere=true`. The cookie is
-        removed."""
+        removed.
+
+        A form leads on to the logout at the identity provider, if the login was made there."""
         access = access_of(services)
         # Also without the cookie, which browsers do not send from another site: it would be removed all the same.
         access.origins.check(request)
         exchange = request.state.backchannel
         response = Response(status_code=204, headers=NO_STORE)
         if content_type(request) == FORM:
-            response = RedirectResponse(f"{_home(request)}auth/login", 303, NO_STORE)
+            response = RedirectResponse(f"{home_of(request)}auth/login", 303, NO_STORE)
         try:
             found = await authenticated(request)
         except UnauthenticatedError:
@@ -182,11 +189,15 @@ def _add_logout(router: APIRouter, services: Services) -> None:
             if not found.identity.anonymous:
                 raise ConflictError("This login does not end here: log out where you got the token.")
             return response
+        provider_url = await logout_at_provider(request, services, found.session)
         if everywhere:
             await access.sessions.end_all(found.identity, client(request), "logout", actor=found.identity)
         else:
             await access.sessions.end(found.session, client(request))
         exchange.set_cookie = access.cookies.remove(request)
+        if provider_url is not None and content_type(request) == FORM:
+            assert access.oidc is not None
+            return leaving(services.settings, access.oidc.name, provider_url)
         return response
 
 
@@ -220,7 +231,7 @@ def _add_sessions(router: APIRouter, services: Services) -> None:
         identity, _ = await own(request)
         with suppress(NotFoundError):
             await access_of(services).sessions.end_by_id(identity, session_id, client(request))
-        return RedirectResponse(f"{_home(request)}auth/login", 303, NO_STORE)
+        return RedirectResponse(f"{home_of(request)}auth/login", 303, NO_STORE)
 
 
 def _view(session: Session, current: Session) -> SessionView:

@@ -16,7 +16,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from backchannel.stores.sql.tables_accounts import audit_log, login_failures, sessions, user_addresses, users
+from backchannel.stores.sql.tables_accounts import (
+    audit_log,
+    login_attempts,
+    login_failures,
+    provider_logins,
+    sessions,
+    user_addresses,
+    users,
+)
 from backchannel.stores.sql.tables_base import ID, ITEM_ID, OWNER, metadata, owner_columns
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
@@ -29,9 +37,11 @@ __all__ = [
     "audit_log",
     "feedback",
     "items",
+    "login_attempts",
     "login_failures",
     "metadata",
     "owner_columns",
+    "provider_logins",
     "replicas",
     "run_events",
     "run_logs",

@@ -52,6 +52,8 @@ sessions = Table(
     Column("rotation_key", DIGEST),
     Column("ended_at", UtcDateTime()),
     Column("ended_reason", Exact(40)),
+    # Of a person without an account here, as their identity provider gave it.
+    Column("display_name", Exact(200)),
     UniqueConstraint("token_hash"),
     Index(None, "tenant", "user_id", "created_at"),
     Index(None, "family"),
@@ -78,6 +80,35 @@ login_failures = Table(
     Column("failures", Integer, nullable=False),
     Column("last_at", UtcDateTime(), nullable=False),
     Index(None, "last_at"),
+)
+
+# Logins with an identity provider that are under way. Of no owner: who logs in is known at their end.
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    # Digests of the `state` and of the browser's cookie.
+    Column("key", DIGEST, primary_key=True),
+    Column("browser", DIGEST, nullable=False),
+    # Encrypted: the nonce, the code verifier, and where the browser goes afterwards.
+    Column("sealed", LongText, nullable=False),
+    Column("expires_at", UtcDateTime(), nullable=False),
+    Index(None, "expires_at"),
+)
+
+# What is known of a session's login at its identity provider.
+provider_logins = Table(
+    "provider_logins",
+    metadata,
+    Column("session_id", ID, primary_key=True),
+    *owner_columns(),
+    # Encrypted: the provider's tokens.
+    Column("sealed", LongText, nullable=False),
+    # When the provider last said that the login is still good, and when it is asked next. NULL: never.
+    Column("checked_at", UtcDateTime(), nullable=False),
+    Column("check_at", UtcDateTime()),
+    Column("expires_at", UtcDateTime(), nullable=False),
+    Index(None, "tenant", "user_id"),
+    Index(None, "expires_at"),
 )
 
 # Rows are added, and neither changed nor deleted: `personal` keeps them when a person is erased.

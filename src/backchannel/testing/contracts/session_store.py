@@ -76,6 +76,7 @@ class SessionStoreContract:
     ) -> None:
         """Every field, and from another replica."""
         full = a_session(
+            replace(ADA, name="Ada \u00e9\U0001f600"),
             kind="refresh",
             family=new_id("family"),
             idle_seconds=60,
@@ -86,7 +87,11 @@ class SessionStoreContract:
         plain = a_session(Identity("ada"))
         await sessions.create(full)
         await sessions.create(plain)
-        assert await other_replica.find(full.token_hash) == full
+        found = await other_replica.find(full.token_hash)
+        assert found == full
+        # The name of people who have no account here is known from nowhere else.
+        assert found is not None
+        assert found.identity.name == full.identity.name
         assert await other_replica.find(plain.token_hash) == plain
         assert [each.id for each in await other_replica.all_of(ADA, utc_now())] == [plain.id, full.id]
 

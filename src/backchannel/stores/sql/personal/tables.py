@@ -13,7 +13,7 @@ from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.stores.sql.migrate import CORE, Migrations
 from backchannel.stores.sql.ownership import delete_owned, select_owned
-from backchannel.stores.sql.tables import audit_log, sessions, threads, users
+from backchannel.stores.sql.tables import audit_log, provider_logins, sessions, threads, users
 
 BATCH = 500
 """The most rows that one page reads or one transaction deletes."""
@@ -22,7 +22,9 @@ KEPT_TABLES = (audit_log,)
 """Tables whose rows are exported, and stay when a person is erased: the log must say who had access, and when. (The
 GDPR permits it where it is needed for security and legal claims: article 17, paragraph 3.)"""
 
-SECRET_COLUMNS = frozenset({users.c.password_hash, sessions.c.token_hash, sessions.c.rotation_key})
+SECRET_COLUMNS = frozenset(
+    {users.c.password_hash, sessions.c.token_hash, sessions.c.rotation_key, provider_logins.c.sealed}
+)
 """Columns that are not exported: with them, somebody who has the file could guess a password or replay an exchange."""
 
 MAX_PAUSE_SECONDS = 0.5
