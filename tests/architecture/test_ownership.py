@@ -19,6 +19,7 @@ ALLOWED = {
     "stores/sql/accounts.py": "the operator's list of all accounts",
     "stores/sql/audit_log.py": "written for everybody's acts, read by the operator",
     "stores/sql/login_failures.py": "counts of failed logins, which have no owner",
+    "stores/sql/budget_accounts.py": "accounts of tenants, which are of no user; reservations of dead processes",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
     "stores/sql/idempotency.py": "maintenance: deletes old keys of all owners",
     "stores/sql/server_info.py": "the server's version and clock",

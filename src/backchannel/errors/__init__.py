@@ -21,6 +21,7 @@ from backchannel.errors.base import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from backchannel.errors.budgets import BudgetExceededError
 from backchannel.errors.models import (
     AnswerEmptyError,
     AnswerFilteredError,
@@ -52,6 +53,7 @@ __all__ = [
     "AnswerRefusedError",
     "AnswerTruncatedError",
     "BackchannelError",
+    "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",
     "ContentFilterError",
