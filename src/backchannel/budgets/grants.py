@@ -55,11 +55,13 @@ class Shortage:
         account: Of several, the one that is available again last.
         passing: Whether calls in progress may leave enough: their reservations, and not what was used, stand in the
             way.
+        never: Whether even the whole budget is not enough.
     """
 
     account: Account
     balance: Balance
     passing: bool
+    never: bool = False
 
 
 def grant(demand: Demand, accounts: Sequence[Account], balances: Mapping[Account, Balance]) -> int | Shortage:
@@ -76,11 +78,12 @@ def grant(demand: Demand, accounts: Sequence[Account], balances: Mapping[Account
             granted = min(granted, output)
         else:
             passing = _output(demand, account, account.limit - balance.used) >= 1
-            shortages.append(Shortage(account, balance, passing))
+            never = demand.input_tokens > 0 and _output(demand, account, account.limit) < 1
+            shortages.append(Shortage(account, balance, passing, never))
     if not shortages:
         return granted
     # One that does not pass comes before one that does.
-    return max(shortages, key=lambda each: (not each.passing, each.account.resets_at))
+    return max(shortages, key=lambda each: (each.never, not each.passing, each.account.resets_at))
 
 
 def _output(demand: Demand, account: Account, left: int) -> int:
@@ -122,6 +125,12 @@ def exceeded_error(shortage: Shortage, now: datetime, zone: tzinfo, currency: st
         )
         error.allow_retry = True
         return error
+    if shortage.never:
+        return BudgetExceededError(
+            f"This message needs more than {whose[:1].lower()}{whose[1:]} whole budget of {what}. Shorten it, or "
+            "start a new chat.",
+            details=details,
+        )
     begin = (
         f"{whose} budget of {what} is used up."
         if balance.used >= account.limit

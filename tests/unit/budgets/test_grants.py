@@ -51,6 +51,16 @@ def test_less_than_the_input_and_one_token_is_a_shortage():
     )
 
 
+def test_what_is_larger_than_the_whole_budget_is_never_enough():
+    shortage = granted(Demand(100, 90, FREE), day=(0, 0))
+    assert shortage == Shortage(DAY, Balance(), passing=False, never=True)
+    error = exceeded_error(shortage, NOW, UTC, "USD")
+    assert error.message == (
+        "This message needs more than your whole budget of 100 tokens a day. Shorten it, or start a new chat."
+    )
+    assert error.retry_after is None
+
+
 def test_the_error_says_when_it_is_available_again():
     """BerriAI/litellm#41211: the reset time that was shown was that of another zone."""
     error = exceeded_error(Shortage(DAY, Balance(100, 0), passing=False), NOW, ZoneInfo("Asia/Tokyo"), "USD")

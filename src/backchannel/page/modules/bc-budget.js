@@ -60,10 +60,11 @@ export class BcBudget extends HTMLElement {
 /** What the notice says of a budget, as `GET /api/chatkit/usage` has it. */
 export function noticeText(budget, now) {
   const whose = budget.scope === "user" ? "your" : "your organisation’s";
-  const what = `${whose} ${budget.unit === "money" ? "budget" : "tokens"} for ${PERIODS[budget.window]}`;
+  const [noun, verb] = budget.unit === "money" ? ["budget", "is"] : ["tokens", "are"];
+  const what = `${whose} ${noun} for ${PERIODS[budget.window]}`;
   const when = resetText(new Date(budget.resets_at), now);
-  if (budget.exhausted) return `${what[0].toUpperCase()}${what.slice(1)} ${budget.unit === "money" ? "is" : "are"} used up. You can go on ${when}.`;
-  return `${budget.percent} % of ${what} ${budget.unit === "money" ? "is" : "are"} used. It begins anew ${when}.`;
+  if (!budget.exhausted) return `${budget.percent} % of ${what} ${verb} used. There is a new budget ${when}.`;
+  return `${what[0].toUpperCase()}${what.slice(1)} ${verb} used up. You can go on ${when}.`;
 }
 
 function resetText(moment, now) {
