@@ -1,5 +1,6 @@
 """The caller's identity and the request's context. Both are frozen: neither can change while a run uses it."""
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,19 +77,73 @@ def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+@dataclass(frozen=True, slots=True)
+class CallUsage:
+    """What one call of a model used, or several calls of one model for one purpose.
+
+    Attributes:
+        model: The name of the model.
+        purpose: What it was called for: `answer`, `title` or `inner_agent`.
+        input_tokens: With those that the provider had cached.
+        cached_tokens: Of the input, those that the provider had cached.
+        cost: In billionths of the currency's unit; `None` without `MODEL_PRICES`.
+    """
+
+    model: str
+    purpose: str
+    requests: int = 1
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: int | None = None
+
+    def __add__(self, other: "CallUsage") -> "CallUsage":
+        costs = [each.cost for each in (self, other) if each.cost is not None]
+        return replace(
+            self,
+            requests=self.requests + other.requests,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cost=sum(costs) if costs else None,
+        )
+
+
 @dataclass(slots=True)
 class Usage:
-    """What answering used of models so far: how many requests, and how many tokens in and out."""
+    """What answering used of models so far: how many requests, and how many tokens in and out.
+
+    Attributes:
+        calls: The same by model and purpose.
+        unstored: Those of `calls` that are to be stored with the end of the run.
+        closed: Whether that end is being stored: later calls must be stored by themselves.
+        in_progress: One future for each call that the end of the run waits for.
+    """
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    calls: dict[tuple[str, str], CallUsage] = field(
+        default_factory=dict[tuple[str, str], CallUsage], compare=False
+    )
+    unstored: dict[tuple[str, str], CallUsage] = field(
+        default_factory=dict[tuple[str, str], CallUsage], compare=False, repr=False
+    )
+    closed: bool = field(default=False, compare=False, repr=False)
+    in_progress: set[Future[None]] = field(default_factory=set[Future[None]], compare=False, repr=False)
 
     def add(self, requests: int, input_tokens: int, output_tokens: int) -> None:
         """Book what further model calls used."""
         self.requests += requests
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
+
+    def record(self, call: CallUsage, *, stored: bool) -> None:
+        """Book what a call used. Unless it is stored already, it is stored with the end of the run."""
+        self.add(call.requests, call.input_tokens, call.output_tokens)
+        key = call.model, call.purpose
+        for calls in (self.calls,) if stored else (self.calls, self.unstored):
+            calls[key] = calls[key] + call if key in calls else call
 
 
 def _discard(_event: Mapping[str, Any]) -> None:

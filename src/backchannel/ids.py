@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 type IdKind = Literal[
     "request", "run", "thread", "message", "tool_call", "task", "workflow", "attachment",
-    "sdk_hidden_context", "hidden_context", "user", "replica", "session", "family",
+    "sdk_hidden_context", "hidden_context", "user", "replica", "session", "family", "reservation",
 ]  # fmt: skip
 
 _PREFIXES: dict[IdKind, str] = {
@@ -28,6 +28,7 @@ _PREFIXES: dict[IdKind, str] = {
     "replica": "rep",
     "session": "ses",
     "family": "fam",
+    "reservation": "bres",
 }
 assert set(_PREFIXES) == set(get_args(IdKind.__value__))
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "stores/sql/login_attempts.py": "logins under way, whose owner is known at their end",
     "stores/sql/provider_logins.py": "housekeeping: deletes what is known of expired sessions of everybody",
     "stores/sql/login_failures.py": "counts of failed logins, which have no owner",
+    "stores/sql/budget_accounts.py": "accounts of tenants, which are of no user; reservations of dead processes",
     "stores/sql/engine.py": "SELECT 1, to ask whether the database answers",
     "stores/sql/idempotency.py": "maintenance: deletes old keys of all owners",
     "stores/sql/server_info.py": "the server's version and clock",

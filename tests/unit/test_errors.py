@@ -26,6 +26,7 @@ PUBLISHED = {
     "too_large_to_store": (413, False),
     "unsupported_media_type": (415, False),
     "not_enabled": (422, False),
+    "budget_exceeded": (429, False),
     "unavailable": (503, True),
     "model_error": (502, True),
     "model_not_configured": (502, False),

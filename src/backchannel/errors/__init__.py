@@ -23,6 +23,7 @@ from backchannel.errors.base import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from backchannel.errors.budgets import BudgetExceededError
 from backchannel.errors.models import (
     AnswerEmptyError,
     AnswerFilteredError,
@@ -54,6 +55,7 @@ __all__ = [
     "AnswerRefusedError",
     "AnswerTruncatedError",
     "BackchannelError",
+    "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",
     "ContentFilterError",

@@ -28,6 +28,7 @@ from backchannel.http.page import page_routes
 from backchannel.http.plain import plain_router
 from backchannel.http.runs import runs_router, thread_runs_router
 from backchannel.http.threads import feedback_router, search_router, threads_router
+from backchannel.http.usage import usage_router
 from backchannel.http.visitors import visitors_router
 from backchannel.sse import HEARTBEAT_HEADER
 from backchannel.web.cors import CrossOrigin
@@ -114,6 +115,7 @@ def _include_api(app: FastAPI, backchannel: Backchannel) -> set[tuple[str, str]]
         feedback_router(backchannel),
         thread_runs_router(backchannel),
         approvals_router(backchannel),
+        usage_router(backchannel),
         visitors_router(backchannel),
     ):
         # Noted here: an included router shows its endpoints only when it is used.

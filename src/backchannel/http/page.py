@@ -17,6 +17,7 @@ from backchannel.http.security_headers import page_policy
 from backchannel.http.services import Services
 
 _LOGIN = '<meta name="backchannel-login" content="">'
+_BUDGETS = '<meta name="backchannel-budgets" content="">'
 _SUGGESTIONS = '<meta name="backchannel-suggestions" content="">'
 
 
@@ -39,6 +40,8 @@ def page_routes(services: Services) -> list[BaseRoute]:
 
     if not {"password", "oidc"}.isdisjoint(services.settings.auth):
         source = source.replace(_LOGIN, _LOGIN.replace('""', '"auth/login"'))
+    if services.settings.budgets:
+        source = source.replace(_BUDGETS, _BUDGETS.replace('""', '"yes"'))
     policy = page_policy(services.settings)
 
     async def page(_request: Request) -> Response:

@@ -1,6 +1,5 @@
 """JSON endpoints of runs: state, event stream, cancellation."""
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Header, Query, Response
@@ -9,6 +8,7 @@ from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.queries import MAX_PAGE
+from backchannel.context import Usage
 from backchannel.errors import BackchannelError, InvalidInputError
 from backchannel.errors.base import class_of
 from backchannel.http.current_context import ChatContext
@@ -35,6 +35,13 @@ class UsageResponse(BaseModel):
     requests: int
     input_tokens: int
     output_tokens: int
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        """The response for what a run has used."""
+        return cls(
+            requests=usage.requests, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+        )
 
 
 class RunErrorResponse(BaseModel):
@@ -90,7 +97,7 @@ class RunResponse(BaseModel):
             fence=run.fence,
             attempt=run.attempt,
             text=waiting_text(run),
-            usage=usage and UsageResponse(**asdict(usage)),
+            usage=usage and UsageResponse.of(usage),
             created_at=utc_text(run.created_at),
             started_at=run.started_at and utc_text(run.started_at),
             ended_at=run.ended_at and utc_text(run.ended_at),

@@ -144,6 +144,10 @@ class MessageStream:
         self._reconciled.add(message.id)
         return message
 
+    def texts(self) -> list[str]:
+        """The text of all parts of all messages so far."""
+        return [part.text for message in self._messages for part in message.parts.values()]
+
     def unmatched(self) -> list[ShownMessage]:
         """The messages that were shown and that `match` did not return."""
         return [each for each in self._messages if each.opened and each.id not in self._reconciled]

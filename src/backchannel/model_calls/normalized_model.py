@@ -1,11 +1,11 @@
 """A model whose input and output have the same form, whatever provider it is of."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, cast, override
+from dataclasses import replace
+from functools import partial
+from typing import Any, override
 
 import structlog
 from agents import (
@@ -18,36 +18,33 @@ from agents import (
     TResponseInputItem,
 )
 from agents.agent_output import AgentOutputSchemaBase
-from agents.exceptions import ModelBehaviorError
 from agents.handoffs import Handoff
 from agents.items import TResponseStreamEvent
 from agents.retry import ModelRetryAdvice, ModelRetryAdviceRequest
 from openai import APIConnectionError, APIError, APIStatusError
-from openai.types.responses import Response, ResponsePromptParam
-from openai.types.responses.response import IncompleteDetails
+from openai.types.responses import ResponsePromptParam
 
 from backchannel.errors import (
-    AnswerIncompleteError,
-    AnswerTruncatedError,
     BackchannelError,
     MessageTooLongError,
-    ModelError,
     ModelRateLimitedError,
-    ModelResponseError,
-    ModelTotalTimeoutError,
     ModelUnavailableError,
-    ModelUnreachableError,
 )
+from backchannel.model_calls.attempt import Attempt, Call, call_ids, explained_error, written_in
 from backchannel.model_calls.context_window import ContextWindow, shrink
+from backchannel.model_calls.metering import (
+    NO_METERING,
+    CallMeter,
+    Metering,
+    Report,
+    limited_settings,
+    open_meter,
+)
 from backchannel.model_calls.model_input import normalize_input
 from backchannel.model_calls.normalizer import ProviderFailureError, ResponseNormalizer
 from backchannel.model_calls.output_items import clean_output
-from backchannel.model_calls.provider_errors import explain_facts, explain_model_error, provider_facts
-from backchannel.model_calls.redaction import redact
 from backchannel.model_calls.retry_advice import retry_advice
-from backchannel.model_calls.timeouts import ModelTimeouts, Watch
-from backchannel.models.event_stream import StreamRecord, current_record
-from backchannel.models.response_events import ResponseEvents, usage
+from backchannel.model_calls.timeouts import ModelTimeouts
 
 log = structlog.get_logger(__name__)
 
@@ -59,41 +56,6 @@ RETRY_DELAYS = (0.5, 2.0)
 repeated by the OpenAI client, which honours `Retry-After`."""
 
 
-_BROKEN = {"error", "network_error", "abort", "malformed_function_call"}
-"""Finish reasons of an answer that did not end well: OpenRouter, Zhipu, vLLM, Gemini."""
-_CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """The arguments of a call, but for its input."""
-
-    instructions: str | None
-    settings: ModelSettings
-    tools: list[Tool]
-    output_schema: AgentOutputSchemaBase | None
-    handoffs: list[Handoff]
-    tracing: ModelTracing
-    state: dict[str, Any]
-
-    def arguments(self, items: list[TResponseInputItem]) -> tuple[Any, ...]:
-        """The positional arguments of the model's methods."""
-        return (
-            self.instructions, items, self.settings, self.tools, self.output_schema, self.handoffs, self.tracing
-        )  # fmt: skip
-
-    @property
-    def retry_delays(self) -> Sequence[float]:
-        """Seconds before each repetition; none if the agent wants no retries."""
-        retry = self.settings.retry
-        return () if retry is not None and retry.max_retries == 0 else RETRY_DELAYS
-
-    @property
-    def tool_names(self) -> set[str]:
-        """The names that the model may call."""
-        return {tool.name for tool in self.tools} | {handoff.tool_name for handoff in self.handoffs}
-
-
 class NormalizedModel(Model):
     """Calls another model with input that every API accepts, and yields a well-formed stream.
 
@@ -103,12 +65,15 @@ class NormalizedModel(Model):
     - A response that is cut off or filtered is completed with `status` `incomplete` and its reason.
     - Errors of the provider become errors of `backchannel.errors`, with the provider's as cause.
 
+    - What it uses is charged to the caller of the run (`metering`). Each attempt is.
+
     A call is repeated if its stream begins with an error that may pass, and never after content was yielded.
     """
 
-    def __init__(self, model: Model, timeouts: ModelTimeouts) -> None:
+    def __init__(self, model: Model, timeouts: ModelTimeouts, metering: Metering = NO_METERING) -> None:
         self.inner = model
         self._timeouts = timeouts
+        self._metering = metering
         self._context = ContextWindow()
 
     def __getattr__(self, name: str) -> Any:
@@ -135,18 +100,17 @@ class NormalizedModel(Model):
         state = {
             "previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt
         }  # fmt: skip
-        call = _Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
+        call = Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
         items = self._context.fit(self._input(input, state))
         for _ in range(MAX_SMALLER_INPUTS):
             try:
-                async with asyncio.timeout(self._timeouts.total):
-                    response = await self.inner.get_response(*call.arguments(items), **state)
+                response = await self._whole(call, items)
                 break
             except Exception as error:
-                items = self._smaller(items, _explained(error, items), error)
+                items = self._smaller(items, explained_error(error, items), error)
         else:
             raise MessageTooLongError
-        response.output = clean_output(response.output, call.tool_names, _call_ids(items))
+        response.output = clean_output(response.output, call.tool_names, call_ids(items))
         return response
 
     @override
@@ -167,7 +131,7 @@ class NormalizedModel(Model):
         state = {
             "previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt
         }  # fmt: skip
-        call = _Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
+        call = Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
         return self._stream(call, self._input(input, state))
 
     @override
@@ -178,14 +142,37 @@ class NormalizedModel(Model):
     async def close(self) -> None:
         await self.inner.close()
 
+    async def _whole(self, call: Call, items: list[TResponseInputItem]) -> ModelResponse:
+        """One attempt of a call that is not streamed. Raises what the model raises."""
+        meter = await self._meter(call, items)
+        report, written = Report(), ""
+        try:
+            limited = replace(call, settings=limited_settings(call.settings, meter))
+            async with asyncio.timeout(self._timeouts.total):
+                response = await self.inner.get_response(*limited.arguments(items), **call.state)
+            report, written = Report.of(response.usage), written_in(response.output)
+            return response
+        except (APIStatusError, APIConnectionError):
+            written = None
+            raise
+        finally:
+            if meter is not None:
+                await meter.close(report, written)
+
+    async def _meter(self, call: Call, items: list[TResponseInputItem]) -> CallMeter | None:
+        name = getattr(self.inner, "model", None)
+        name = name if isinstance(name, str) and name else type(self.inner).__name__
+        return await open_meter(self._metering, name, call.settings, partial(call.input_tokens, items))
+
     async def _stream(
-        self, call: _Call, items: list[TResponseInputItem]
+        self, call: Call, items: list[TResponseInputItem]
     ) -> AsyncGenerator[TResponseStreamEvent]:
         items = self._context.fit(items)
-        delays = iter(call.retry_delays)
+        delays = iter(_retry_delays(call.settings))
         while True:
-            normalizer = ResponseNormalizer(call.tool_names, _call_ids(items))
-            attempt = _Attempt(self.inner, call, items, self._timeouts, normalizer)
+            normalizer = ResponseNormalizer(call.tool_names, call_ids(items))
+            meter = await self._meter(call, items)
+            attempt = Attempt(self.inner, call, items, self._timeouts, normalizer, meter)
             try:
                 async with aclosing(attempt.events()) as events:
                     async for event in events:
@@ -207,6 +194,8 @@ class NormalizedModel(Model):
                 if normalizer.shown:
                     raise explained from error
                 items = self._smaller(items, explained, error)
+            finally:
+                await attempt.close()
 
     def _input(
         self, items: str | list[TResponseInputItem], state: dict[str, Any]
@@ -231,101 +220,10 @@ class NormalizedModel(Model):
         raise explained from error
 
 
-class _Attempt:
-    """One attempt of a streamed call."""
-
-    def __init__(
-        self,
-        model: Model,
-        call: _Call,
-        items: list[TResponseInputItem],
-        timeouts: ModelTimeouts,
-        normalizer: ResponseNormalizer,
-    ) -> None:
-        self._model = model
-        self._call = call
-        self._items = items
-        self._timeouts = timeouts
-        self._normalizer = normalizer
-        self._record = StreamRecord()
-
-    async def events(self) -> AsyncGenerator[TResponseStreamEvent]:
-        """The normalized events. Raises what the model raises."""
-        current_record.set(self._record)
-        stream = self._open()
-        feed = self._normalizer.feed
-        events, watch = aiter(stream), Watch(self._timeouts)
-        try:
-            while True:
-                try:
-                    event = await watch.next(events)
-                except StopAsyncIteration:
-                    break
-                except NotImplementedError:
-                    stream = self._whole()
-                    events = aiter(stream)
-                    continue
-                if self._record.finish_reason == "content_filter" and self._is_notice(event):
-                    continue
-                if event.type == "response.completed":
-                    _check_end(self._record, event.response)
-                for normalized in feed(event):
-                    yield normalized
-        finally:
-            watch.close()
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-        if not self._normalizer.completed:
-            raise AnswerIncompleteError()
-
-    def _open(self) -> AsyncIterator[TResponseStreamEvent]:
-        try:
-            return self._model.stream_response(*self._call.arguments(self._items), **self._call.state)
-        except NotImplementedError:
-            return self._whole()
-
-    async def _whole(self) -> AsyncGenerator[TResponseStreamEvent]:
-        """The response of a model that cannot stream, as one event."""
-        response = await self._model.get_response(*self._call.arguments(self._items), **self._call.state)
-        used = usage(response.usage.input_tokens, response.usage.output_tokens)
-        yield ResponseEvents("whole").completed(cast("list[Any]", response.output), used)
-
-    def explain(self, error: Exception) -> BackchannelError:
-        """The error to raise for what the model raised.
-
-        Raises:
-            Exception: `error` itself, if it does not come from the provider or its client.
-        """
-        explained = self._by_record(error) or _explained(error, self._items)
-        if self._normalizer.shown and isinstance(explained, ModelUnreachableError):
-            explained = AnswerIncompleteError()
-        if isinstance(explained, ModelError) and explained.usage is None and self._record.usage is not None:
-            explained.usage = (1, *self._record.usage)
-        return explained
-
-    def _by_record(self, error: Exception) -> BackchannelError | None:
-        """The error for what the Agents SDK raises at the end of a stream of Chat Completions."""
-        if not isinstance(error, ModelBehaviorError) or not self._record.chunks:
-            return None
-        match self._record.finish_reason:
-            case "length":
-                return AnswerTruncatedError()
-            case None:
-                return AnswerIncompleteError()
-            case _:
-                return None
-
-    def _is_notice(self, event: Any) -> bool:
-        """Whether an event belongs to the text that the Agents SDK makes up for a filtered answer without text. At the
-        end of the stream, the text is removed from the response."""
-        if event.type != "response.completed":
-            return event.type.startswith(
-                ("response.refusal", "response.content_part", "response.output_item")
-            ) and (not self._normalizer.shown)
-        if not self._normalizer.shown:
-            event.response.output = [item for item in event.response.output if item.type != "message"]
-        return False
+def _retry_delays(settings: ModelSettings) -> Sequence[float]:
+    """Seconds before each repetition; none if the agent wants no retries."""
+    retry = settings.retry
+    return () if retry is not None and retry.max_retries == 0 else RETRY_DELAYS
 
 
 def may_pass(explained: BackchannelError, error: Exception) -> bool:
@@ -335,64 +233,3 @@ def may_pass(explained: BackchannelError, error: Exception) -> bool:
         isinstance(error, APIError) and not isinstance(error, APIStatusError | APIConnectionError)
     )
     return in_stream and isinstance(explained, ModelRateLimitedError | ModelUnavailableError)
-
-
-def _check_end(record: StreamRecord, response: Response) -> None:
-    """Transfer to a response of Chat Completions what the Agents SDK does not read from it.
-
-    Raises:
-        AnswerIncompleteError: The stream ended before the answer did.
-    """
-    if not record.chunks:
-        return
-    reason = _CUT_OFF.get(record.finish_reason or "")
-    if reason is not None:
-        response.status = "incomplete"
-        response.incomplete_details = IncompleteDetails.model_construct(reason=reason)
-    elif record.finish_reason in _BROKEN or (record.finish_reason is None and not record.ended):
-        raise AnswerIncompleteError()
-
-
-def _explained(error: Exception, items: Sequence[TResponseInputItem]) -> BackchannelError:
-    """The error for what a model raised, with what the provider said.
-
-    Raises:
-        Exception: `error` itself, if it does not come from a provider.
-    """
-    explained = _explain(error)
-    if explained is None:
-        raise error
-    facts = error.facts if isinstance(error, ProviderFailureError) else provider_facts(error)
-    if facts is not None and isinstance(explained, ModelError):
-        explained.provider = {
-            "provider_status": facts.status,
-            "provider_code": facts.code,
-            "provider_message": redact(facts.message, items),
-        }
-    return explained
-
-
-def _explain(error: Exception) -> BackchannelError | None:
-    match error:
-        case BackchannelError():
-            return error
-        case ProviderFailureError():
-            explained = explain_facts(error.facts)
-            if isinstance(explained, ModelError):
-                explained.usage = _usage(error.response)
-            return explained
-        case TimeoutError():
-            return ModelTotalTimeoutError()
-        case json.JSONDecodeError() | UnicodeDecodeError():
-            return ModelResponseError("The model's endpoint sent broken JSON. Try again.")
-        case _:
-            return explain_model_error(error)
-
-
-def _usage(response: Response | None) -> tuple[int, int, int] | None:
-    counted = getattr(response, "usage", None)
-    return None if counted is None else (1, counted.input_tokens or 0, counted.output_tokens or 0)
-
-
-def _call_ids(items: Sequence[TResponseInputItem]) -> set[str]:
-    return {str(call_id) for item in items if (call_id := cast("dict[str, Any]", item).get("call_id"))}

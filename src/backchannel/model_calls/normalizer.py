@@ -96,6 +96,11 @@ class ResponseNormalizer:
         """Whether any event with content was yielded."""
         return self._messages.shown or self._thoughts.shown or bool(self._other) or bool(self._calls)
 
+    def written(self) -> str:
+        """Everything that the model has written so far: text, thoughts, arguments of calls."""
+        calls = [f"{call.name}{call.arguments}" for call in self._calls.all()]
+        return "\n".join([*self._messages.texts(), *self._thoughts.texts(), *calls])
+
     def feed(self, event: Any) -> Events:
         """The normalized events for one event.
 

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from agents import Agent, Model, ModelProvider, OpenAIChatCompletionsModel, OpenAIResponsesModel
 
+from backchannel.model_calls.metering import NO_METERING, Metering
 from backchannel.model_calls.normalized_model import NormalizedModel
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.models.event_stream import record_chunks
@@ -19,18 +20,25 @@ class NormalizedModels(ModelProvider):
     There is one `NormalizedModel` for each model, so that what it learns of the model's context is shared.
     """
 
-    def __init__(self, provider: ModelProvider, timeouts: ModelTimeouts) -> None:
+    def __init__(
+        self, provider: ModelProvider, timeouts: ModelTimeouts, metering: Metering = NO_METERING
+    ) -> None:
         self._provider = provider
         self._timeouts = timeouts
+        self._metering = metering
         self._models: WeakKeyDictionary[Model, NormalizedModel] = WeakKeyDictionary()
         self._named: dict[str | None, tuple[Model, NormalizedModel]] = {}
+
+    def of(self, provider: ModelProvider) -> "NormalizedModels":
+        """The models of another provider, with the same limits."""
+        return NormalizedModels(provider, self._timeouts, self._metering)
 
     @override
     def get_model(self, model_name: str | None) -> Model:
         model = self._provider.get_model(model_name)
         source, known = self._named.get(model_name, (None, None))
         if known is None:
-            known = NormalizedModel(_observed(model), self._timeouts)
+            known = NormalizedModel(_observed(model), self._timeouts, self._metering)
         elif source is not model:
             # Providers may make a new object for each call.
             known.inner = _observed(model)
@@ -40,6 +48,11 @@ class NormalizedModels(ModelProvider):
     @override
     async def aclose(self) -> None:
         await self._provider.aclose()
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are budgets, so that no call may pass by."""
+        return self._metering.ledger is not None
 
     def prepare(self, agent: Agent[Any]) -> None:
         """Replace the model of an agent, if it brings one of its own.
@@ -53,7 +66,7 @@ class NormalizedModels(ModelProvider):
         """The normalized form of a model."""
         known = self._models.get(model)
         if known is None:
-            known = self._models[model] = NormalizedModel(_observed(model), self._timeouts)
+            known = self._models[model] = NormalizedModel(_observed(model), self._timeouts, self._metering)
         return known
 
 

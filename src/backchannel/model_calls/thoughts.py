@@ -35,6 +35,10 @@ class Thoughts:
         """Whether a thought is being shown."""
         return self._id is not None
 
+    def texts(self) -> list[str]:
+        """The text of all thoughts so far."""
+        return [*self._earlier, *self._current()]
+
     def begin(self) -> Events:
         """A reasoning item begins."""
         yield from self.end()

@@ -17,6 +17,13 @@ def estimate_tokens(text: str) -> int:
     """About how many tokens `text` is."""
     if text.isascii():
         return -(-len(text) // CHARS_PER_TOKEN)
+    return round(weigh(text)) + 1
+
+
+def weigh(text: str) -> float:
+    """How many tokens a piece of text adds to a longer one, about."""
+    if text.isascii():
+        return len(text) / CHARS_PER_TOKEN
     data = text.encode(errors="replace")
     astral = len(text.encode("utf-16-le", errors="replace")) // 2 - len(text)
     ascii_count = len(text.encode("ascii", "ignore"))
@@ -24,7 +31,7 @@ def estimate_tokens(text: str) -> int:
     # Two unknown counts from two sums: characters and bytes.
     three_bytes = len(data) - ascii_count - 4 * astral - 2 * rest
     counts = (0, ascii_count, rest - three_bytes, three_bytes, astral)
-    return round(sum(count * weight for count, weight in zip(counts, _TOKENS_BY_BYTES, strict=True))) + 1
+    return sum(count * weight for count, weight in zip(counts, _TOKENS_BY_BYTES, strict=True))
 
 
 def estimate_item_tokens(item: Any) -> int:

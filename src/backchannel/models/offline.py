@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast, override
+from typing import Any, ClassVar, cast, override
 
 from agents import AgentOutputSchemaBase, Handoff, Model, ModelResponse, ModelSettings, ModelTracing, Tool
 from agents.items import TResponseInputItem, TResponseStreamEvent
@@ -106,6 +106,9 @@ class OfflineModel(Model):
                     done = handoff.tool_name in outputs
                     return f"Handed off to {handoff.agent_name}." if done else [Call(handoff.tool_name)]
         return None
+
+    model: ClassVar[str] = "offline"
+    """Its name where usage is stored."""
 
     @override
     async def get_response(

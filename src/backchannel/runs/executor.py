@@ -26,6 +26,7 @@ from backchannel.errors import BackchannelError, ConflictError, NotFoundError, U
 from backchannel.faultpoints import reached
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import RunStarted, RunTakenOver, run_fields
+from backchannel.model_calls.tokens import estimate_tokens
 from backchannel.retry import RUN_SECONDS, retry_until_available
 from backchannel.runs.output import RunOutput
 from backchannel.runs.run import Run
@@ -103,6 +104,7 @@ class Executor:
             await self.execute_claimed(run)
             return
         state = await replay(self._stores.events, run.id)
+        await self._settle(run.id, state)
         if state.failed:
             await self._end_failed(run, state)
         elif abandon:
@@ -148,6 +150,7 @@ class Executor:
             error = RunAbandonedError(INTERRUPTED)
             await self._stores.runs.finish(record.id, record.fence, "interrupted", error.code, context.usage)
         state = await replay(events, record.id)
+        await self._settle(record.id, state)
         for event in await missing_events(self._server, record, state, context):
             self._output.publish(record.id, event)
         if error is None and record.status in {"failed", "interrupted"} and not state.failed:
@@ -175,6 +178,7 @@ class Executor:
             # Stopped while it was being taken over.
             await self._begin_log(run, after_crash=True)
             state = await replay(self._stores.events, run.id)
+            await self._settle(run.id, state)
             await (self._end_failed(run, state) if state.failed else self._end_unresumed(run, state, status))
             return
         accepted = driver is not None or await self._publish_accepted_message(run)
@@ -196,6 +200,23 @@ class Executor:
         for event in await missing_events(self._server, record, state, run.context):
             self._output.publish(run.id, event)
         return True
+
+    async def _settle(self, run_id: str, state: ReaderState) -> None:
+        """Settle what a process that has died reserved of budgets for its calls of models. They are settled before the
+        answer goes on, whose calls reserve for themselves."""
+        ledger = self._stores.ledger
+        if ledger is None:
+            return
+        texts = (
+            part.text
+            for item in state.partial.items()
+            if isinstance(item, AssistantMessageItem)
+            for part in item.content
+        )
+        written = sum(map(estimate_tokens, texts))
+        settled = await retry_until_available(lambda: ledger.settle_run(run_id, written))
+        if settled:
+            log.info("reservations_settled", run_id=run_id, calls=settled)
 
     async def _begin_log(self, run: Run, *, after_crash: bool = False) -> None:
         events = self._stores.events

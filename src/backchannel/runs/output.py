@@ -16,7 +16,7 @@ from chatkit.types import ErrorEvent, ThreadStreamEvent
 from backchannel.chat.protocol.failures import failure_event
 from backchannel.chat.protocol.wire import encode_event
 from backchannel.chat.turn import Server, Turn
-from backchannel.context import RequestContext
+from backchannel.context import RequestContext, Usage
 from backchannel.errors import UnavailableError
 from backchannel.event_logs.base import Event, FencedError
 from backchannel.faultpoints import reached
@@ -38,6 +38,10 @@ are not persisted, so that a reader does not get the end of an item from two pro
 
 RECORD_SECONDS = 5.0
 """How long even a request retries to record what its store has accepted already."""
+
+
+CALLS_SECONDS = 2.0
+"""How long the end of a run waits for the ends of its calls of models."""
 
 
 class RunOutput:
@@ -161,6 +165,8 @@ class RunOutput:
         # A stop from here on would leave a row that has ended and a log that has not.
         run.ending = True
         usage = run.context.usage
+        await _calls_ended(usage)
+        usage.closed = True
         storing = retry_until_available(
             lambda: self._stores.runs.finish(run.id, run.fence, status, error_code, usage)
         )
@@ -174,6 +180,18 @@ class RunOutput:
             log.warning("log_not_ended")
         reached("log.ended")
         self.report_end(run.record, run.context, status, error_code)
+
+    async def store_usage(self, run: Run) -> None:
+        """Book what a run has used here; it goes on in another process."""
+        usage = run.context.usage
+        await _calls_ended(usage)
+        usage.closed = True
+        calls = list(usage.unstored.values())
+        if calls and self._stores.usage is not None:
+            try:
+                await self._stores.usage.add(run.identity, run.id, calls)
+            except UnavailableError:
+                log.warning("usage_not_stored", run_id=run.id)
 
     async def _publish_after(
         self, storing: Coroutine[Any, Any, None], run_id: str, failure: ErrorEvent
@@ -207,6 +225,16 @@ class RunOutput:
     async def _atomically[R](self, work: Callable[[], Awaitable[R]]) -> R:
         store = self._server.store
         return await (store.atomically(work) if isinstance(store, WritesAtomically) else work())
+
+
+async def _calls_ended(usage: Usage) -> None:
+    """Wait, for at most `CALLS_SECONDS`, until what the run's calls of models have used is known: those that a stop has
+    cut off."""
+    loop = asyncio.get_running_loop()
+    # A synchronous tool may run agents in a loop of its own.
+    here = [each for each in usage.in_progress if each.get_loop() is loop]
+    if here:
+        await asyncio.wait(here, timeout=CALLS_SECONDS)
 
 
 async def _retried[R](work: Callable[[], Awaitable[R]], seconds: float) -> R:

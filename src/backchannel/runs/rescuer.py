@@ -42,6 +42,9 @@ HANDOVER_PAUSE_SECONDS = 0.25
 EXPIRED_KEYS_SECONDS = 600.0
 """Between deletions of old idempotency keys."""
 
+RESERVATIONS_SECONDS = 60.0
+"""Between looks for expired reservations of budgets."""
+
 BATCH = 100
 """How many runs one look takes over, at most."""
 
@@ -83,6 +86,11 @@ class Rescuer:
                 (self._rescue, RESCUE_SECONDS),
                 (self._receive_handovers, HANDOVER_PAUSE_SECONDS),
                 (self._delete_expired_keys, EXPIRED_KEYS_SECONDS),
+                *(
+                    ((self._stores.ledger.settle_expired, RESERVATIONS_SECONDS),)
+                    if self._stores.ledger
+                    else ()
+                ),
             )
         ]
         try:
@@ -110,7 +118,7 @@ class Rescuer:
         except UnavailableError:
             log.warning("replica_not_removed")
 
-    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def _repeat(self, task: Callable[[], Awaitable[object]], seconds: float) -> None:
         while not self._closed.is_set():
             try:
                 await task()

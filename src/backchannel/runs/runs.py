@@ -43,6 +43,11 @@ _POLL = Backoff(initial=0.1, maximum=1.0)
 """Between looks at another replica's run that is to end."""
 
 
+WITHOUT_MODEL = frozenset({"threads.custom_action"})
+"""Operations that need no model, such as a click that ticks a todo: they are accepted although a budget is used up. If
+one calls a model after all, that call is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How runs are executed.
@@ -128,6 +133,7 @@ class Runs:
 
         Raises:
             TooManyRunsError: As many runs of the caller are running or queued as may be.
+            BudgetExceededError: The caller, or the tenant, has used up a budget.
             ConflictError: The key was used for a different request; or the thread is being answered and messages to
                 it are refused, or too many wait.
             UnavailableError: The server is shutting down, or its database cannot be reached.
@@ -143,6 +149,8 @@ class Runs:
             existing = await self._existing_run(record, context, key)
             if existing is not None:
                 return existing
+        if self.stores.ledger is not None and request.type not in WITHOUT_MODEL:
+            await self.stores.ledger.check(context.identity)
         reached("request.arrived")
         # Again: a drain that began meanwhile does not wait for a run that starts now.
         self._check_accepting()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from backchannel.budgets.base import Ledger, UsageStore
 from backchannel.event_logs.base import EventLog
 from backchannel.handovers.base import Handovers
 from backchannel.stores.run_store import IdempotencyStore, ReplicaStore, RunStore
@@ -19,6 +20,8 @@ class RunStores:
         replicas: The processes that execute runs; by the rescuer's connection too.
         events: The runs' event logs.
         handovers: Delivers orphaned runs at once; without it, rescuers find them within a second.
+        ledger: The accounts of budgets, if there are any.
+        usage: What was used for runs that go on in another process, or after their end.
     """
 
     runs: RunStore
@@ -27,3 +30,5 @@ class RunStores:
     replicas: ReplicaStore
     events: EventLog
     handovers: Handovers | None = None
+    ledger: Ledger | None = None
+    usage: UsageStore | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from backchannel.budgets.scope import charged_to
 from backchannel.chat.agent.tool_limits import ToolLimits
 from backchannel.chat.recovery.resume import can_resume
 from backchannel.chat.turn import Server
@@ -208,7 +209,7 @@ class Worker:
         )
         set_current_identity(run.identity)
         try:
-            with with_retry_budget(RUN_SECONDS), self._tools.apply():
+            with with_retry_budget(RUN_SECONDS), self._tools.apply(), charged_to(run.context):
                 try:
                     await execution
                 except asyncio.CancelledError:
@@ -239,6 +240,7 @@ class Worker:
     async def _cancelled(self, run: Run) -> None:
         match run.stop_as:
             case "released":
+                await self._output.store_usage(run)
                 await self.stores.events.release(run.id)
                 await retry_until_available(
                     lambda: self.stores.runs.release_run(run.id, run.fence), seconds=STOP_SECONDS
@@ -246,6 +248,7 @@ class Worker:
                 await self.hand_over([Handover(run.id, None)])
             case "fenced":
                 await self.stores.events.release(run.id)
+                await self._output.store_usage(run)
             case "cancelled" | "interrupted" if run.admitted.done():
                 await self._executor.end_stopped(run, run.stop_as)
             case _:

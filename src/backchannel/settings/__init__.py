@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 from backchannel.errors import ConfigurationError
 from backchannel.settings.access import AccessSettings, AuthMethod
 from backchannel.settings.answers import AnswerSettings
+from backchannel.settings.budgets import BudgetSettings
 from backchannel.settings.connections import ConnectionSettings
 from backchannel.settings.limits import LimitSettings
 from backchannel.settings.oidc import OidcSettings
@@ -36,6 +37,7 @@ __all__ = [
 # The last base comes first in `.env.example`.
 class Settings(
     ConnectionSettings,
+    BudgetSettings,
     LimitSettings,
     AnswerSettings,
     WebSettings,
@@ -82,8 +84,15 @@ class Settings(
             yield (
                 "BACKCHANNEL_COOKIE_SAME_SITE=none needs https: set BACKCHANNEL_PUBLIC_URL to the https:// address"
             )
+        if (problem := self.unpriced(self._named_models())) is not None:
+            yield problem
         if self.production:
             yield from production_problems(self)
+
+    def _named_models(self) -> list[str]:
+        """The models that settings name. The offline model is none, and costs nothing."""
+        named = [self.model, self.title_model, *self.models]
+        return [each for each in named if each is not None and each != "offline"]
 
     @property
     def logins(self) -> bool:

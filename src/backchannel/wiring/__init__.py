@@ -31,9 +31,11 @@ from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.replicas import SqlReplicas
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
+from backchannel.stores.sql.usage import SqlUsage
 from backchannel.wiring.access import make_access, make_authenticators, write_origins
 from backchannel.wiring.answering import chat_server, model_name, model_provider, models_for, own_server
 from backchannel.wiring.limits import make_rate_limits
+from backchannel.wiring.metering import make_metering, no_metering
 from backchannel.wiring.resolve import Target, application_of, awaited, call
 
 __all__ = ["Target", "build", "migrations_of", "open_database"]
@@ -99,11 +101,13 @@ def _parts(settings: Settings, application: Application, database: Database, sto
     settings = with_sdk_defaults(settings)
     if application.agent is not None:
         models = model_provider(application) or models_for(settings, application)
+        metering = make_metering(settings, application, database)
         server: ChatKitServer[Any] = chat_server(
-            settings, application, application.agent, models, store, hooks
+            settings, application, application.agent, models, store, hooks, metering
         )
     else:
         models = None
+        metering = no_metering(settings)
         server = own_server(settings, application, database, store)
     database = _shared_database(server, database)
     maintenance = database if database.in_memory else Database(settings.database_url, MAINTENANCE_POOL)
@@ -114,6 +118,8 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         SqlReplicas(maintenance),
         _event_log(settings, database),
         _handovers(settings),
+        ledger=metering.ledger,
+        usage=metering.usage or SqlUsage(database),
     )
     replace_context = application.server is not None
     options = RunOptions(

@@ -16,6 +16,7 @@ from backchannel.errors import BackchannelError
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.mcp.configuration import load_mcp_servers
 from backchannel.mcp.servers import McpServers
+from backchannel.model_calls.metering import NO_METERING, Metering
 from backchannel.model_calls.timeouts import ModelTimeouts
 from backchannel.models.provider import Models, quiet_litellm
 from backchannel.models.sdk_defaults import default_client
@@ -32,6 +33,7 @@ def chat_server(
     models: Any,
     store: SqlStore,
     hooks: HookDispatcher,
+    metering: Metering = NO_METERING,
 ) -> ChatServer:
     """The server that answers with the agent of an application."""
     offline_titles = settings.offline and settings.title_model is None and model_provider(application) is None
@@ -52,6 +54,7 @@ def chat_server(
             settings.model_between_bytes_seconds,
             settings.model_total_seconds,
         ),
+        metering=metering,
         render_output=application.render_output,
         models=settings.models,
         while_waiting=settings.while_waiting,

@@ -47,7 +47,6 @@ from backchannel.errors import (
     AnswerFilteredError,
     AnswerRefusedError,
     AnswerTruncatedError,
-    ModelError,
     ToolFailedError,
 )
 
@@ -76,7 +75,6 @@ async def stream_answer(
         yield thread_event
     while True:
         context.attach(result)
-        used = _used(result)
         outcome: Literal["failed", "cancelled"] = "cancelled"
         try:
             async for event in result.stream_events():
@@ -100,9 +98,6 @@ async def stream_answer(
             # Otherwise the SDK's background task keeps consuming the model after the stream is closed.
             result.cancel()
             hooks.close(outcome)
-            # A run that goes on has what it used before.
-            amounts = (now - before for now, before in zip(_used(result), used, strict=True))
-            context.request_context.usage.add(*amounts)
         further = approvals.proceed(result) if result.interruptions else None
         if further is None:
             break
@@ -114,11 +109,6 @@ async def stream_answer(
             yield thread_event
     else:
         answer.check_end()
-
-
-def _used(result: RunResultStreaming) -> tuple[int, int, int]:
-    usage = result.context_wrapper.usage
-    return usage.requests, usage.input_tokens, usage.output_tokens
 
 
 class _Answer:
@@ -229,9 +219,6 @@ class _Answer:
             yield from self.translate(event)
             if isinstance(event, JournalWrite) and not event.stored.done():
                 event.stored.set_result(None)
-        if isinstance(error, ModelError) and error.usage is not None:
-            # The SDK counts completed responses only.
-            self._context.request_context.usage.add(*error.usage)
         yield from self._flush_messages(intermediate=False)
         yield from self._messages.close()
         yield from self._activity.fail(failed_tool(error))

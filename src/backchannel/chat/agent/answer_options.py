@@ -15,6 +15,7 @@ from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_configs import RunConfigFactory
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.mcp.servers import McpServers
+from backchannel.model_calls.metering import NO_METERING, Metering
 from backchannel.model_calls.timeouts import ModelTimeouts
 
 type WhileWaiting = Literal["decline", "reject"]
@@ -48,6 +49,7 @@ class AnswerOptions:
         sync_actions: Synchronous handlers of widget actions, by action type.
         hooks: Receives model calls, tool calls and hand-offs.
         timeouts: How long a model may take.
+        metering: How its calls are metered.
         render_output: Renders final answers that are no text.
         models: The names of the models that people may choose for an answer.
         while_waiting: What happens to a message to a thread in which calls of tools wait for approval: it declines
@@ -69,6 +71,7 @@ class AnswerOptions:
     sync_actions: Mapping[str, SyncActionHandler] = field(default_factory=dict[str, SyncActionHandler])
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
+    metering: Metering = NO_METERING
     render_output: OutputRenderer | None = None
     models: Collection[str] = ()
     while_waiting: WhileWaiting = "decline"

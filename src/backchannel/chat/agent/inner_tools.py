@@ -9,6 +9,7 @@ from agents import AgentBase, FunctionTool, default_tool_error_function
 from agents.tool_context import ToolContext
 from chatkit.types import HiddenContextItem
 
+from backchannel.budgets.scope import for_purpose
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.agent.inner_runs import InnerCall, current_call
 from backchannel.chat.agent.tool_output import output_text
@@ -141,7 +142,8 @@ def _inner_call(
 async def _within(inner: InnerCall, call: Callable[[], Awaitable[Any]]) -> Any:
     token = current_call.set(inner)
     try:
-        return await call()
+        with for_purpose("inner_agent"):
+            return await call()
     finally:
         current_call.reset(token)
 

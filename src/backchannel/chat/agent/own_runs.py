@@ -7,9 +7,14 @@ has: another API or key, or none.
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
-from agents import RunConfig
+from agents import Agent, Model, RunConfig
+
+from backchannel.mcp.reach import reachable_agents
+from backchannel.model_calls.normalized_model import NormalizedModel
+from backchannel.model_calls.provider import NormalizedModels
 
 _config: ContextVar[RunConfig | None] = ContextVar("config_of_own_runs", default=None)
 
@@ -30,9 +35,25 @@ def models_for_own_runs(config: RunConfig) -> Generator[None]:
         _config.reset(token)
 
 
-def with_config(options: dict[str, Any]) -> Any:
-    """Options of a run, with the configuration that `models_for_own_runs` sets if they have none."""
+def with_config(agent: Agent[Any], options: dict[str, Any]) -> Any:
+    """Options of a run, with the configuration that `models_for_own_runs` sets if they have none. With budgets, models
+    that the agent or its configuration brings are charged to the answer, too."""
     config = _config.get()
-    if config is None or options.get("run_config") is not None:
+    if config is None:
         return options
-    return {**options, "run_config": config}
+    given = options.get("run_config")
+    models = config.model_provider
+    if isinstance(models, NormalizedModels) and models.limited:
+        for each in reachable_agents(agent):
+            models.prepare(each)
+        given = _charged(given, models) if isinstance(given, RunConfig) else given
+    return {**options, "run_config": config if given is None else given}
+
+
+def _charged(given: RunConfig, models: NormalizedModels) -> RunConfig:
+    charged = copy(given)
+    if not isinstance(charged.model_provider, NormalizedModels):
+        charged.model_provider = models.of(charged.model_provider)
+    if isinstance(charged.model, Model) and not isinstance(charged.model, NormalizedModel):
+        charged.model = models.normalized(charged.model)
+    return charged

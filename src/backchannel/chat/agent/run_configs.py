@@ -14,7 +14,6 @@ from backchannel.context import RequestContext
 from backchannel.errors import ConfigurationError
 from backchannel.model_calls.normalized_model import NormalizedModel
 from backchannel.model_calls.provider import NormalizedModels
-from backchannel.model_calls.timeouts import ModelTimeouts
 
 type RunConfigFactory = Callable[[RequestContext, ThreadMetadata], RunConfig | Awaitable[RunConfig]]
 """Makes the configuration of one run; may be `async def`. Called once for each execution of a run: a run that another
@@ -99,13 +98,11 @@ class RunConfigs:
         agent: Agent[Any],
         provider: ModelProvider,
         models: NormalizedModels,
-        timeouts: ModelTimeouts,
         given: RunConfig | RunConfigFactory | None,
     ) -> None:
         self._agent = agent
         self._provider = provider
         self._models = models
-        self._timeouts = timeouts
         self._given = given
         self._others: WeakKeyDictionary[ModelProvider, NormalizedModels] = WeakKeyDictionary()
 
@@ -156,10 +153,10 @@ class RunConfigs:
         try:
             known = self._others.get(provider)
             if known is None:
-                known = self._others[provider] = NormalizedModels(provider, self._timeouts)
+                known = self._others[provider] = self._models.of(provider)
         except TypeError:
             # It cannot be hashed.
-            known = NormalizedModels(provider, self._timeouts)
+            known = self._models.of(provider)
         return known
 
 

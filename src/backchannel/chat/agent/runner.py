@@ -31,7 +31,7 @@ class ServerRunner(AgentRunner):
 
     @override
     async def run(self, starting_agent: Agent[Any], input: RunInput, **kwargs: Any) -> RunResult:
-        options = self._options(kwargs)
+        options = self._options(starting_agent, kwargs)
         call = inner_call_of(starting_agent, options)
         if call is None:
             return await self._runner.run(starting_agent, input, **options)
@@ -45,18 +45,18 @@ class ServerRunner(AgentRunner):
 
     @override
     def run_sync(self, starting_agent: Agent[Any], input: RunInput, **kwargs: Any) -> RunResult:
-        return self._runner.run_sync(starting_agent, input, **self._options(kwargs))
+        return self._runner.run_sync(starting_agent, input, **self._options(starting_agent, kwargs))
 
     @override
     def run_streamed(self, starting_agent: Agent[Any], input: RunInput, **kwargs: Any) -> RunResultStreaming:
-        options = self._options(kwargs)
+        options = self._options(starting_agent, kwargs)
         call = inner_call_of(starting_agent, options)
         if call is None:
             return self._runner.run_streamed(starting_agent, input, **options)
         return stream_inner(self._runner, call, starting_agent, input, options)
 
-    def _options(self, options: dict[str, Any]) -> Any:
-        return with_config(options) if self._configures else options
+    def _options(self, agent: Agent[Any], options: dict[str, Any]) -> Any:
+        return with_config(agent, options) if self._configures else options
 
 
 def install_runner() -> None:

@@ -31,6 +31,7 @@ from chatkit.types import (
     WidgetItem,
 )
 
+from backchannel.budgets.scope import charged_to
 from backchannel.chat.agent.answer import stream_answer
 from backchannel.chat.agent.answer_options import AnswerOptions
 from backchannel.chat.agent.approval_flow import ApprovalFlow, forget_state, restore, settle
@@ -88,10 +89,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         super().__init__(store, attachment_store)
         self.agent = agent
         self.options = options
-        self._models = NormalizedModels(options.model_provider, options.timeouts)
-        self._run_configs = RunConfigs(
-            agent, options.model_provider, self._models, options.timeouts, options.run_config
-        )
+        self._models = NormalizedModels(options.model_provider, options.timeouts, options.metering)
+        self._run_configs = RunConfigs(agent, options.model_provider, self._models, options.run_config)
         options.mcp_servers.adopt_first(agent)
         self._titles = ThreadTitles(store, self._models, generate=options.titles, model=options.title_model)
 
@@ -161,7 +160,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         sender: WidgetItem | None,
         context: RequestContext,
     ) -> SyncCustomActionResponse:
-        response = await self.options.sync_actions[action.type](thread, action, sender, context)
+        with charged_to(context):
+            response = await self.options.sync_actions[action.type](thread, action, sender, context)
         return response or SyncCustomActionResponse()
 
     async def _resume_at(
@@ -174,7 +174,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         answer = self._context(thread, context, config)
         last_calls = {item.id: item for item in point.last_calls}
         for item in point.interrupted_calls:
-            with models_for_own_runs(config):
+            with models_for_own_runs(config), charged_to(context):
                 completed = await repeat_call(item, point.agent, answer, config)
             if completed is not None:
                 yield ThreadItemDoneEvent(item=completed)
@@ -295,7 +295,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         # The Agents SDK checks with those of the agent that begins the run.
         of_entry = [each for each in self.agent.input_guardrails if each not in agent.input_guardrails]
         config.input_guardrails = [*(config.input_guardrails or ()), *of_entry]
-        with models_for_own_runs(config):
+        with models_for_own_runs(config), charged_to(answer.request_context):
             return Runner.run_streamed(
                 agent,
                 run_input,

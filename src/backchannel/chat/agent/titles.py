@@ -10,8 +10,9 @@ from agents import Agent, ModelProvider, RunConfig, Runner
 from chatkit.store import Store
 from chatkit.types import ThreadMetadata, UserMessageItem
 
+from backchannel.budgets.scope import charged_to
 from backchannel.chat.agent.title_cleaning import clean_title
-from backchannel.context import RequestContext, Usage
+from backchannel.context import RequestContext
 from backchannel.stores.base import PatchesThreads
 
 MAX_CHARS = 60
@@ -50,13 +51,12 @@ def shortened(line: str) -> str:
     return line
 
 
-async def generate_title(models: ModelProvider, name: str | None, message: str, usage: Usage) -> str | None:
+async def generate_title(models: ModelProvider, name: str | None, message: str) -> str | None:
     """A model's title for a conversation that begins with `message`; `None` if the call fails or times out, or if the
     reply is no title.
 
     Args:
         name: The model's name; `None` for the default of `models`.
-        usage: The usage of the call is added to it.
     """
     agent = Agent[None](name="Title", instructions=INSTRUCTIONS, model=name)
     config = RunConfig(model_provider=models, tracing_disabled=True)
@@ -68,8 +68,6 @@ async def generate_title(models: ModelProvider, name: str | None, message: str, 
         # A failed title must not fail the answer.
         log.warning("title_failed", error=type(error).__name__)
         return None
-    used = result.context_wrapper.usage
-    usage.add(used.requests, used.input_tokens, used.output_tokens)
     title = clean_title(str(result.final_output or ""))
     return shortened(title) if title else None
 
@@ -107,7 +105,8 @@ class ThreadTitles:
         if not self._generate:
             yield
             return
-        generation = asyncio.create_task(generate_title(self._models, self._model, text, context.usage))
+        with charged_to(context, "title"):
+            generation = asyncio.create_task(generate_title(self._models, self._model, text))
         answering = True
 
         def use(done: asyncio.Task[str | None]) -> None:

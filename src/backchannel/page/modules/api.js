@@ -121,6 +121,11 @@ export class ChatApi {
     return this.#json(response);
   }
 
+  /** What the reader has used, and what is left of budgets. */
+  async usage() {
+    return this.#json(await this.#fetch("api/chatkit/usage", {}));
+  }
+
   /** The address of a page of this server. */
   address(path) {
     return new URL(path, this.#base).href;

@@ -1,5 +1,6 @@
 // The page: chats at the side, the open conversation, and the box to write in.
 import "./bc-account.js";
+import "./bc-budget.js";
 import "./bc-composer.js";
 import "./bc-search.js";
 import "./bc-thread-list.js";
@@ -48,6 +49,7 @@ class BcApp extends HTMLElement {
     this.#showConnectivity();
     onSystemThemeChange(() => this.#showTheme());
     this.#session.begin();
+    this.#parts.budget.session = this.#session;
   }
 
   #build() {
@@ -56,10 +58,11 @@ class BcApp extends HTMLElement {
     const list = el("bc-thread-list");
     const search = el("bc-search");
     const banner = el("div", { class: "banner-slot", role: "status" });
-    this.#parts = { conversation, composer, list, search, banner };
+    const budget = el("bc-budget", { class: "budget-slot", role: "status" });
+    this.#parts = { conversation, composer, list, search, banner, budget };
     const sidebar = this.#buildSidebar(search, list);
     const suggestions = this.#buildSuggestions();
-    const dock = el("div", { class: "dock" }, banner, composer, suggestions);
+    const dock = el("div", { class: "dock" }, banner, budget, composer, suggestions);
     const main = el("main", { class: "main" }, this.#buildTopBar(), conversation, dock);
     const backdrop = el("div", { class: "backdrop", onclick: () => this.#setDrawer(false) });
     const skip = el("a", { class: "skip-link", href: "#message" }, "Skip to the message box");
@@ -180,6 +183,7 @@ class BcApp extends HTMLElement {
   #refresh(animate = true) {
     const conversation = this.#session.conversation;
     if (!conversation) return;
+    this.#parts.budget.running = conversation.running;
     const blank = conversation.phase === "ready" && isBlank(conversation);
     const { main, title, composer } = this.#parts;
     const text = this.#title(conversation);

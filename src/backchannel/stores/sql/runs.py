@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping, Update, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backchannel.context import Identity, Usage
+from backchannel.context import CallUsage, Identity, Usage
 from backchannel.stores.run_states import ACTIVE, RunStatus, sources
 from backchannel.stores.run_store import (
     MAX_QUEUED,
@@ -38,6 +38,7 @@ from backchannel.stores.sql.ownership import (
 )
 from backchannel.stores.sql.tables import attempts, runs, usage
 from backchannel.stores.sql.transactions import retryable
+from backchannel.stores.sql.usage import usage_row
 from backchannel.stores.times import utc_now
 
 _LEGACY_RUN_AGE = timedelta(hours=1)
@@ -201,8 +202,8 @@ class SqlRuns(RunStore):
             result = await connection.execute(ended)
             run = await _load(connection, run_id)
             if result.rowcount and run is not None:
-                if usage.requests:
-                    await connection.execute(_usage_row(run, usage))
+                for call in _unstored(usage):
+                    await connection.execute(usage_row(run.identity, run.id, call))
             elif run is None or (run.fence, run.status) != (fence, status):
                 raise RunFencedError(run_id)
 
@@ -251,7 +252,8 @@ class SqlRuns(RunStore):
             if row is None:
                 raise NotFoundError(f"No run {run_id}")
             amounts = (await connection.execute(booked)).mappings().one()
-        return _record(row, Usage(**{name: int(amounts[name] or 0) for name in _AMOUNTS}))
+        requests, sent, received = (int(amounts[name] or 0) for name in _AMOUNTS)
+        return _record(row, Usage(requests, sent, received))
 
     @override
     @retryable
@@ -359,16 +361,18 @@ async def _load(connection: AsyncConnection, run_id: str) -> RunRecord | None:
     return None if row is None else _record(row)
 
 
-def _usage_row(run: RunRecord, used: Usage) -> Any:
-    # Endpoints of models send any number; the end of the run must be stored.
-    values = {
-        "run_id": run.id,
-        "requests": min(max(used.requests, 0), 2**31 - 1),
-        "input_tokens": min(max(used.input_tokens, 0), 2**63 - 1),
-        "output_tokens": min(max(used.output_tokens, 0), 2**63 - 1),
-        "created_at": utc_now(),
-    }
-    return insert_owned(run.identity, usage, values)
+def _unstored(used: Usage) -> Sequence[CallUsage]:
+    """What is to be stored of a run's usage. An application's own server may have added to it without saying which
+    model it called."""
+    calls = used.calls.values()
+    rest = CallUsage(
+        "",
+        "",
+        used.requests - sum(each.requests for each in calls),
+        used.input_tokens - sum(each.input_tokens for each in calls),
+        used.output_tokens - sum(each.output_tokens for each in calls),
+    )
+    return [*used.unstored.values(), *([rest] if rest.requests > 0 else ())]
 
 
 def _record(row: RowMapping, used: Usage | None = None) -> RunRecord:

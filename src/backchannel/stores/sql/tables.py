@@ -26,6 +26,7 @@ from backchannel.stores.sql.tables_accounts import (
     users,
 )
 from backchannel.stores.sql.tables_base import ID, ITEM_ID, OWNER, metadata, owner_columns
+from backchannel.stores.sql.tables_budgets import budget_accounts, budget_reservations
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "attachments",
     "attempts",
     "audit_log",
+    "budget_accounts",
+    "budget_reservations",
     "feedback",
     "items",
     "login_attempts",
@@ -215,6 +218,12 @@ usage = Table(
     Column("input_tokens", BigId, nullable=False),
     Column("output_tokens", BigId, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
+    # NULL in rows from before version 0005, and for what an application's own server has booked.
+    Column("model", Exact(200)),
+    Column("purpose", Exact(20)),
+    Column("cached_tokens", BigId, nullable=False, server_default="0"),
+    # In billionths of the currency's unit; NULL without prices.
+    Column("cost", BigId),
     Index(None, "tenant", "user_id", "created_at"),
     Index(None, "created_at"),
     Index(None, "run_id"),

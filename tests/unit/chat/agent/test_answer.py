@@ -28,7 +28,6 @@ from pydantic import TypeAdapter
 from backchannel.chat.agent.context import AnswerContext
 from backchannel.chat.protocol.wire import is_hidden
 from backchannel.chat.recovery import journal
-from backchannel.context import RequestContext, Usage
 from backchannel.testing import Call, Fail, Say, ScriptedModel
 
 pytestmark = pytest.mark.row("A1", "B5", "C5")
@@ -405,12 +404,6 @@ async def test_a_tool_starts_once_its_call_is_kept_and_the_model_goes_on_once_it
         if isinstance(event, ck.ThreadItemDoneEvent) and (call := journal.tool_call(event.item)):
             steps.append((call.finished, bool(began), len(model.calls)))
     assert steps == [(False, False, 1), (True, True, 1)]
-
-
-async def test_usage_is_booked_to_the_request(ask: Ask, request_context: RequestContext):
-    model = ScriptedModel(Call("add_todo", {"title": "a"}), Say("x"))
-    await ask(Agent(name="A", model=model, tools=[add_todo]))
-    assert request_context.usage == Usage(requests=2, input_tokens=20, output_tokens=10)
 
 
 async def test_tools_find_the_caller_in_their_context(ask: Ask):

@@ -13,14 +13,22 @@ from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
 from backchannel.stores.sql.migrate import CORE, Migrations
 from backchannel.stores.sql.ownership import delete_owned, select_owned
-from backchannel.stores.sql.tables import audit_log, provider_logins, sessions, threads, users
+from backchannel.stores.sql.tables import (
+    audit_log,
+    budget_reservations,
+    provider_logins,
+    sessions,
+    threads,
+    users,
+)
 
 BATCH = 500
 """The most rows that one page reads or one transaction deletes."""
 
-KEPT_TABLES = (audit_log,)
+KEPT_TABLES = (audit_log, budget_reservations)
 """Tables whose rows are exported, and stay when a person is erased: the log must say who had access, and when. (The
-GDPR permits it where it is needed for security and legal claims: article 17, paragraph 3.)"""
+GDPR permits it where it is needed for security and legal claims: article 17, paragraph 3.) The reservation of a call of
+a model is deleted with the end of the call: erased before, what it holds of the tenant's budget would be lost."""
 
 SECRET_COLUMNS = frozenset(
     {users.c.password_hash, sessions.c.token_hash, sessions.c.rotation_key, provider_logins.c.sealed}

@@ -1,6 +1,6 @@
 """Logins with an identity provider: attempts, what is known of each login, and names of people without an account.
 
-Only adds: code of version 0004 works on the result.
+Only adds: code of version 0005 works on the result.
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from backchannel.stores.sql.types import Exact, LongText, UtcDateTime
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

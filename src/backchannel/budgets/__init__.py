@@ -1,0 +1,1 @@
+"""What people may use of models: budgets, prices, and who a model call is charged to."""
