@@ -21,7 +21,7 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import audit_log, login_failures, metadata, replicas
+from backchannel.stores.sql.tables import audit_log, budget_reservations, login_failures, metadata, replicas
 from backchannel.stores.times import utc_now
 from backchannel.testing.contracts.session_store import a_session
 from backchannel.testing.contracts.store_base import STRANGERS, a_thread, assistant_message
@@ -34,11 +34,11 @@ ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-# Replicas are processes of the server's own, failed logins of no owner, and the audit log is kept.
+# Replicas are processes of the server's own, failed logins of no owner. The audit log is kept, and reservations are.
 TABLES = [
     table
     for table in (*metadata.tables.values(), *todo_metadata.tables.values())
-    if table not in (replicas, login_failures, audit_log)
+    if table not in (replicas, login_failures, audit_log, budget_reservations)
 ]
 
 type Rows = dict[str, list[dict[str, Any]]]
