@@ -19,10 +19,19 @@ from backchannel.stores.sql.accounts import Account, SqlAccounts
 from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
+from backchannel.stores.sql.ownership import insert_owned
 from backchannel.stores.sql.provider_logins import ProviderLogin, SqlProviderLogins
 from backchannel.stores.sql.runs import SqlRuns
 from backchannel.stores.sql.store import SqlStore
-from backchannel.stores.sql.tables import audit_log, login_attempts, login_failures, metadata, replicas
+from backchannel.stores.sql.tables import (
+    audit_log,
+    budget_accounts,
+    budget_reservations,
+    login_attempts,
+    login_failures,
+    metadata,
+    replicas,
+)
 from backchannel.stores.times import utc_now
 from backchannel.testing.contracts.session_store import a_session
 from backchannel.testing.contracts.store_base import STRANGERS, a_thread, assistant_message
@@ -35,11 +44,12 @@ ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-# Replicas are processes of the server's own, failed logins and attempts of no owner, and the audit log is kept.
+# Replicas are processes of the server's own, failed logins and attempts of no owner. The audit log is kept, and
+# reservations are.
 TABLES = [
     table
     for table in (*metadata.tables.values(), *todo_metadata.tables.values())
-    if table not in (replicas, login_failures, login_attempts, audit_log)
+    if table not in (replicas, login_failures, login_attempts, audit_log, budget_reservations)
 ]
 
 type Rows = dict[str, list[dict[str, Any]]]
@@ -66,10 +76,13 @@ async def live(
 
 
 async def log_in(database: Database, identity: Identity) -> None:
-    """An account of somebody's, a session, an address, and a line in the audit log."""
+    """An account of somebody's, a session, an address, a line in the audit log, and a budget that is used."""
     accounts = SqlAccounts(database)
     if await accounts.find(identity) is None:
         now = utc_now()
+        budget = {"unit": "tokens", "period": "day", "starts_at": now, "used": 5, "reserved": 0}
+        async with database.write() as connection:
+            await connection.execute(insert_owned(identity, budget_accounts, budget))
         name = f"user-{next(_numbers)}"
         await accounts.add(
             Account(

@@ -17,6 +17,7 @@ from backchannel.context import CallUsage, Identity
 from backchannel.errors import BudgetExceededError
 from backchannel.stores.sql.budget_accounts import SqlLedger
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.stores.sql.tables import budget_accounts, budget_reservations, usage
 from backchannel.stores.sql.usage import SqlUsage
 from backchannel.stores.times import utc_now
@@ -188,3 +189,17 @@ async def test_a_limit_that_was_lowered_holds_at_once(database: Database):
         await ledger_of(database, user="60/day").check(ANN)
     with pytest.raises(BudgetExceededError):
         await reserve(ledger_of(database, user="50/day"), 1, 1)
+
+
+@pytest.mark.row("H6")
+async def test_the_call_of_an_erased_user_is_still_charged_to_the_tenant(database: Database):
+    ledger = ledger_of(database, user="100/day", tenant="1000/day")
+    await ledger.settle(await reserve(ledger, 10, 20), used(10, 20))
+    call = await reserve(ledger, 10, 20)
+    person = PersonalData(database, ANN, owned_tables())
+    exported = [name async for name, _ in person.export()]
+    assert (exported.count("budget_accounts"), exported.count("budget_reservations")) == (1, 1)
+    assert (await person.erase())["budget_accounts"] == 1
+    assert await balances(ledger) == [("tenant", "tokens", 30, 30), ("user", "tokens", 0, 0)]
+    assert await ledger.settle(call, used(10, 5))
+    assert await balances(ledger) == [("tenant", "tokens", 45, 0), ("user", "tokens", 0, 0)]

@@ -37,7 +37,7 @@ async def used(served: Any) -> tuple[int, int, Any]:
         # SEMOSS/Monolith#219, genkit-ai/genkit PR#6229: none.
         (None, SENT + 2),
         ({}, SENT + 2),
-        # mozilla-ai/otari#128 and others take such numbers as they are: less than nothing, texts, more than any model.
+        # Numbers that no call can have: less than nothing, texts, more than any model has room for.
         ({"prompt_tokens": -500_000, "completion_tokens": -1, "total_tokens": -500_001}, SENT + 2),
         ({"prompt_tokens": "7", "completion_tokens": "3", "total_tokens": "10"}, 10),
         ({"prompt_tokens": None, "completion_tokens": 3, "total_tokens": None}, SENT + 3),

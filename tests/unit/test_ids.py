@@ -25,6 +25,7 @@ PREFIXES: dict[IdKind, str] = {
     "replica": "rep",
     "session": "ses",
     "family": "fam",
+    "reservation": "bres",
 }
 
 

@@ -44,7 +44,7 @@ _POLL = Backoff(initial=0.1, maximum=1.0)
 
 
 WITHOUT_MODEL = frozenset({"threads.custom_action"})
-"""Operations that need no model, such as a click that ticks a todo: they are accepted although a budget is used up. If
+"""Operations that need no model, such as a click on a widget: they are accepted although a budget is used up. If
 one calls a model after all, that call is refused."""
 
 
