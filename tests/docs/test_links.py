@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"`((?:benchmarks|docs|src|tests)/(?![^`\s]*(?:NNNN|[<*]))[^`\s]+)`")
+# A test may be named behind its file: `tests/architecture/test_threat_model.py` looks for it.
+FILE = re.compile(r"`((?:benchmarks|docs|src|tests)/(?![^`\s]*(?:NNNN|[<*]))[^`\s:]+)(?:::\w+)?`")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 

@@ -37,6 +37,7 @@ _DESCRIPTIONS = {
 }
 
 _ALWAYS = (400, 401, 403, 422, 429, 500, 503)
+_OF_LOGINS = (401, 403, 429, 500, 503)
 _OF_WRITES = (404, 408, 409, 413, 415)
 
 
@@ -70,7 +71,8 @@ def _add(path: str, method: str, operation: dict[str, Any]) -> None:
         if path == "/health/ready":
             responses.setdefault("503", {"description": "Not ready."})
         if path.startswith(AUTH):
-            responses.setdefault("429", {"$ref": f"#/components/responses/{_name(429)}"})
+            for status in _OF_LOGINS:
+                responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(status)}"})
         return
     statuses = {*_ALWAYS, *(_OF_WRITES if method != "get" else ())}
     if "{" in path or any(each["name"] == "after" for each in operation.get("parameters", ())):
