@@ -235,7 +235,8 @@ async def test_a_connection_whose_caller_is_cancelled_while_it_opens_is_closed(
 
 async def test_a_caller_who_is_cancelled_twice_leaves_nothing_that_never_ends(tmp_path: Path):
     """SQLAlchemy closes the connection of a cancelled caller in a task, and stops it if the caller is cancelled once
-    more. The task waited for ever, and with it the end of the event loop: a server did not end."""
+    more. The task waited for ever, and with it the end of the event loop: a server did not end
+    (wapiti-scanner/wapiti#802)."""
     database = Database(f"sqlite:///{tmp_path / 'words.db'}", PoolOptions(size=1, overflow=0))
     running, may_end = threading.Event(), threading.Event()
 
