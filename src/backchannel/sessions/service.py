@@ -181,6 +181,22 @@ class Sessions:
         await self._touch(session, now)
         return session
 
+    async def has_ended(self, session: Session) -> bool:
+        """Whether a session was ended, or its account disabled, since it was recognised. One that has only expired was
+        not: a stream goes on after the time of an access token.
+
+        Raises:
+            UnavailableError: The store cannot be reached.
+        """
+        found = await self.store.find(session.token_hash)
+        if found is None or found.ended_at is not None:
+            return True
+        try:
+            await self._checked(found)
+        except UnauthenticatedError:
+            return True
+        return False
+
     async def refresh(self, token: str, client: Client, scopes: frozenset[str] | None = None) -> TokenPair:
         """Exchange a refresh token. A repetition within `REPEAT_SECONDS` gets the same tokens; a later one ends the
         login.
@@ -291,8 +307,7 @@ class Sessions:
 
     async def _checked(self, session: Session) -> Session:
         """The session with the scopes and the name of its owner. The account decides, whatever the store of sessions
-        says:
-        it may have been restored from a copy."""
+        says: that may have been restored from a copy."""
         account = await self._accounts.find(session.identity)
         if account is None:
             return session
