@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from agents import Agent
+from agents import Agent, function_tool
+from agents.tool_context import ToolContext
 from chatkit.types import ClosedStatus, LockedStatus
 
 from backchannel.context import Identity
-from backchannel.testing import Fail, Say, ScriptedModel, ServerError
+from backchannel.testing import Call, Fail, Say, ScriptedModel, ServerError
 from processes import until
 from visitors import visitor_id
 
@@ -54,19 +55,30 @@ async def test_no_endpoint_of_the_server_goes_on_with_it(serve):
 # or locked while something was still saved came back as active.
 @pytest.mark.parametrize("status", [LOCKED, ClosedStatus(reason="solved")])
 async def test_it_stays_closed_when_an_answer_ends_and_when_it_is_renamed(serve, status):
-    go_on = asyncio.Event()
-    model = ScriptedModel(Say("one"), Say(["tw", "o"], until=go_on))
-    served = await serve(Agent(name="A", model=model))
+    working, go_on = asyncio.Event(), asyncio.Event()
+
+    @function_tool
+    async def note(ctx: ToolContext[Any]) -> str:
+        """Note something in the thread."""
+        working.set()
+        await go_on.wait()
+        ctx.context.thread.metadata = {"noted": True}
+        return "noted"
+
+    model = ScriptedModel(Say("one"), Call("note"), Say("two"))
+    served = await serve(Agent(name="A", model=model, tools=[note]))
     thread_id, _ = await served.create()
     stream = await served.person.say("two", thread_id)
-    await until(lambda: model.streaming == 1, "the answer has begun")
+    await asyncio.wait_for(working.wait(), 10)
     await close(served, thread_id, status)
     await served.person.request("threads.update", {"thread_id": thread_id, "title": "Another"})
     go_on.set()
     events = await stream.events()
     # What had begun is finished: a person should see no half sentence.
     assert events[-1]["item"]["content"][0]["text"] == "two"
-    assert await status_of(served, thread_id) == status.type
+    owner = Identity(visitor_id(served.person.http))
+    kept = await served.backchannel.server.store.load_thread(thread_id, owner)
+    assert (kept.status, kept.title, kept.metadata) == (status, "Another", {"noted": True})
 
 
 # spikonado/sprocket#55: runs of an archived thread went on where nobody saw them. papercups-io/papercups#727 and #89:

@@ -38,10 +38,13 @@ async def test_no_endpoint_takes_a_form_for_json(serve):
     posts = [path for path, operations in document["paths"].items() if "post" in operations]
     assert len(posts) > 8
     body = json.dumps({**CREATE, "name": "x", "title": "x", "value": 'a=b"}'})
-    for media_type, site in product(FORMS, ("", "cross-site")):
+    for media_type, site in product(FORMS, ("", "cross-site", "same-origin")):
         evidence = {"sec-fetch-site": site, "origin": "https://evil.example"} if site else {}
         headers = cookie | evidence | ({"content-type": media_type} if media_type else {})
         for path in posts:
+            # A page of this server may log in and out by a form, and needs no body to be known again.
+            if site == "same-origin" and (path.startswith("/auth/") or path.endswith("/visitor")):
+                continue
             answer = await http.post(path, content=body.encode(), headers=headers, follow_redirects=False)
             assert answer.status_code >= 400, (path, headers)
     assert (await http.get("/auth/me", headers=cookie)).status_code == 200
