@@ -7,6 +7,8 @@ from agents import Agent
 
 from backchannel.testing import ScriptedModel
 from backchannel.todo import assistant
+from oidc_browser import OidcBrowser
+from oidc_double import provider, settings_for
 from people_who_log_in import PASSWORD, SETTINGS, people_of
 from wire.test_identity import LIST, SECRET, token
 
@@ -92,6 +94,20 @@ async def test_a_user_and_a_tenant_inside_others(serve, claims):
     else:
         tenant = "acme" if isinstance(claims["org"], dict) else "default"
         assert (me.json()["user"], me.json()["tenant"]) == ("grace", tenant)
+
+
+# OpenIDC/mod_auth_openidc#297, Forceu/Gokapi#295: the same for people who log in; some providers have the roles in the
+# token, and some only where they are asked for them.
+@pytest.mark.parametrize("where", ["claims", "userinfo"])
+async def test_roles_of_people_who_log_in(serve, where):
+    async with provider() as double:
+        setattr(double, where, {"realm_access": {"roles": ["offline_access", "todos"]}})
+        served = await serve(assistant, **settings_for(double, oidc_scope_claim="realm_access.roles"))
+        browser = OidcBrowser(served)
+        await browser.log_in(double)
+        assert (await browser.me()).json()["scopes"] == ["offline_access", "todos"]
+        assert (await browser.send("GET", "/api/chatkit/threads")).status_code == 403
+        assert ("/userinfo" in double.asked) == (where == "userinfo")
 
 
 # uc-cdis/fence#25, mitreid-connect/OpenID-Connect-Java-Spring-Server#382, openshift/osin#61, PostHog/posthog#49163:
