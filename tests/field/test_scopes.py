@@ -81,6 +81,22 @@ async def test_a_claim_inside_another_one(serve, name, claims):
     assert await allowed(served, **claims) == TODOS
 
 
+# sulu/sulu#3551, mojomojo/mojomojo#91, TeselaGen/ve#1545, open-enterprise-solutions/enterprise#114: people without a role
+# could do everything. Providers leave the claim out for them.
+async def test_without_a_role_nobody_may_do_anything(serve):
+    settings = {"jwt_secret": SECRET, "jwt_scope_claim": "realm_access.roles"}
+    served = await serve(assistant, auth="jwt", model="offline", **settings)
+    for claims in (
+        {},
+        {"realm_access": {}},
+        {"realm_access": {"roles": []}},
+        {"realm_access": {"roles": ["offline"]}},
+    ):
+        assert await allowed(served, **claims) == (403, 403), claims
+    assert await allowed(served, scope="chat todos") == (403, 403)
+    assert await allowed(served, realm_access={"roles": ["chat", "todos"]}) == BOTH
+
+
 @pytest.mark.parametrize("claims", [{"org": {"id": "acme"}}, {"org": {"id": 7}}, {"org": "acme"}])
 async def test_a_user_and_a_tenant_inside_others(serve, claims):
     """The same for the other claims; a path that leads nowhere is a claim that is not there."""

@@ -59,7 +59,8 @@ class JwtAuthenticator(Authenticator):
         leeway: The tolerated clock difference in seconds.
         claims: Which claims say who the caller is.
         scopes: The scopes of the application. A token that names one of them, `chat` or `admin` has no others than it
-            names. One that names none, such as `openid profile`, does not limit what its owner may do here.
+            names. One that names none, such as `openid profile`, does not limit what its owner may do here, unless
+            `claims` has another claim of the scopes than `scope`.
         header: The header that has the token, where a proxy sends it in one of its own; without `Bearer` then.
     """
 
@@ -127,7 +128,8 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
     """The identity that verified claims describe.
 
     Args:
-        scopes: `known_scopes`. Claims that name one of them limit the caller to what they name.
+        scopes: `known_scopes`. Claims that name one of them limit the caller to what they name. Another claim than
+            `scope` always does.
 
     Raises:
         ValueError: A claim is missing or cannot be used; the message names it.
@@ -168,8 +170,10 @@ def claim_of(claims: Mapping[str, Any], name: str, default: Any = None) -> Any:
 
 def _scopes(claims: Mapping[str, Any], claim: str, known: Set[str]) -> frozenset[str]:
     named = _named(claim_of(claims, claim, ""), claim)
-    if claim == SCOPE:
-        named |= _named(claims.get(SCOPE_OF_OTHERS, ""), SCOPE_OF_OTHERS)
+    if claim != SCOPE:
+        # Somebody has said that this claim decides, so a person without a role has none.
+        return named
+    named |= _named(claims.get(SCOPE_OF_OTHERS, ""), SCOPE_OF_OTHERS)
     return named if named & known else named | {ALL}
 
 

@@ -53,7 +53,8 @@ class AccessSettings(BaseSettings):
         "scope",
         min_length=1,
         description="The claim that has the scopes, as a list or separated by spaces or commas. `scope` stands for "
-        "`scp`, too. Claims inside others are named by their path, such as `realm_access.roles`.",
+        "`scp`, too, and limits nobody if it names no scope of this server. Another claim always does: without it, a "
+        "caller may do nothing. Claims inside others are named by their path, such as `realm_access.roles`.",
     )
     jwt_leeway_seconds: int = Field(
         30,
