@@ -38,7 +38,11 @@ async def test_no_endpoint_takes_a_form_for_json(serve):
     posts = [path for path, operations in document["paths"].items() if "post" in operations]
     assert len(posts) > 8
     body = json.dumps({**CREATE, "name": "x", "title": "x", "value": 'a=b"}'})
-    for media_type, site in product(FORMS, ("", "cross-site", "same-origin")):
+    for media_type, site in [
+        ("text/plain", ""),
+        ("text/plain", "cross-site"),
+        *product(FORMS, ("same-origin",)),
+    ]:
         evidence = {"sec-fetch-site": site, "origin": "https://evil.example"} if site else {}
         headers = cookie | evidence | ({"content-type": media_type} if media_type else {})
         for path in posts:
