@@ -103,7 +103,7 @@ DOCUMENTS: list[tuple[str, list[Any], str]] = [
     ("nulls", [public(RSA, **NULLS)], signed()),
     ("null use and alg", [public(RSA, use=None, alg=None, **NULLS)], signed()),
     ("null kid", [public(RSA, kid=None, use=None)], signed()),
-    # google/jwt_verify_lib#31, envoyproxy/envoy#9426, istio/istio#19424: EC keys without `alg`, beside each other.
+    # google/jwt_verify_lib#31, envoyproxy/envoy#9426: EC keys without `alg`, beside each other.
     ("EC", [bare(P256, kid="a"), bare(P384, kid="b")], signed(P384, "ES384", kid="b")),
     # GluuFederation/oxd#555, AzureAD/azure-activedirectory-identitymodel-extensions-for-dotnet#2353: no ids.
     ("no ids", [bare(RSA_2), bare(P256), bare(RSA)], signed(kid=None)),
