@@ -20,6 +20,7 @@ from backchannel.key_sets.base import KeySet
 from backchannel.key_sets.signed_tokens import SignedTokens, reason
 
 MAX_TOKEN_CHARS = 8192
+MAX_NAME_CHARS = 200
 _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that make a text look like another one in logs and lists (Unicode Technical Report 36, section 2.5)."""
 
@@ -134,7 +135,6 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
             raise ValueError(f"it has no claim {claim} that is a text")
         if any(character in _REORDERING or unicodedata.category(character) == "Cc" for character in value):
             raise ValueError(f"the claim {claim} has control characters")
-    name = claims.get(names.name)
     user, tenant = cast("str", user), cast("str", tenant)
     if is_visitor(user):
         raise ValueError(f"the claim {names.user} has the form of an anonymous visitor's id")
@@ -142,8 +142,16 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
         user=user,
         tenant=tenant,
         scopes=_scopes(claims.get(names.scope, ""), names.scope, scopes),
-        name=name if isinstance(name, str) else None,
+        name=shown_name(claims.get(names.name)),
     )
+
+
+def shown_name(claim: Any) -> str | None:
+    """A name to show: without characters that are not seen, which neither a database nor JSON may be able to hold, and
+    of a bounded length. `None` if nothing is left."""
+    if not isinstance(claim, str):
+        return None
+    return "".join(filter(str.isprintable, claim)).strip()[:MAX_NAME_CHARS] or None
 
 
 def _scopes(value: Any, claim: str, known: Set[str]) -> frozenset[str]:
@@ -153,4 +161,6 @@ def _scopes(value: Any, claim: str, known: Set[str]) -> frozenset[str]:
         named = frozenset(cast("list[str]", value))
     else:
         raise ValueError(f"the claim {claim} must be a text or a list of texts")
+    if not all(map(str.isprintable, named)):
+        raise ValueError(f"the claim {claim} has control characters")
     return named if named & known else named | {ALL}
