@@ -49,6 +49,7 @@ MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP/1.1."
 BAD_HOST = Refusal(400, "invalid_request", "The request must have exactly one valid Host header.")
 BAD_TARGET = Refusal(400, "invalid_request", "The target of the request must be a path that starts with /.")
 BAD_FRAMING = Refusal(400, "invalid_request", "The body has too many bytes beside its content.")
+BAD_UPGRADE = Refusal(400, "invalid_request", "A WebSocket begins with a GET without a body.")
 TOO_MANY_PIPELINED = Refusal(400, "invalid_request", "Too many requests are pipelined on one connection.")
 HEAD_TIMEOUT = Refusal(408, "timeout", "The headers of the request took too long to arrive.")
 URL_TOO_LONG = Refusal(414, "too_large", "The URL of the request is too long.")
@@ -189,6 +190,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_most > self._limits.header_bytes:
             self._check_size()
         self._check_target()
+        self._check_upgrade()
         self._unset_deadline()
         self._body_open = True
         self._body_read = self._body_size = 0
@@ -260,6 +262,13 @@ class LimitedProtocol(HttpToolsProtocol):
         # Before HTTP/1.1 there was none, and health checks of old proxies still send none.
         if hosts or self.parser.get_http_version() != "1.0":
             self._fail(BAD_HOST)
+
+    def _check_upgrade(self) -> None:
+        # RFC 6455, section 4.1. Uvicorn would wait, without any answer, for the end of a body that it drops.
+        if self.parser.should_upgrade() and self._should_upgrade():
+            body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+            if body or self.parser.get_method() != b"GET":
+                self._fail(BAD_UPGRADE)
 
     def _fail(self, refusal: Refusal) -> None:
         """Stop the parser, inside one of its callbacks."""

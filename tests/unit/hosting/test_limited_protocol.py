@@ -191,6 +191,7 @@ async def test_a_long_response_is_not_cut_by_the_time_for_headers():
 
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 MALFORMED = {
     "length and chunks": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -242,6 +243,11 @@ MALFORMED = {
     "a negative chunk size": CHUNKED + b"-1\r\nabc\r\n0\r\n\r\n",
     "a chunk size without end": CHUNKED + b"f" * 20 + b"\r\nabc\r\n",
     "a chunk ended by LF": CHUNKED + b"3\nabc\n0\n\n",
+    "a WebSocket with a body": GET[:-2] + WEBSOCKET + b"Content-Length: 3\r\n\r\nabc",
+    "a WebSocket with a body that does not come": GET[:-2] + WEBSOCKET + b"Content-Length: 300\r\n\r\n",
+    "a WebSocket with chunks": GET[:-2] + WEBSOCKET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a WebSocket by POST": POST + WEBSOCKET + b"\r\n",
+    "a WebSocket by POST with a body": POST + WEBSOCKET + b"Content-Length: 3\r\n\r\nabc",
     "a chunk that is longer than its size": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
 }
 
@@ -271,6 +277,7 @@ async def test_what_proxies_could_read_in_another_way_is_refused():
         b"\r\n" + GET,
         b"GET //x HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
         CHUNKED + b"3;a=b\r\nabc\r\n0\r\n\r\n",
         POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     ],
