@@ -81,9 +81,18 @@ def test_nothing_set_is_development_offline_and_anonymous():
         *(
             ("PUBLIC_URL", f"https://{rest}", "is not an address such as https://example.com")
             for rest in (
-                "", "/chat", "ann@chat.example.com", "chat.example.com?", "chat.example.com/?x=1",
-                "chat.example.com/#chat", "chat.example.com/a b", "chat.example.com/\tchat", "chat.example.com//chat",
-                "chat.example.com/chat; Domain=example.com", "chat.example.com:x", "chat.example.com/%2e%2e",
+                "",
+                "/chat",
+                "ann@chat.example.com",
+                "chat.example.com?",
+                "chat.example.com/?x=1",
+                "chat.example.com/#chat",
+                "chat.example.com/a b",
+                "chat.example.com/\tchat",
+                "chat.example.com//chat",
+                "chat.example.com/chat; Domain=example.com",
+                "chat.example.com:x",
+                "chat.example.com/%2e%2e",
             )
         ),
         ("OIDC_ISSUER", "login.example.com", "must be an https:// URL"),

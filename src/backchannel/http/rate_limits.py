@@ -259,8 +259,8 @@ def spoken(seconds: int) -> str:
 def _group(scope: Scope, path: str) -> Group:
     if path.startswith(_RUNS) or path == "/auth/logout":
         return "follow"
-    # With the position of an earlier stream a run is only followed. The endpoint reads the first header, and a blank one
-    # names no position: it would start a run.
+    # With the position of an earlier stream a run is only followed. The endpoint reads the first header, and a blank
+    # one names no position: it would start a run.
     if path in _STARTING and (Headers(scope=scope).get("last-event-id") or "").strip():
         return "follow"
     return "request"

@@ -31,8 +31,8 @@ def production_problems(settings: "Settings") -> Iterator[str]:
         )
     elif "proxy" in settings.auth and TrustedProxies(settings.trusted_proxies).everybody:
         yield (
-            "BACKCHANNEL_TRUSTED_PROXIES must name the proxy in production, and not everybody, because BACKCHANNEL_AUTH "
-            "has proxy: who reaches the server could be anybody"
+            "BACKCHANNEL_TRUSTED_PROXIES must name the proxy in production, and not everybody, because "
+            "BACKCHANNEL_AUTH has proxy: who reaches the server could be anybody"
         )
     if settings.secret_key is None:
         yield "BACKCHANNEL_SECRET_KEY must be set in production; `openssl rand -hex 32` makes one"

@@ -84,8 +84,14 @@ class ServerSettings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         # Links, cookies and the redirect URI of logins are made of it.
-        if Origin.parse(value) is None or _NEITHER.search(value) or not is_prefix(urlsplit(value).path.rstrip("/")):
-            raise ValueError(f"{value!r} is not an address such as https://example.com or https://example.com/chat")
+        if (
+            Origin.parse(value) is None
+            or _NEITHER.search(value)
+            or not is_prefix(urlsplit(value).path.rstrip("/"))
+        ):
+            raise ValueError(
+                f"{value!r} is not an address such as https://example.com or https://example.com/chat"
+            )
         return value.rstrip("/")
 
     @property
