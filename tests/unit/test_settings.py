@@ -78,6 +78,23 @@ def test_nothing_set_is_development_offline_and_anonymous():
         ("FRAME_ANCESTORS", "example.com", "is not an origin"),
         ("COOKIE_SAME_SITE", "none", "needs https"),
         ("PUBLIC_URL", "chat.example.com", "must start with http:// or https://"),
+        *(
+            ("PUBLIC_URL", f"https://{rest}", "is not an address such as https://example.com")
+            for rest in (
+                "",
+                "/chat",
+                "ann@chat.example.com",
+                "chat.example.com?",
+                "chat.example.com/?x=1",
+                "chat.example.com/#chat",
+                "chat.example.com/a b",
+                "chat.example.com/\tchat",
+                "chat.example.com//chat",
+                "chat.example.com/chat; Domain=example.com",
+                "chat.example.com:x",
+                "chat.example.com/%2e%2e",
+            )
+        ),
         ("OIDC_ISSUER", "login.example.com", "must be an https:// URL"),
         ("OIDC_ISSUER", "http://login.example.com", "must be an https:// URL"),
         ("OIDC_ISSUER", "https://login.example.com/?x=1", "neither a query nor a fragment"),
@@ -149,6 +166,14 @@ def test_a_secret_is_never_repeated(environment: pytest.MonkeyPatch, name: str):
         ({"BACKCHANNEL_DEBUG": "true"}, "BACKCHANNEL_DEBUG must be off in production"),
         ({"BACKCHANNEL_CORS_ORIGINS": "*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
         ({"BACKCHANNEL_CORS_ORIGINS": "https://a.example,*"}, "BACKCHANNEL_CORS_ORIGINS must name origins"),
+        ({"BACKCHANNEL_AUTH": "proxy"}, "BACKCHANNEL_TRUSTED_PROXIES must name the proxy"),
+        *(
+            (
+                {"BACKCHANNEL_AUTH": "proxy", "BACKCHANNEL_TRUSTED_PROXIES": everybody},
+                "BACKCHANNEL_TRUSTED_PROXIES must name the proxy in production, and not everybody",
+            )
+            for everybody in ("*", "10.0.0.1,*", "0.0.0.0/0", "10.0.0.1,::/0")
+        ),
     ],
 )
 def test_production_refuses_to_start_unsafe(

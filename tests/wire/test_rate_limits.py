@@ -209,6 +209,14 @@ async def test_following_an_answer_does_not_use_up_the_limit_nor_need_it(serve):
     gate.set()
 
 
+async def test_a_blank_position_does_not_start_more_answers(serve):
+    served = await serve(agent(Say("hi"), Say("hi")), **JWT, rate_limit="1/hour")
+    headers = {**bearer("ada"), "last-event-id": ""}
+    for status in (200, 429):
+        response = await served.person.http.post("/api/chatkit", json=CREATE, headers=headers)
+        assert response.status_code == status
+
+
 async def test_pages_files_and_health_are_not_limited(serve):
     served = await serve(
         agent(), rate_limit="1/hour", rate_limit_address="1/hour", rate_limit_tenant="1/hour"

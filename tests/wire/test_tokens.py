@@ -248,6 +248,8 @@ async def test_personal_tokens(served):
         await served.person.http.delete(f"/auth/sessions/{session.id}", headers=headers)
     ).status_code == 403
     pair = await by_password(served)
+    everywhere = await served.person.http.post("/auth/logout?everywhere=true", headers=headers)
+    assert (everywhere.status_code, everywhere.json()["code"]) == (403, "forbidden")
     own = {"authorization": f"Bearer {pair['access_token']}"}
     listed = (await served.person.http.get("/auth/sessions", headers=own)).json()["data"]
     assert [(each["kind"], each["name"], each["current"]) for each in listed] == [
@@ -255,6 +257,34 @@ async def test_personal_tokens(served):
     ]  # fmt: skip
     assert (await served.person.http.delete(f"/auth/sessions/{session.id}", headers=own)).status_code == 204
     assert await status(served, token) == 401
+
+
+async def test_no_cache_keeps_what_people_get(served):
+    """RFC 9111, section 4.2.2: caches may keep what says nothing of it."""
+    http = served.person.http
+    http.headers["authorization"] = f"Bearer {(await by_password(served))['access_token']}"
+    for path, status in (("/api/chatkit/threads", 200), ("/auth/me", 200), ("/api/chatkit/threads/no", 404)):
+        response = await http.get(path)
+        assert (response.status_code, response.headers["cache-control"]) == (status, "no-store")
+    assert (await http.post("/api/chatkit", json=LIST)).headers["cache-control"] == "no-store"
+
+
+async def test_two_authorization_headers_are_refused(served):
+    token = f"Bearer {(await by_password(served))['access_token']}"
+    for other in (token, "Basic YTpi", "Bearer x"):
+        headers = [("authorization", token), ("authorization", other)]
+        response = await served.person.http.get("/auth/me", headers=headers)
+        assert (response.status_code, response.json()["message"]) == (401, "Send one Authorization header.")
+
+
+async def test_a_personal_token_can_end_itself(served):
+    people = people_of(served)
+    identity = (await people.administration.find("alice")).identity
+    token, _ = await people.sessions.personal(identity, "leaked", 30, Client())
+    pair = await by_password(served)
+    headers = {"authorization": f"Bearer {token}"}
+    assert (await served.person.http.post("/auth/logout", headers=headers)).status_code == 204
+    assert [await status(served, each) for each in (token, pair["access_token"])] == [401, 200]
 
 
 async def test_the_documentation_knows_how_to_authorize(served):

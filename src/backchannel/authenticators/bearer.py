@@ -29,9 +29,13 @@ class BearerAuthenticator(Authenticator):
                 "A token must not be in the URL, which is logged: revoke it, and send a new one in the Authorization "
                 "header."
             )
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        values = request.headers.getlist("authorization")
+        scheme, _, token = "".join(values[:1]).partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not is_ours(token):
             return None
+        if len(values) > 1:
+            # A proxy may have looked at another one.
+            raise UnauthenticatedError("Send one Authorization header.")
         session = await self._sessions.recognise(token, "access", "personal")
         return Authenticated(session.identity, session=session, method=f"{session.kind} token")

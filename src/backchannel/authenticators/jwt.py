@@ -20,6 +20,7 @@ from backchannel.key_sets.base import KeySet
 from backchannel.key_sets.signed_tokens import SignedTokens, reason
 
 MAX_TOKEN_CHARS = 8192
+MAX_NAME_CHARS = 200
 ACCESS_TYPES = frozenset({"", "jwt", "at+jwt"})
 """Values of `typ` of tokens that grant access (RFC 9068, section 2.1); others, such as `logout+jwt`, do not."""
 
@@ -142,7 +143,6 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
             raise ValueError(f"the claim {claim} has control characters")
     if names.user == "email" and claims.get("email_verified") in (False, "false"):
         raise ValueError("the address is not verified")
-    name = claim_of(claims, names.name)
     user, tenant = cast("str", user), cast("str", tenant)
     if is_visitor(user):
         raise ValueError(f"the claim {names.user} has the form of an anonymous visitor's id")
@@ -150,7 +150,7 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
         user=user,
         tenant=tenant,
         scopes=_scopes(claims, names.scope, scopes),
-        name=name if isinstance(name, str) else None,
+        name=shown_name(claim_of(claims, names.name)),
     )
 
 
@@ -168,6 +168,19 @@ def claim_of(claims: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return default
 
 
+def shown_name(claim: Any) -> str | None:
+    """A name to show: without characters that are not seen, which neither a database nor JSON may be able to hold, and
+    of a bounded length. `None` if nothing is left."""
+    if not isinstance(claim, str):
+        return None
+    return "".join(filter(_is_shown, claim)).strip()[:MAX_NAME_CHARS] or None
+
+
+def _is_shown(character: str) -> bool:
+    # The joiners have no width, and Persian words and some emoji need them.
+    return character.isprintable() or character in "\u200c\u200d"
+
+
 def _scopes(claims: Mapping[str, Any], claim: str, known: Set[str]) -> frozenset[str]:
     named = _named(claim_of(claims, claim, ""), claim)
     if claim != SCOPE:
@@ -179,8 +192,12 @@ def _scopes(claims: Mapping[str, Any], claim: str, known: Set[str]) -> frozenset
 
 def _named(value: Any, claim: str) -> frozenset[str]:
     if isinstance(value, str):
-        return frozenset(filter(None, _SEPARATORS.split(value)))
+        named = frozenset(filter(None, _SEPARATORS.split(value)))
     # Names in a list are whole: roles can have spaces.
-    if isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
-        return frozenset(cast("list[str]", value))
-    raise ValueError(f"the claim {claim} must be a text or a list of texts")
+    elif isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
+        named = frozenset(cast("list[str]", value))
+    else:
+        raise ValueError(f"the claim {claim} must be a text or a list of texts")
+    if not all(map(str.isprintable, named)):
+        raise ValueError(f"the claim {claim} has control characters")
+    return named

@@ -27,6 +27,9 @@ LINGER_BYTES = 8 * 1_048_576
 """How much of what it still sends is read and dropped for that; also of a body whose request is answered already: nginx
 answers with 502 in place of a 413 if it cannot send the whole body."""
 
+SEND_SECONDS = 60
+"""How long a client may take nothing of a response that waits for it, as nginx's `send_timeout`."""
+
 MAX_PIPELINED = 32
 """How many requests may wait behind one on its connection. Browsers and proxies send none."""
 
@@ -49,6 +52,7 @@ MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP/1.1."
 BAD_HOST = Refusal(400, "invalid_request", "The request must have exactly one valid Host header.")
 BAD_TARGET = Refusal(400, "invalid_request", "The target of the request must be a path that starts with /.")
 BAD_FRAMING = Refusal(400, "invalid_request", "The body has too many bytes beside its content.")
+BAD_UPGRADE = Refusal(400, "invalid_request", "A WebSocket begins with a GET without a body.")
 TOO_MANY_PIPELINED = Refusal(400, "invalid_request", "Too many requests are pipelined on one connection.")
 HEAD_TIMEOUT = Refusal(408, "timeout", "The headers of the request took too long to arrive.")
 URL_TOO_LONG = Refusal(414, "too_large", "The URL of the request is too long.")
@@ -95,6 +99,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
         self._dropped = 0
         self._deadline: TimerHandle | None = None
+        self._sending: TimerHandle | None = None
         # The bytes of an incomplete head are between these two: a read may begin with the rest of another request.
         self._head_open = False
         self._head_least = self._head_most = 0
@@ -125,8 +130,24 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._unset_deadline()
+        self._unset_sending()
         if self._place is not None:
             self._place.leave()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # A client that reads nothing has no more claim to its place than one that sends nothing.
+        if self._place is not None:
+            self._place.rest()
+        self._watch_sending()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unset_sending()
+        if self._place is not None and self.cycle is not None and not self.cycle.response_complete:
+            self._place.work()
 
     def make_room(self) -> None:
         """Close for another connection."""
@@ -189,10 +210,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_most > self._limits.header_bytes:
             self._check_size()
         self._check_target()
+        self._check_upgrade()
         self._unset_deadline()
         self._body_open = True
         self._body_read = self._body_size = 0
-        if self._place is not None:
+        if self._place is not None and not self.flow.write_paused:
             self._place.work()
         super().on_headers_complete()
         if not self.parser.should_upgrade():
@@ -217,6 +239,9 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._place is not None and self.transport.is_closing():
+            # What is written waits for the client, perhaps for long.
+            self._place.rest()
         if self.pipeline or self.transport.is_closing() or self._place is None:
             return
         if self.cycle.response_complete:
@@ -260,6 +285,13 @@ class LimitedProtocol(HttpToolsProtocol):
         # Before HTTP/1.1 there was none, and health checks of old proxies still send none.
         if hosts or self.parser.get_http_version() != "1.0":
             self._fail(BAD_HOST)
+
+    def _check_upgrade(self) -> None:
+        # RFC 6455, section 4.1. Uvicorn would wait, without any answer, for the end of a body that it drops.
+        if self.parser.should_upgrade() and self._should_upgrade():
+            body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+            if body or self.parser.get_method() != b"GET":
+                self._fail(BAD_UPGRADE)
 
     def _fail(self, refusal: Refusal) -> None:
         """Stop the parser, inside one of its callbacks."""
@@ -315,6 +347,19 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_sending(self, before: int | None = None) -> None:
+        left = self.transport.get_write_buffer_size()
+        if before is not None and left >= before:
+            self.config.open_connections.refused("not_read", self.client[0] if self.client else None)
+            self.transport.abort()
+        else:
+            self._sending = self.loop.call_later(SEND_SECONDS, self._watch_sending, left)
+
+    def _unset_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _on_deadline(self) -> None:
         # If the process was busy, what has come meanwhile is read first.

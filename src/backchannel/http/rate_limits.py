@@ -13,6 +13,7 @@ from hashlib import blake2b
 from math import ceil
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from backchannel.context import Identity
@@ -258,8 +259,9 @@ def spoken(seconds: int) -> str:
 def _group(scope: Scope, path: str) -> Group:
     if path.startswith(_RUNS) or path == "/auth/logout":
         return "follow"
-    # With the position of an earlier stream a run is only followed.
-    if path in _STARTING and any(name == b"last-event-id" for name, _ in scope["headers"]):
+    # With the position of an earlier stream a run is only followed. The endpoint reads the first header, and a blank
+    # one names no position: it would start a run.
+    if path in _STARTING and (Headers(scope=scope).get("last-event-id") or "").strip():
         return "follow"
     return "request"
 

@@ -1,4 +1,4 @@
-"""Headers that tell browsers what a response must not be used for."""
+"""Headers that tell browsers, and caches on the way, what a response must not be used for."""
 
 from collections.abc import Mapping
 
@@ -14,6 +14,8 @@ def security_headers(settings: Settings) -> Mapping[str, str]:
     its domain may not have https.
     """
     headers = {
+        # Also for caches that would keep what says nothing (RFC 9111, section 4.2.2), or that know no cookies.
+        "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",

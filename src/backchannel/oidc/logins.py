@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from backchannel.authenticators.jwt import claim_of
+from backchannel.authenticators.jwt import claim_of, shown_name
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.oidc.attempts import Attempt, Attempts
@@ -245,8 +245,5 @@ class OidcLogins:
 
 
 def _display_name(claims: Mapping[str, Any]) -> str | None:
-    for name in ("name", "preferred_username", "email"):
-        value = claims.get(name)
-        if isinstance(value, str) and (shown := "".join(filter(str.isprintable, value)).strip()):
-            return shown[:200]
-    return None
+    names = (shown_name(claims.get(name)) for name in ("name", "preferred_username", "email"))
+    return next(filter(None, names), None)

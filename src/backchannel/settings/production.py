@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from backchannel.web.forwarded import TrustedProxies
 from backchannel.web.origins import Origin
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def production_problems(settings: "Settings") -> Iterator[str]:
         yield (
             "BACKCHANNEL_TRUSTED_PROXIES must name the proxy in production, because BACKCHANNEL_AUTH has proxy: by "
             "default every program of this machine counts as one"
+        )
+    elif "proxy" in settings.auth and TrustedProxies(settings.trusted_proxies).everybody:
+        yield (
+            "BACKCHANNEL_TRUSTED_PROXIES must name the proxy in production, and not everybody, because "
+            "BACKCHANNEL_AUTH has proxy: who reaches the server could be anybody"
         )
     if settings.secret_key is None:
         yield "BACKCHANNEL_SECRET_KEY must be set in production; `openssl rand -hex 32` makes one"

@@ -1,9 +1,17 @@
 """Settings of the server as a whole: what it serves, its streams, its runs, its log."""
 
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
+
+from backchannel.settings.prefixes import is_prefix
+from backchannel.web.origins import Origin
+
+_NEITHER = re.compile(r"[?#\s]")
+"""A query, a fragment, or white space, which parsers of URLs remove."""
 
 
 class ServerSettings(BaseSettings):
@@ -70,10 +78,21 @@ class ServerSettings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
-        return value.rstrip("/") if value else None
+        # Links, cookies and the redirect URI of logins are made of it.
+        if (
+            Origin.parse(value) is None
+            or _NEITHER.search(value)
+            or not is_prefix(urlsplit(value).path.rstrip("/"))
+        ):
+            raise ValueError(
+                f"{value!r} is not an address such as https://example.com or https://example.com/chat"
+            )
+        return value.rstrip("/")
 
     @property
     def production(self) -> bool:

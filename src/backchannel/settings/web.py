@@ -1,16 +1,14 @@
 """Settings of what is between a browser and the server: proxies, a prefix, frames, cookies."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from backchannel.settings.lists import split_commas
+from backchannel.settings.prefixes import is_prefix
 from backchannel.web.forwarded import TrustedProxies
 from backchannel.web.origins import parse_pattern
-
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class WebSettings(BaseSettings):
@@ -19,7 +17,7 @@ class WebSettings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         ("127.0.0.0/8", "::1", "unix"),
         description="Comma-separated addresses or networks of proxies whose `X-Forwarded-*` headers count, `unix` for "
-        "Unix sockets, or `*` for all.",
+        "Unix sockets, or `*` for all that connect: then the last address of `X-Forwarded-For` is the client's.",
     )
     root_path: str = Field(
         "",
@@ -59,6 +57,6 @@ class WebSettings(BaseSettings):
     @classmethod
     def _is_prefix(cls, value: str) -> str:
         prefix = value.rstrip("/")
-        if prefix and not _PREFIX.fullmatch(prefix):
+        if not is_prefix(prefix):
             raise ValueError(f"{value!r} is not a prefix such as /chat")
         return prefix

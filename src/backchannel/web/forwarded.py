@@ -23,7 +23,8 @@ class TrustedProxies:
     """Addresses whose `X-Forwarded-*` headers count.
 
     Args:
-        networks: IP addresses, networks in CIDR notation, `unix` for connections through a Unix socket, or `*` for all.
+        networks: IP addresses, networks in CIDR notation, `unix` for connections through a Unix socket, or `*` for all
+            that connect.
 
     Raises:
         ValueError: One is none of these.
@@ -40,6 +41,13 @@ class TrustedProxies:
                     self._unix = True
                 case _:
                     self._networks.append(ip_network(network, strict=False))
+        # `0.0.0.0/0` says no more than `*` of who is a proxy.
+        self._named = [each for each in self._networks if each.prefixlen > 0]
+
+    @property
+    def everybody(self) -> bool:
+        """Whether every client counts as a proxy."""
+        return self._any or len(self._named) < len(self._networks)
 
     def has(self, address: str | None) -> bool:
         """Whether an address is trusted; `None` is that of a Unix socket."""
@@ -47,15 +55,19 @@ class TrustedProxies:
             return True
         if address is None:
             return self._unix
-        parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self._networks)
+        return _is_in(self._networks, _parse(address))
+
+    def names(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether an address is known to be a proxy's. Where all are trusted none is known: `*` says that whoever
+        connects is a proxy, and nothing of the addresses that it passes on, which a client may have made up."""
+        return _is_in(self._named, address)
 
 
 class ForwardedHeaders:
     """ASGI middleware: after it, `client`, `scheme` and the header `Host` are those of the client's own request.
 
     Headers of a client that is not a trusted proxy change nothing. Of several addresses in `X-Forwarded-For`, the last
-    one counts that is not a trusted proxy; those before it may be made up.
+    one counts that is not named as a trusted proxy; those before it may be made up.
     """
 
     def __init__(self, app: ASGIApp, *, trusted: TrustedProxies) -> None:
@@ -97,7 +109,7 @@ class ForwardedHeaders:
             parsed = _parse(addresses[place])
             if parsed is None:
                 return place, None
-            if place == 0 or not self._trusted.has(str(parsed)):
+            if place == 0 or not self._trusted.names(parsed):
                 return place, str(parsed)
         return 0, None
 
@@ -105,6 +117,10 @@ class ForwardedHeaders:
 def from_trusted_proxy(scope: Scope) -> bool:
     """Whether the request came from the address of a trusted proxy."""
     return PEER in scope
+
+
+def _is_in(networks: Iterable[_Network], address: IPv4Address | IPv6Address | None) -> bool:
+    return address is not None and any(address in network for network in networks)
 
 
 def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[str]]:

@@ -147,6 +147,8 @@ async def test_times_within_the_leeway(change: dict[str, int], valid: bool):
         {"tenant": "t" * 256},
         {"scope": 7},
         {"scope": ["read", 7]},
+        {"scope": "read \x7f"},
+        {"scope": ["a\x00b"]},
         {"exp": 10**400},
         {"exp": -1},
         {"nbf": 10**20},
@@ -165,9 +167,30 @@ async def test_claims_that_are_missing_or_of_the_wrong_kind(change: dict[str, An
     await refusal(token(claims(**change)))
 
 
+async def test_half_of_a_surrogate_pair_is_refused_where_it_would_be_stored():
+    for claim in ("sub", "tenant", "scope"):
+        await refusal(signed({"alg": "HS256"}, claims(**{claim: "a \ud800"})))
+
+
 @pytest.mark.parametrize("name", [7, None, ["Ann"], {}])
 async def test_a_name_of_the_wrong_kind_is_only_not_shown(name: Any):
     assert (await known(token(claims(name=name)))).name is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ann \ud800", "Ann"),
+        ("A\x00nn\n", "Ann"),
+        ("nnA\u202e", "nnA"),
+        ("\x00 ", None),
+        ("", None),
+        ("x" * 5000, "x" * 200),
+        ("Ánn 王", "Ánn 王"),
+    ],
+)
+async def test_a_name_is_what_can_be_stored_and_shown(name: str, shown: str | None):
+    assert (await known(signed({"alg": "HS256"}, claims(name=name)))).name == shown
 
 
 @pytest.mark.parametrize(

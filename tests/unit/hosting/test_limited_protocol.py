@@ -1,10 +1,12 @@
 """What comes before a request is complete, over real sockets, in front of an application that notes what it gets."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,6 +59,12 @@ class Echo:
         if scope["path"] == "/hold":
             await receive()
             await self._write_until_gone(scope, receive, send)
+            return
+        if scope["path"] == "/large":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for number in range(60):
+                await send({"type": "http.response.body", "body": b"x" * 2**18, "more_body": number < 59})
+            self.gone.append(scope["path"])
             return
         if scope["path"] == "/stream":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -191,6 +199,7 @@ async def test_a_long_response_is_not_cut_by_the_time_for_headers():
 
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 MALFORMED = {
     "length and chunks": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -242,6 +251,11 @@ MALFORMED = {
     "a negative chunk size": CHUNKED + b"-1\r\nabc\r\n0\r\n\r\n",
     "a chunk size without end": CHUNKED + b"f" * 20 + b"\r\nabc\r\n",
     "a chunk ended by LF": CHUNKED + b"3\nabc\n0\n\n",
+    "a WebSocket with a body": GET[:-2] + WEBSOCKET + b"Content-Length: 3\r\n\r\nabc",
+    "a WebSocket with a body that does not come": GET[:-2] + WEBSOCKET + b"Content-Length: 300\r\n\r\n",
+    "a WebSocket with chunks": GET[:-2] + WEBSOCKET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a WebSocket by POST": POST + WEBSOCKET + b"\r\n",
+    "a WebSocket by POST with a body": POST + WEBSOCKET + b"Content-Length: 3\r\n\r\nabc",
     "a chunk that is longer than its size": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
 }
 
@@ -271,6 +285,7 @@ async def test_what_proxies_could_read_in_another_way_is_refused():
         b"\r\n" + GET,
         b"GET //x HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
         CHUNKED + b"3;a=b\r\nabc\r\n0\r\n\r\n",
         POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     ],
@@ -400,6 +415,49 @@ async def test_a_websocket_is_counted_until_it_ends():
             return (await ask(url, GET)).status == 200
 
         await until(has_room, "the place of the websocket is free")
+
+
+@asynccontextmanager
+async def reading_nothing(url: str, request: bytes) -> AsyncGenerator[None]:
+    """A client that sends requests and never reads."""
+    parts = urlsplit(url)
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, (parts.hostname, parts.port))
+        await loop.sock_sendall(client, request)
+        yield
+
+
+LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_", [LARGE, LARGE + GET * 3, LARGE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")]
+)
+async def test_a_client_that_reads_nothing_makes_room(request_: bytes):
+    async with serving(connections_per_address=1) as (url, app), reading_nothing(url, request_):
+
+        async def has_room() -> bool:
+            return (await ask(url, GET)).status == 200
+
+        await until(has_room, "another connection has the place")
+        assert {scope["path"] for scope in app.seen} == {"/large", "/x"}
+
+
+async def test_a_client_that_reads_nothing_for_long_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limited_protocol, "SEND_SECONDS", 0.1)
+    async with serving() as (url, app), reading_nothing(url, LARGE):
+
+        async def left() -> bool:
+            return app.gone == ["/large"]
+
+        await until(left, "the application is told that its client has gone")
+    async with serving() as (url, app):
+        # One that reads gets all of it, although the buffers are full in between.
+        answer = await ask(url, LARGE)
+        assert (answer.status, app.gone) == (200, ["/large"])
 
 
 async def test_silent_connections_make_room_and_busy_ones_do_not():

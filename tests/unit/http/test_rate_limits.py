@@ -94,6 +94,16 @@ async def test_an_early_refusal_needs_the_same_credentials_and_the_same_kind_of_
         assert begin(found, token, path=f"/chat{path}", root_path="/chat").early_refusal() is not None
 
 
+@pytest.mark.parametrize("blank", [b"", b" ", b"\xa0", b"\x85\t"])
+async def test_a_blank_position_names_no_answer_to_follow(blank: bytes):
+    """It starts an answer, and counts as that."""
+    found = limits()
+    token = {b"authorization": b"Bearer a"}
+    assert await accepted(begin(found, token), ANN)
+    for path in ("/api/chatkit/stream", "/api/chatkit"):
+        assert begin(found, token | {b"last-event-id": blank}, path=path).early_refusal() is not None
+
+
 async def test_an_unknown_address_is_no_address_that_all_have():
     """As on a Unix socket, or of a client in tests."""
     found = limits(address="1/hour", user="1/hour")

@@ -89,6 +89,18 @@ async def test_which_address_is_the_clients(addresses: list[str], client: str) -
     assert scope["client"][0] == client
 
 
+@pytest.mark.parametrize("trusted", ["*", "0.0.0.0/0"])
+@pytest.mark.parametrize("peer", ["127.0.0.1", "203.0.113.9"])
+async def test_where_everybody_is_a_proxy_the_last_address_counts(trusted: str, peer: str) -> None:
+    """What comes before it may be made up, so limits by address would stop nobody."""
+    scope = await seen(peer, ("X-Forwarded-For", "1.2.3.4, 198.51.100.7"), trusted=(trusted,))
+    assert scope["client"][0] == "198.51.100.7"
+    named = await seen(
+        peer, ("X-Forwarded-For", "1.2.3.4, 198.51.100.7, 10.0.0.5"), trusted=(trusted, "10.0.0.0/8")
+    )
+    assert named["client"][0] == "198.51.100.7"
+
+
 async def test_each_hop_has_its_own_scheme_and_host() -> None:
     scope = await seen(
         "127.0.0.1",

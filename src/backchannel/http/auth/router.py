@@ -40,6 +40,7 @@ from backchannel.sessions.tokens import SessionKind
 from backchannel.stores.times import utc_text
 
 NO_PASSWORDS = "Nobody logs in with a password here."
+NO_LOGINS = "A personal token cannot see or end logins: log in."
 
 _FIELDS: dict[str, Any] = {
     "type": "object",
@@ -189,6 +190,9 @@ def _add_logout(router: APIRouter, services: Services) -> None:
             if not found.identity.anonymous:
                 raise ConflictError("This login does not end here: log out where you got the token.")
             return response
+        if everywhere and found.session.kind == "personal":
+            # It ends itself, and nothing else.
+            raise ForbiddenError(NO_LOGINS)
         provider_url = await logout_at_provider(request, services, found.session)
         if everywhere:
             await access.sessions.end_all(found.identity, client(request), "logout", actor=found.identity)
@@ -207,7 +211,7 @@ def _add_sessions(router: APIRouter, services: Services) -> None:
         if found.session is None:
             raise ForbiddenError("Only people who have logged in here have sessions.")
         if found.session.kind == "personal":
-            raise ForbiddenError("A personal token cannot see or end logins: log in.")
+            raise ForbiddenError(NO_LOGINS)
         return found.identity, found.session
 
     @router.get("/sessions")
