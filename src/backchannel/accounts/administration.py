@@ -83,14 +83,15 @@ class Administration:
         # In this order: a login with the old password that is under way looks at the account after it has stored its
         # session.
         await self._accounts.set_password(account.identity, hashed, later_than(account.password_changed_at))
-        await self._sessions.end_all(account.identity, client, "password", actor=None)
+        # Before the sessions, whose store may be away: what was changed is recorded in any case.
         await self._audit.note("user.password_changed", None, client, subject=_subject(account.identity))
+        await self._sessions.end_all(account.identity, client, "password", actor=None)
 
     async def disable(self, account: Account) -> None:
         """Disable an account, and end all its sessions and tokens."""
         await self._accounts.set_disabled(account.identity, disabled=True)
-        await self._sessions.end_all(account.identity, COMMAND_LINE, "disabled", actor=None)
         await self._audit.note("user.disabled", None, COMMAND_LINE, subject=_subject(account.identity))
+        await self._sessions.end_all(account.identity, COMMAND_LINE, "disabled", actor=None)
 
     async def enable(self, account: Account) -> None:
         """Enable an account again. Former sessions stay ended."""
@@ -102,8 +103,8 @@ class Administration:
         await self._accounts.set_disabled(account.identity, disabled=True)
         await self._sessions.end_all(account.identity, COMMAND_LINE, "disabled", actor=None)
         await self._accounts.delete(account.identity)
-        await self._sessions.store.delete_all(account.identity)
         await self._audit.note("user.deleted", None, COMMAND_LINE, subject=_subject(account.identity))
+        await self._sessions.store.delete_all(account.identity)
 
 
 def checked_scopes(scopes: Collection[str]) -> frozenset[str]:

@@ -92,8 +92,7 @@ class GuessingLimits:
 
     async def succeeded(self, attempt: Attempt) -> None:
         """Forget the failures of the name from this network. Those of the network stay: a person who has an account
-        must
-        not get more guesses for other names by it."""
+        must not get more guesses for other names by it."""
         await self._store.clear(attempt.pair)
 
     async def delete_old(self, now: datetime) -> None:

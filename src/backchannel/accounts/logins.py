@@ -11,7 +11,7 @@ from backchannel.accounts.passwords import Passwords
 from backchannel.audit import Audit
 from backchannel.context import Identity
 from backchannel.errors import UnauthenticatedError, UnavailableError
-from backchannel.sessions.service import DISABLED
+from backchannel.sessions.refusals import DISABLED
 from backchannel.stores.sql.accounts import Account, SqlAccounts
 from backchannel.stores.times import utc_now
 from backchannel.web.clients import Client

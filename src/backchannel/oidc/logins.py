@@ -142,7 +142,7 @@ class OidcLogins:
 
     async def logout_url(self, session: Session, return_uri: str) -> str | None:
         """Where a browser logs out at the provider (OpenID Connect RP-Initiated Logout 1.0); `None` if the session did
-        not begin there, or the provider offers none or cannot be reached. What is known of the login is deleted.
+        not begin there, or the provider offers none or cannot be reached.
 
         Args:
             return_uri: Where the provider sends the browser back to, if it was registered there.
@@ -151,7 +151,6 @@ class OidcLogins:
             id_token = await self.checks.id_token(session)
             if id_token is None:
                 return None
-            await self.checks.forget(session)
             endpoint = (await self.provider.metadata()).end_session_endpoint
         except UnavailableError as error:
             log.warning("oidc_logout_left_out", reason=error.message)
@@ -162,6 +161,14 @@ class OidcLogins:
         # Some providers refuse a logout without it.
         hint = {"id_token_hint": id_token} if len(id_token) <= MAX_HINT_CHARS else {}
         return with_parameters(endpoint, {**hint, **fields})
+
+    async def forget(self, session: Session) -> None:
+        """Delete what is known of the login of a session that has ended: not before, as a session without it is not
+        checked any more. What cannot be deleted now is deleted when the session would have expired."""
+        try:
+            await self.checks.forget(session)
+        except UnavailableError as error:
+            log.warning("oidc_login_not_forgotten", reason=error.message)
 
     async def delete_expired(self, now: datetime) -> None:
         """Delete attempts that were not finished, and what is known of logins whose session has expired."""

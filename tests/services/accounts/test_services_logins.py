@@ -20,7 +20,7 @@ from backchannel.accounts.logins import WRONG, Logins
 from backchannel.audit import Audit
 from backchannel.context import Identity
 from backchannel.errors import ConflictError, NotFoundError, UnauthenticatedError, UnavailableError
-from backchannel.sessions.service import InvalidGrantError
+from backchannel.sessions.refusals import InvalidGrantError
 from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.login_failures import FORGET_AFTER, SqlLoginFailures

@@ -108,9 +108,10 @@ def ways_of(access: Access) -> Ways:
 
 
 async def former_session(request: Request, access: Access) -> Session | None:
-    """The session that a browser has before a login, which ends it."""
+    """The session that a browser has before a login or logout, which ends it."""
     try:
-        return await access.cookies.session(request)
+        # Without the identity provider, which may be away.
+        return await access.cookies.session(request, check=False)
     except UnauthenticatedError:
         return None
 
