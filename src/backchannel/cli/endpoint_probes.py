@@ -127,9 +127,14 @@ async def probe_mcp(settings: Settings, _target: Target | None) -> AsyncIterator
     """Whether each MCP server of the file can be connected and lists its tools."""
     if settings.mcp_servers is None:
         return
-    servers = load_mcp_servers(settings.mcp_servers)
-    for finding in await asyncio.gather(*map(_mcp_server, servers)):
-        yield finding
+    # One that does not even stop in time must not hide what the others say.
+    probing = [asyncio.create_task(_mcp_server(each)) for each in load_mcp_servers(settings.mcp_servers)]
+    try:
+        for finding in asyncio.as_completed(probing):
+            yield await finding
+    finally:
+        for each in probing:
+            each.cancel()
 
 
 async def _mcp_server(configured: ConfiguredServer) -> Finding:
