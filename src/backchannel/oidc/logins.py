@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """How the person is found in claims.
+class ClaimMapping:
+    """Which claims say who a person is.
 
     Attributes:
         identify: Makes an identity of claims; raises `ValueError`.
@@ -79,7 +79,7 @@ class OidcLogins:
         checks: ProviderChecks,
         sessions: Sessions,
         accounts: SqlAccounts,
-        person: Person,
+        mapping: ClaimMapping,
         *,
         scopes: str,
         leeway: int,
@@ -89,7 +89,7 @@ class OidcLogins:
         self.checks = checks
         self._sessions = sessions
         self._accounts = accounts
-        self._person = person
+        self._mapping = mapping
         self._scopes = scopes
         self._leeway = leeway
 
@@ -224,7 +224,7 @@ class OidcLogins:
             )
         except InvalidIdTokenError as error:
             raise self._not_proven(str(error)) from None
-        if tokens.access_token and any(each not in claims for each in self._person.wanted):
+        if tokens.access_token and any(each not in claims for each in self._mapping.wanted):
             more = await self.provider.userinfo(tokens.access_token)
             # Section 5.3.2: they may be of somebody else.
             if more.get("sub") == claims["sub"]:
@@ -233,10 +233,10 @@ class OidcLogins:
 
     async def _identity(self, claims: Mapping[str, Any]) -> Identity:
         try:
-            if self._person.user_claim == "email" and claims.get("email_verified") not in (True, "true"):
+            if self._mapping.user_claim == "email" and claims.get("email_verified") not in (True, "true"):
                 # Anybody may enter the address of somebody else at some providers.
                 raise ValueError("the address is not verified")
-            identity = self._person.identify({**claims, "name": _display_name(claims)})
+            identity = self._mapping.identify({**claims, "name": _display_name(claims)})
         except ValueError as error:
             message = UNUSABLE.format(name=self.name, reason=str(error)[:200])
             raise LoginFailedError(message, str(error)) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from backchannel.audit import Audit
+from backchannel.audit import Audit, subject_of
 from backchannel.context import Identity
 from backchannel.errors import NotFoundError, UnauthenticatedError, UnavailableError
 from backchannel.ids import new_id
@@ -140,9 +140,7 @@ class Sessions:
         token = new_token("personal")
         session = self._session("personal", identity, token, client, name=name[:200])
         session = replace(session, expires_at=session.created_at + timedelta(days=days))
-        await self.audit.grant(
-            "token.created", None, client, subject=session.id, owner=f"{identity.tenant}/{identity.user}"
-        )
+        await self.audit.grant("token.created", None, client, subject=session.id, owner=subject_of(identity))
         await self._create(session)
         return token, session
 
@@ -260,9 +258,7 @@ class Sessions:
     ) -> int:
         """End every session of a person; how many."""
         ended = await self.store.end_all(identity, self._clock(), reason)
-        await self.audit.note(
-            "sessions.ended", actor, client, subject=f"{identity.tenant}/{identity.user}", reason=reason
-        )
+        await self.audit.note("sessions.ended", actor, client, subject=subject_of(identity), reason=reason)
         return ended
 
     async def listed(self, identity: Identity) -> Sequence[Session]:

@@ -27,8 +27,8 @@ from backchannel.http.auth.access import (
     client,
     former_session,
     home_of,
+    login_methods,
     prefix_of,
-    ways_of,
 )
 from backchannel.http.auth.forms import FORM, content_type, login_fields
 from backchannel.http.auth.login_page import leaving, login_form, own_logins
@@ -120,7 +120,7 @@ def _add_login(router: APIRouter, services: Services) -> None:
             raise problem or NotEnabledError(NO_PASSWORDS)
         if current is None:
             back = return_path(return_to, "", prefix=prefix_of(request))
-            return login_form(services.settings, ways_of(access), return_to=back, error=problem)
+            return login_form(services.settings, login_methods(access), return_to=back, error=problem)
         sessions = await access.sessions.listed(current.identity)
         return own_logins(services.settings, current.identity, current, sessions)
 
@@ -141,7 +141,7 @@ def _add_login(router: APIRouter, services: Services) -> None:
                 raise
             request.state.backchannel.error_code = error.code
             known = {"name": fields.get("name", ""), "return_to": fields.get("return_to", "")}
-            return login_form(services.settings, ways_of(access), error=error, **known)
+            return login_form(services.settings, login_methods(access), error=error, **known)
         if form:
             back = return_path(fields.get("return_to"), home_of(request), prefix=prefix_of(request))
             response: Response = RedirectResponse(back, 303)
