@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.credentials import JWT_SECRET, Credentials, log_in, no_credentials, token
 from benchmarks.processes import ROOT, DidNotStartError, Measured
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -34,6 +35,7 @@ class Contender:
         arguments: What Python is run with.
         settings: Its environment, beside where the model is.
         needed: Whether a run without it is none.
+        credentials: Gives the headers with which a person is known to it, once it runs.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Contender:
     arguments: tuple[str, ...]
     settings: Settings
     needed: bool = True
+    credentials: Credentials = no_credentials
 
 
 _UVICORN = ("-m", "uvicorn", "benchmarks.plain_app:app", "--port", "{port}")
@@ -52,6 +55,20 @@ def _postgresql(stack: ExitStack, folder: Path) -> dict[str, str]:
         return {"BACKCHANNEL_DATABASE_URL": stack.enter_context(empty_database("postgresql", folder))}
     except (pytest.skip.Exception, pytest.fail.Exception) as absent:
         raise DidNotStartError(str(absent)) from None
+
+
+_LIMITS = {
+    "BACKCHANNEL_RATE_LIMIT": "1000000/minute",
+    "BACKCHANNEL_RATE_LIMIT_ADDRESS": "1000000/minute",
+    "BACKCHANNEL_MAX_CONCURRENT_RUNS": "1000",
+}
+_BUDGETS = {"BACKCHANNEL_TOKEN_BUDGET": "1000000000/day"}
+_PASSWORD = {"BACKCHANNEL_AUTH": "password", "BACKCHANNEL_PASSWORD_HASH_MEMORY_MIB": "19"}
+_JWT = {"BACKCHANNEL_AUTH": "jwt", "BACKCHANNEL_JWT_SECRET": JWT_SECRET}
+
+
+def _redis(stack: ExitStack, folder: Path) -> dict[str, str]:
+    return {**_postgresql(stack, folder), "BACKCHANNEL_REDIS_URL": REDIS_URL}
 
 
 CONTENDERS = {
@@ -78,8 +95,36 @@ CONTENDERS = {
             "backchannel-redis",
             "Backchannel, PostgreSQL and Redis",
             _SERVE,
-            lambda stack, folder: {**_postgresql(stack, folder), "BACKCHANNEL_REDIS_URL": REDIS_URL},
+            _redis,
             needed=False,
+        ),
+        Contender(
+            "backchannel-session",
+            "Backchannel, SQLite, session and limits",
+            _SERVE,
+            lambda _stack, _folder: {**_PASSWORD, **_LIMITS},
+            credentials=log_in,
+        ),
+        Contender(
+            "backchannel-jwt",
+            "Backchannel, SQLite, JWT and limits",
+            _SERVE,
+            lambda _stack, _folder: {**_JWT, **_LIMITS},
+            credentials=token,
+        ),
+        Contender(
+            "backchannel-budget",
+            "Backchannel, SQLite, token budget",
+            _SERVE,
+            lambda _stack, _folder: _BUDGETS,
+        ),
+        Contender(
+            "backchannel-redis-session",
+            "Backchannel, PostgreSQL and Redis, session and limits",
+            _SERVE,
+            lambda stack, folder: {**_redis(stack, folder), **_PASSWORD, **_LIMITS},
+            needed=False,
+            credentials=log_in,
         ),
     )
 }
@@ -100,4 +145,6 @@ async def prepare(contender: Contender, model: Measured, stack: ExitStack, folde
     home.mkdir(parents=True)
     settings = await asyncio.to_thread(contender.settings, stack, home)
     where = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "none"}
-    return Measured(contender.name, contender.arguments, home, {**where, **settings})
+    return Measured(
+        contender.name, contender.arguments, home, {**where, **settings}, credentials=contender.credentials
+    )

@@ -112,10 +112,15 @@ class Answer:
 
 
 class Person(asyncio.Protocol):
-    """One conversation: a connection, a cookie jar, a thread. Use as `async with`."""
+    """One conversation: a connection, a cookie jar, a thread. Use as `async with`.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        headers: What each request carries; with a cookie among them, the jar stays empty.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         address = urlsplit(url)
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._host, self._port = address.hostname or "", address.port or 80
         self._cookies: dict[str, str] = {}
         self._thread_id: str | None = None
@@ -147,6 +152,7 @@ class Person(asyncio.Protocol):
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
             f"Accept: text/event-stream\r\nContent-Length: {len(body)}\r\n"
+            + self._headers
             + (f"Cookie: {cookies}\r\n" if cookies else "")
             + "\r\n"
         )

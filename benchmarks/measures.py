@@ -81,7 +81,7 @@ FIGURES = {
 async def warm(server: Measured, _sizes: Sizes) -> None:
     """Have everything loaded that a server loads when it is first used."""
     for _ in range(2):
-        async with Person(server.url) as person:
+        async with Person(server.url, server.headers) as person:
             await person.say("flood 1", 1)
             await person.say("flood 500", 500)
             await person.say("flood 1", 1)
@@ -89,7 +89,7 @@ async def warm(server: Measured, _sizes: Sizes) -> None:
 
 async def flood(server: Measured, sizes: Sizes) -> Values:
     """A long answer, as fast as the model can write it."""
-    async with Person(server.url) as person:
+    async with Person(server.url, server.headers) as person:
         # The first turn also makes a thread and may find a title for it.
         await person.say("flood 1", 1)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -118,7 +118,10 @@ async def _watched(servers: Sequence[Measured], sizes: Sizes, tokens: int) -> li
     """Microseconds of a token that arrived, by server; `None` if not all streams went on all the while."""
     async with AsyncExitStack() as stack:
         groups = [
-            [await stack.enter_async_context(Person(server.url)) for _ in range(sizes.streams)]
+            [
+                await stack.enter_async_context(Person(server.url, server.headers))
+                for _ in range(sizes.streams)
+            ]
             for server in servers
         ]
         # What a new thread entails goes on for a while, and is no token's cost.
@@ -152,7 +155,7 @@ def _arrived(answers: Sequence[Answer], sizes: Sequence[int]) -> int:
 
 async def turns(server: Measured, sizes: Sizes) -> Values:
     """Short answers in a thread that has some."""
-    async with Person(server.url) as person:
+    async with Person(server.url, server.headers) as person:
         await person.say("flood 1", 1)
         await asyncio.sleep(SETTLE_SECONDS)
         before = server.cpu()
@@ -171,7 +174,9 @@ async def turns(server: Measured, sizes: Sizes) -> Values:
 async def first_turns(server: Measured, sizes: Sizes) -> Values:
     """Short answers, each in a new thread."""
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(Person(server.url)) for _ in range(sizes.turns)]
+        people = [
+            await stack.enter_async_context(Person(server.url, server.headers)) for _ in range(sizes.turns)
+        ]
         before = server.cpu()
         for person in people:
             await person.say("flood 1", 1)
@@ -189,7 +194,7 @@ async def memory(servers: Sequence[Measured], sizes: Sizes) -> list[Values]:
 
 async def _memory(server: Measured, streams: int, seconds: float) -> float:
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(Person(server.url)) for _ in range(streams)]
+        people = [await stack.enter_async_context(Person(server.url, server.headers)) for _ in range(streams)]
         before = server.memory()
         answers = [person.ask(f"paced 2 at {1 / seconds:.3f}") for person in people]
         await _all_began(answers)

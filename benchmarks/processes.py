@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.credentials import Credentials, no_credentials
+
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120
 STOP_SECONDS = 10
@@ -29,10 +31,20 @@ class Measured:
     Args:
         arguments: What Python is run with; `{port}` is replaced.
         settings: Variables of its environment. Those of Backchannel and OpenAI that this process has are not passed on.
+        credentials: Gives the headers with which people are known to it.
+
+    Attributes:
+        headers: What each request carries, once it has started.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], folder: Path, settings: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        credentials: Credentials = no_credentials,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -42,6 +54,8 @@ class Measured:
         self._folder = folder
         self._output = folder / "output.log"
         self._process: asyncio.subprocess.Process | None = None
+        self._credentials = credentials
+        self.headers: Mapping[str, str] = {}
 
     async def start(self) -> None:
         """Start, and wait until the port answers.
@@ -56,12 +70,13 @@ class Measured:
             if not name.startswith(("BACKCHANNEL_", "OPENAI_", "VIRTUAL_ENV", "COV_"))
         }
         path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
+        environment = {**inherited, "PYTHONPATH": path, **self._settings}
         with self._output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *self._arguments,
                 cwd=self._folder,
-                env={**inherited, "PYTHONPATH": path, **self._settings},
+                env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -71,6 +86,7 @@ class Measured:
                 await self._answers(self._process)
         except TimeoutError:
             raise DidNotStartError(f"{self.name} did not answer in time.\n{self.printed()}") from None
+        self.headers = await self._credentials(self.url, self._folder, environment)
 
     async def _answers(self, process: asyncio.subprocess.Process) -> None:
         while True:

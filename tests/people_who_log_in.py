@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import httpx2
+
 from backchannel.accounts.administration import Administration
 from backchannel.accounts.passwords import Passwords
 from backchannel.audit import Audit
@@ -20,6 +22,8 @@ SETTINGS = {"auth": "password", "password_hash_memory_mib": 19, "password_hash_c
 """Of a server where people log in, with hashes as fast as the settings permit."""
 
 KEY = b"k" * 32
+
+SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
 
 class People:
@@ -62,3 +66,29 @@ def cookie_of(response: Any) -> Mapping[str, str]:
     name, _, value = first.partition("=")
     found = {each.partition("=")[0].lower(): each.partition("=")[2] for each in attributes}
     return {"name": name, "value": value, **found}
+
+
+class Browser:
+    """Sends what a browser does, with a cookie that the test decides on."""
+
+    def __init__(self, served: Any, cookie: str | None = None, **headers: str) -> None:
+        self._http = served.person.http
+        self.cookie = cookie
+        self.headers = {**SAME_ORIGIN, **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        headers = {**self.headers, **options.pop("headers", {})}
+        if self.cookie is not None:
+            headers["cookie"] = self.cookie
+        self._http.cookies.clear()
+        return await self._http.request(method, path, headers=headers, **options)
+
+    async def login(self, name: str = "alice", password: str = PASSWORD) -> httpx2.Response:
+        response = await self.send("POST", "/auth/login", json={"name": name, "password": password})
+        if response.status_code == 200:
+            found = cookie_of(response)
+            self.cookie = f"{found['name']}={found['value']}"
+        return response
+
+    async def me(self) -> httpx2.Response:
+        return await self.send("GET", "/auth/me")

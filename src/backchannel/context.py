@@ -1,5 +1,6 @@
 """The caller's identity and the request's context. Both are frozen: neither can change while a run uses it."""
 
+import unicodedata
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ ADMIN = "admin"
 
 ALL = "*"
 """In place of all scopes but `ADMIN`: nothing is said about what the caller may do."""
+
+_REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-csrf-token"})
 """Headers that agents and tools do not get."""
@@ -70,6 +73,12 @@ class Identity:
         for what, value in (("user", self.user), ("tenant", self.tenant)):
             if not 1 <= len(value) <= 255 or "\x00" in value or not _is_encodable(value):
                 raise ValueError(f"An identity's {what} must have 1 to 255 characters and no NUL.")
+
+
+def has_hidden(text: str) -> bool:
+    """Whether a text has characters that make it look like another one in logs and lists: control characters, and those
+    that reorder it (Unicode Technical Report 36, section 2.5)."""
+    return any(character in _REORDERING or unicodedata.category(character) == "Cc" for character in text)
 
 
 def _is_encodable(text: str) -> bool:

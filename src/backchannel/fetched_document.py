@@ -21,6 +21,9 @@ one that is away for a day should not be trusted for ever."""
 COOLDOWN_SECONDS = 10
 """Time between two fetches after a failure, or for what is not in the document: strangers can cause them."""
 
+ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
+"""Some servers of keys have only the type of RFC 7517, section 8.5.2, and answer 406 to whoever does not name it."""
+
 FETCH_SECONDS = 5
 MAX_BYTES = 1_000_000
 
@@ -114,7 +117,7 @@ class FetchedDocument[T]:
             httpx2.AsyncClient(
                 timeout=FETCH_SECONDS, follow_redirects=self._redirects > 0, max_redirects=self._redirects
             ) as client,
-            client.stream("GET", self.url, headers={"Accept": "application/json"}) as response,
+            client.stream("GET", self.url, headers={"Accept": ACCEPT}) as response,
         ):
             if response.status_code != 200:
                 raise ValueError(f"the server answered with status {response.status_code}")

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
 import pytest
 from agents import Agent, ModelSettings, Runner, function_tool
+from chatkit.types import ProgressUpdateEvent, SyncCustomActionResponse, ThreadStreamEvent
 from openai import APIStatusError
 from sqlalchemy import text
 
@@ -19,6 +20,7 @@ from backchannel.hooks import Hooks, RunEnded
 from backchannel.model_calls import normalized_model
 from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.testing import Call, Fail, Say, ScriptedModel
+from field.test_actions import show
 from programs import PATH, message
 from wire.conftest import Served
 
@@ -217,6 +219,49 @@ async def test_titles_inner_agents_and_agents_of_tools_are_charged(serve):
     assert purposes == {"answer": 4, "inner_agent": 1, "title": 1}
     assert ended
     assert ended[0].usage.calls["ScriptedModel", "inner_agent"].input_tokens == 10
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_an_agent_that_an_action_runs_is_charged(serve, sync):
+    """A synchronous action has no run: its calls are reserved, refused and booked for the request."""
+    judge = ScriptedModel(*[Say("fine")] * 4)
+
+    async def at_once(*_: Any) -> SyncCustomActionResponse:
+        await Runner.run(agent(judge), "hello")
+        return SyncCustomActionResponse()
+
+    async def streamed(*_: Any) -> AsyncIterator[ThreadStreamEvent]:
+        yield ProgressUpdateEvent(text="Asking")
+        await Runner.run(agent(judge), "hello")
+
+    application = Application(
+        agent=agent(ScriptedModel(Call("show"), Say("Here.")), tools=[show]),
+        actions={"act": streamed},
+        sync_actions={"act": at_once},
+    )
+    served = await serve(application, token_budget="500/day", titles="rule")
+    thread_id, _ = await served.create()
+    used, *_ = await ledger(served)
+    widget = next(each["id"] for each in await served.items(thread_id) if each["type"] == "widget")
+    params = {"thread_id": thread_id, "item_id": widget, "action": {"type": "act", "payload": {}}}
+
+    async def act() -> Any:
+        if sync:
+            return await served.person.request("threads.sync_custom_action", params)
+        return await (await served.person.stream("threads.custom_action", params)).events()
+
+    await act()
+    after, reserved, open_, spent = await ledger(served)
+    assert (after - used, reserved, open_, spent) == (COST, 0, 0, after)
+    async with served.backchannel.database.write() as connection:
+        await connection.execute(text("UPDATE budget_accounts SET used = 490"))
+    if sync:
+        with pytest.raises(ServerError) as refused:
+            await act()
+        assert (refused.value.status, refused.value.code) == (429, "budget_exceeded")
+    else:
+        assert "budget of 500 tokens" in str(await act())
+    assert (await ledger(served))[:3] == (490, 0, 0)
 
 
 async def test_tenants_have_an_account_of_their_own_that_outlives_an_erased_user(serve, eventually):

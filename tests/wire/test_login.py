@@ -1,51 +1,22 @@
-"""Logging in and out over HTTP: the session cookie, who one is, one's sessions."""
+"""Logging in and out over HTTP: the session cookie, and who one is."""
 
 import asyncio
 import json
 from typing import Any
 
-import httpx2
 import pytest
 from agents import Agent
 
 from backchannel.testing import Say, ScriptedModel
-from backchannel.web.clients import Client
-from people_who_log_in import OTHER_PASSWORD, PASSWORD, SETTINGS, cookie_of, people_of
+from people_who_log_in import OTHER_PASSWORD, PASSWORD, SETTINGS, Browser, cookie_of, people_of
 
 pytestmark = pytest.mark.row("F3", "F3b")
 
 LIST = {"type": "threads.list", "params": {}}
-SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
 
 def agent(*steps: Any) -> Agent:
     return Agent(name="A", model=ScriptedModel(*steps))
-
-
-class Browser:
-    """Sends what a browser does, with a cookie that the test decides on."""
-
-    def __init__(self, served: Any, cookie: str | None = None, **headers: str) -> None:
-        self._http = served.person.http
-        self.cookie = cookie
-        self.headers = {**SAME_ORIGIN, **{name.replace("_", "-"): value for name, value in headers.items()}}
-
-    async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        headers = {**self.headers, **options.pop("headers", {})}
-        if self.cookie is not None:
-            headers["cookie"] = self.cookie
-        self._http.cookies.clear()
-        return await self._http.request(method, path, headers=headers, **options)
-
-    async def login(self, name: str = "alice", password: str = PASSWORD) -> httpx2.Response:
-        response = await self.send("POST", "/auth/login", json={"name": name, "password": password})
-        if response.status_code == 200:
-            found = cookie_of(response)
-            self.cookie = f"{found['name']}={found['value']}"
-        return response
-
-    async def me(self) -> httpx2.Response:
-        return await self.send("GET", "/auth/me")
 
 
 @pytest.fixture
@@ -162,90 +133,6 @@ async def test_csrf_tokens_belong_to_one_session(served):
     for token, status in ((two, 403), (one, 200)):
         response = await first.send("POST", "/api/chatkit", json=LIST, headers={"x-csrf-token": token})
         assert response.status_code == status
-
-
-async def test_one_sees_and_ends_ones_own_sessions_only(served):
-    await people_of(served).add("bob", OTHER_PASSWORD)
-    laptop, phone, bob = (
-        Browser(served, user_agent="Laptop"),
-        Browser(served, user_agent="Phone"),
-        Browser(served),
-    )
-    await laptop.login()
-    await phone.login()
-    await bob.login("bob", OTHER_PASSWORD)
-    listed = (await laptop.send("GET", "/auth/sessions")).json()["data"]
-    assert [(each["user_agent"], each["kind"], each["current"]) for each in listed] == [
-        ("Phone", "browser", False), ("Laptop", "browser", True),
-    ]  # fmt: skip
-    assert listed[0]["address"] == "127.0.0.0/24"
-    assert "bc_cs" not in str(listed)
-    ids = {each["user_agent"]: each["id"] for each in listed}
-    for stranger, wrong in (
-        (bob, ids["Phone"]),
-        (laptop, "ses_" + "0" * 32),
-        (laptop, "%25"),
-        (laptop, "x%00"),
-    ):
-        response = await stranger.send("DELETE", f"/auth/sessions/{wrong}")
-        assert response.status_code == 404
-        assert response.json()["message"] == "You have no such session."
-    assert (await phone.me()).status_code == 200
-    assert (await laptop.send("DELETE", f"/auth/sessions/{ids['Phone']}")).status_code == 204
-    ended = await phone.me()
-    assert (ended.status_code, ended.json()["message"]) == (401, "This login was revoked. Log in again.")
-    assert (await laptop.send("DELETE", f"/auth/sessions/{ids['Phone']}")).status_code == 404
-    # The id is not the token.
-    name = str(laptop.cookie).partition("=")[0]
-    assert (await Browser(served, f"{name}={ids['Laptop']}").me()).status_code == 401
-
-
-async def test_logging_out_everywhere(served):
-    one, two = Browser(served), Browser(served)
-    await one.login()
-    await two.login()
-    assert (await one.send("POST", "/auth/logout?everywhere=true")).status_code == 204
-    for each in (one, two):
-        assert (await each.me()).status_code == 401
-    # Without a session there is nothing left to do.
-    assert (await one.send("POST", "/auth/logout")).status_code == 204
-    assert (await Browser(served).send("POST", "/auth/logout")).status_code == 204
-
-
-async def test_a_disabled_person_is_out_at_once(served):
-    browser = Browser(served)
-    await browser.login()
-    people = people_of(served)
-    account = await people.administration.find("Alice")
-    await people.administration.disable(account)
-    response = await browser.me()
-    assert response.status_code == 401
-    assert response.json()["message"] == "This account is disabled. Ask the operator of this server."
-    assert cookie_of(response)["max-age"] == "0"
-    # Only who knows the password is told; nobody else sees a difference.
-    assert "disabled" in (await browser.login()).json()["message"]
-    assert (await browser.login(password="x" * 20)).json()["message"] == (
-        await browser.login(name="nobody")
-    ).json()["message"]
-    await people.administration.enable(account)
-    assert (await browser.me()).status_code == 401
-    assert (await browser.login()).status_code == 200
-
-
-async def test_a_new_password_ends_everything(served):
-    browser = Browser(served)
-    await browser.login()
-    people = people_of(served)
-    token, _ = await people.sessions.personal(
-        (await people.administration.find("alice")).identity, "script", 1, Client()
-    )
-    await people.administration.set_password(await people.administration.find("alice"), OTHER_PASSWORD)
-    response = await browser.me()
-    assert (response.status_code, "password was changed" in response.json()["message"]) == (401, True)
-    bearer = {"authorization": f"Bearer {token}"}
-    assert (await Browser(served).send("GET", "/auth/me", headers=bearer)).status_code == 401
-    assert (await browser.login()).status_code == 401
-    assert (await browser.login(password=OTHER_PASSWORD)).status_code == 200
 
 
 async def test_ten_logins_at_once(served):
@@ -386,23 +273,6 @@ async def test_a_form_that_fails_is_shown_again_with_the_reason(served):
     assert response.headers["cache-control"] == "no-store"
     page = await browser.send("GET", "/auth/login", params={"return_to": '"><script>'})
     assert "<script>" not in page.text.replace('<script src="../page/modules/theme-boot.js"></script>', "")
-
-
-async def test_the_page_lists_and_ends_logins_without_javascript(served):
-    laptop, phone = Browser(served), Browser(served, user_agent="<i>Phone</i>")
-    await laptop.login()
-    await phone.login()
-    page = (await laptop.send("GET", "/auth/login")).text
-    assert "Logged in as alice" in page
-    assert "&lt;i&gt;Phone" in page
-    action = page.partition('action="sessions/')[2].partition('"')[0]
-    form = {"content-type": "application/x-www-form-urlencoded"}
-    ended = await laptop.send("POST", f"/auth/sessions/{action}", headers=form, follow_redirects=False)
-    assert (ended.status_code, ended.headers["location"]) == (303, "/auth/login")
-    assert (await phone.me()).status_code == 401
-    out = await laptop.send("POST", "/auth/logout", headers=form, follow_redirects=False)
-    assert (out.status_code, out.headers["location"]) == (303, "/auth/login")
-    assert (await laptop.me()).status_code == 401
 
 
 async def test_below_a_prefix(serve):

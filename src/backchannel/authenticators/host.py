@@ -1,14 +1,13 @@
 """Callers whom somebody else has authenticated: the application that hosts the server, or the proxy in front of it."""
 
 import inspect
-import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import override
 
 from starlette.requests import HTTPConnection
 
 from backchannel.authenticators.base import Authenticated, Authenticator
-from backchannel.context import Identity
+from backchannel.context import Identity, has_hidden
 from backchannel.errors import UnauthenticatedError
 from backchannel.web.forwarded import from_trusted_proxy
 
@@ -58,13 +57,16 @@ class ProxyHeaderAuthenticator(Authenticator):
             raise UnauthenticatedError(
                 f"{self._header} counts only from the proxies that BACKCHANNEL_TRUSTED_PROXIES names."
             )
-        user = values[0]
-        if len(values) > 1 or "," in user or any(unicodedata.category(each) == "Cc" for each in user):
-            raise UnauthenticatedError(f"{self._header} must have one value: the id of the user.")
         try:
-            return Authenticated(Identity(_decoded(user)), ambient=True)
+            # Only then is it looked at: most bytes of other alphabets would be control characters of Latin-1.
+            user = _decoded(values[0])
+            if len(values) > 1 or "," in user or has_hidden(user):
+                raise ValueError("it must have one value, the id of the user")
+            return Authenticated(Identity(user), ambient=True)
+        except UnicodeDecodeError:
+            raise UnauthenticatedError(f"{self._header}: it must be UTF-8.") from None
         except ValueError as error:
-            raise UnauthenticatedError(f"{self._header}: {error}") from None
+            raise UnauthenticatedError(f"{self._header}: {error}".rstrip(".") + ".") from None
 
 
 def _decoded(value: str) -> str:

@@ -4,7 +4,7 @@
 audience, or of a kind that grants no access (`typ`), is refused even if its signature is right.
 """
 
-import unicodedata
+import re
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast, override
@@ -14,33 +14,37 @@ from starlette.requests import HTTPConnection
 
 from backchannel.authenticators.anonymous import is_visitor
 from backchannel.authenticators.base import Authenticated, Authenticator
-from backchannel.context import ALL, DEFAULT_TENANT, Identity, known_scopes
+from backchannel.context import ALL, DEFAULT_TENANT, Identity, has_hidden, known_scopes
 from backchannel.errors import UnauthenticatedError, UnavailableError
 from backchannel.key_sets.base import KeySet
 from backchannel.key_sets.signed_tokens import SignedTokens, reason
 
 MAX_TOKEN_CHARS = 8192
-_REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that make a text look like another one in logs and lists (Unicode Technical Report 36, section 2.5)."""
-
-ACCESS_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
+ACCESS_TYPES = frozenset({"", "jwt", "at+jwt"})
 """Values of `typ` of tokens that grant access (RFC 9068, section 2.1); others, such as `logout+jwt`, do not."""
+
+SCOPE = "scope"
+SCOPE_OF_OTHERS = "scp"
+"""What Okta and Microsoft call the claim of RFC 9068, section 2.2.3."""
+
+_SEPARATORS = re.compile(r"[\s,]+")
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimNames:
-    """The claims that say who a caller is.
+    """The claims that say who a caller is; see `claim_of` for those inside others.
 
     Attributes:
         user: The user's id.
         tenant: The tenant, if the token has one.
-        scope: The scopes: a list, or a text in which spaces separate them.
+        scope: The scopes: a list, or a text in which spaces or commas separate them. `scope` stands for `scp`, too.
         name: The display name.
     """
 
     user: str = "sub"
     tenant: str = "tenant"
-    scope: str = "scope"
+    scope: str = SCOPE
     name: str = "name"
 
 
@@ -55,7 +59,8 @@ class JwtAuthenticator(Authenticator):
         leeway: The tolerated clock difference in seconds.
         claims: Which claims say who the caller is.
         scopes: The scopes of the application. A token that names one of them, `chat` or `admin` has no others than it
-            names. One that names none, such as `openid profile`, does not limit what its owner may do here.
+            names. One that names none, such as `openid profile`, does not limit what its owner may do here, unless
+            `claims` has another claim of the scopes than `scope`.
         header: The header that has the token, where a proxy sends it in one of its own; without `Bearer` then.
     """
 
@@ -123,34 +128,59 @@ def identity_of_claims(claims: Mapping[str, Any], names: ClaimNames, scopes: Set
     """The identity that verified claims describe.
 
     Args:
-        scopes: `known_scopes`. Claims that name one of them limit the caller to what they name.
+        scopes: `known_scopes`. Claims that name one of them limit the caller to what they name. Another claim than
+            `scope` always does.
 
     Raises:
         ValueError: A claim is missing or cannot be used; the message names it.
     """
-    user, tenant = claims.get(names.user), claims.get(names.tenant, DEFAULT_TENANT)
+    user, tenant = claim_of(claims, names.user), claim_of(claims, names.tenant, DEFAULT_TENANT)
     for claim, value in ((names.user, user), (names.tenant, tenant)):
         if not isinstance(value, str):
             raise ValueError(f"it has no claim {claim} that is a text")
-        if any(character in _REORDERING or unicodedata.category(character) == "Cc" for character in value):
+        if has_hidden(value):
             raise ValueError(f"the claim {claim} has control characters")
-    name = claims.get(names.name)
+    if names.user == "email" and claims.get("email_verified") in (False, "false"):
+        raise ValueError("the address is not verified")
+    name = claim_of(claims, names.name)
     user, tenant = cast("str", user), cast("str", tenant)
     if is_visitor(user):
         raise ValueError(f"the claim {names.user} has the form of an anonymous visitor's id")
     return Identity(
         user=user,
         tenant=tenant,
-        scopes=_scopes(claims.get(names.scope, ""), names.scope, scopes),
+        scopes=_scopes(claims, names.scope, scopes),
         name=name if isinstance(name, str) else None,
     )
 
 
-def _scopes(value: Any, claim: str, known: Set[str]) -> frozenset[str]:
-    if isinstance(value, str):
-        named = frozenset(value.split())
-    elif isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
-        named = frozenset(cast("list[str]", value))
-    else:
-        raise ValueError(f"the claim {claim} must be a text or a list of texts")
+def claim_of(claims: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """A claim by its name, or by its path in other claims: `realm_access.roles`. A name may have dots itself, as in
+    `https://example.com/roles`, and so may each part of a path."""
+    if name in claims:
+        return claims[name]
+    for place, character in enumerate(name):
+        inner = claims.get(name[:place]) if character == "." else None
+        if isinstance(inner, dict):
+            found = claim_of(cast("dict[str, Any]", inner), name[place + 1 :], _ABSENT)
+            if found is not _ABSENT:
+                return found
+    return default
+
+
+def _scopes(claims: Mapping[str, Any], claim: str, known: Set[str]) -> frozenset[str]:
+    named = _named(claim_of(claims, claim, ""), claim)
+    if claim != SCOPE:
+        # Somebody has said that this claim decides, so a person without a role has none.
+        return named
+    named |= _named(claims.get(SCOPE_OF_OTHERS, ""), SCOPE_OF_OTHERS)
     return named if named & known else named | {ALL}
+
+
+def _named(value: Any, claim: str) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset(filter(None, _SEPARATORS.split(value)))
+    # Names in a list are whole: roles can have spaces.
+    if isinstance(value, list) and all(isinstance(scope, str) for scope in cast("list[Any]", value)):
+        return frozenset(cast("list[str]", value))
+    raise ValueError(f"the claim {claim} must be a text or a list of texts")

@@ -146,6 +146,8 @@ class Gateway:
         try:
             found = await authenticate(parts.authenticators, request)
             exchange.authenticated = found
+            if found.session is not None and parts.access is not None:
+                exchange.session_ended = partial(parts.access.sessions.has_ended, found.session)
             if found.ambient:
                 parts.origins.check(request)
         except (UnauthenticatedError, ForbiddenError) as error:
@@ -233,6 +235,7 @@ class _Exchange:
         set_cookie: A cookie to send with the response.
         identity: The caller, once authenticated.
         authenticated: How; `None` before.
+        session_ended: Whether the caller's session on this server has ended since; `None` if there is none.
         limited: The limits on the rate of requests; `None` if this one has none.
         on_start: Called when the response starts.
         status: Of the response, once it has started.
@@ -257,6 +260,7 @@ class _Exchange:
         self.set_cookie: str | None = None
         self.identity: Identity | None = None
         self.authenticated: Authenticated | None = None
+        self.session_ended: Callable[[], Awaitable[bool]] | None = None
         self.limited = limited
         self.on_start: Callable[[], None] | None = None
         self.status = 0

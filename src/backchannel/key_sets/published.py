@@ -48,11 +48,12 @@ class PublishedKeys:
             raise ValueError("it is not a JSON object with a list of keys")
         self._keys: list[tuple[dict[str, Any], Key]] = []
         refused = Counter[str]()
-        for entry in cast("list[Any]", entries)[:MAX_KEYS]:
+        for each in cast("list[Any]", entries)[:MAX_KEYS]:
+            entry = _present(each)
             try:
                 self._keys.append((entry, _import(entry)))
             except (ValueError, TypeError, KeyError, JoseError) as error:
-                refused[str(error)[:80]] += 1
+                refused[str(error)[:80] or type(error).__name__] += 1
         if refused:
             log.info("keys_passed_over", usable=len(self._keys), reasons=dict(refused))
         if not self._keys:
@@ -81,6 +82,14 @@ def _same(algorithm: str) -> set[str]:
     return {"EdDSA", "Ed25519"} if algorithm in {"EdDSA", "Ed25519"} else {algorithm}
 
 
+def _present(entry: Any) -> Any:
+    """An entry without members that are null: some serialisers write those that are absent."""
+    if not isinstance(entry, dict):
+        return entry
+    members = cast("dict[str, Any]", entry)
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def _import(entry: Any) -> Key:
     """The public key of an entry.
 
@@ -98,10 +107,16 @@ def _import(entry: Any) -> Key:
     if found.get("use", "sig") != "sig" or "verify" not in found.get("key_ops", ["verify"]):
         raise ValueError("not for signatures")
     # Without what is not needed: a certificate chain or a private part that is not well formed does no harm then.
-    public = {name: found[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in found}
-    if kind is RSAKey and _bits(str(public["n"])) < MIN_RSA_BITS:
+    public = {name: found[name] for name in ("kty", "crv") if name in found}
+    public |= {name: _base64url(found[name]) for name in ("n", "e", "x", "y") if name in found}
+    if kind is RSAKey and _bits(public["n"]) < MIN_RSA_BITS:
         raise ValueError(f"shorter than {MIN_RSA_BITS} bits")
     return kind.import_key(public)
+
+
+def _base64url(number: Any) -> str:
+    """A number as RFC 7518, section 2, has it. Some issuers pad it, or write it in the other alphabet of base64."""
+    return str(number).rstrip("=").translate(str.maketrans("+/", "-_"))
 
 
 def _bits(number: str) -> int:

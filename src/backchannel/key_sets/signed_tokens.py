@@ -37,7 +37,7 @@ class SignedTokens:
 
     Args:
         key_sets: The keys. The algorithm that the token names decides which set is asked.
-        types: The accepted values of `typ`, in lower case; `""` is a token without one.
+        types: The accepted values of `typ`, in lower case and without `application/`; `""` is a token without one.
         kind: What a token of another type is not, for the message.
     """
 
@@ -62,7 +62,7 @@ class SignedTokens:
             raise ValueError("its algorithm is not accepted")
         if key_id is not None and not isinstance(key_id, str):
             raise ValueError("its key id is not a text")
-        if str(header.get("typ", "")).lower() not in self._types:
+        if _type(header) not in self._types:
             raise ValueError(f"it is not {self._kind}")
         keys = self._key_sets[algorithm]
         claims = self._verified(token, await keys.candidates(algorithm, key_id))
@@ -109,6 +109,11 @@ def reason(error: Exception) -> str:
     if isinstance(error, JoseError | ValueError):
         return getattr(error, "description", "") or str(error)
     return "it cannot be read"
+
+
+def _type(header: Mapping[str, Any]) -> str:
+    """The media type of a token, in which `application/` and the case mean nothing (RFC 7515, section 4.1.9)."""
+    return str(header.get("typ", "")).lower().removeprefix("application/")
 
 
 def _header(token: str) -> Mapping[str, Any]:

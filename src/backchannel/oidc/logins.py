@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from backchannel.authenticators.jwt import claim_of
 from backchannel.context import Identity
 from backchannel.errors import UnavailableError
 from backchannel.oidc.attempts import Attempt, Attempts
@@ -224,7 +225,7 @@ class OidcLogins:
             )
         except InvalidIdTokenError as error:
             raise self._not_proven(str(error)) from None
-        if tokens.access_token and any(each not in claims for each in self._mapping.wanted):
+        if tokens.access_token and any(claim_of(claims, each) is None for each in self._mapping.wanted):
             more = await self.provider.userinfo(tokens.access_token)
             # Section 5.3.2: they may be of somebody else.
             if more.get("sub") == claims["sub"]:

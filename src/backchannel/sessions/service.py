@@ -180,6 +180,22 @@ class Sessions:
         await self._touch(session, now)
         return session
 
+    async def has_ended(self, session: Session) -> bool:
+        """Whether a session was ended, or its account disabled, since it was recognised. One that has only expired was
+        not: a stream goes on after the time of an access token.
+
+        Raises:
+            UnavailableError: The store cannot be reached.
+        """
+        found = await self.store.find_with_account(session.token_hash, session.kind, self._accounts)
+        if found is None or found[0].ended_at is not None:
+            return True
+        try:
+            _checked(*found)
+        except UnauthenticatedError:
+            return True
+        return False
+
     async def refresh(self, token: str, client: Client, scopes: frozenset[str] | None = None) -> TokenPair:
         """Exchange a refresh token. A repetition within `REPEAT_SECONDS` gets the same tokens; a later one ends the
         login.

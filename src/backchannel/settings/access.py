@@ -50,7 +50,11 @@ class AccessSettings(BaseSettings):
     )
     jwt_tenant_claim: str = Field("tenant", min_length=1, description="The claim that has the tenant.")
     jwt_scope_claim: str = Field(
-        "scope", min_length=1, description="The claim that has the scopes, as a list or separated by spaces."
+        "scope",
+        min_length=1,
+        description="The claim that has the scopes, as a list or separated by spaces or commas. `scope` stands for "
+        "`scp`, too, and limits nobody if it names no scope of this server. Another claim always does: without it, a "
+        "caller may do nothing. Claims inside others are named by their path, such as `realm_access.roles`.",
     )
     jwt_leeway_seconds: int = Field(
         30,

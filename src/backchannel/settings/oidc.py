@@ -43,7 +43,9 @@ class OidcSettings(BaseSettings):
     )
     oidc_tenant_claim: str = Field("tenant", min_length=1, description="The claim that has the tenant.")
     oidc_scope_claim: str = Field(
-        "scope", min_length=1, description="The claim that has the scopes, as a list or separated by spaces."
+        "scope",
+        min_length=1,
+        description="The claim that has the scopes, as BACKCHANNEL_JWT_SCOPE_CLAIM.",
     )
     oidc_check_seconds: int = Field(
         900,

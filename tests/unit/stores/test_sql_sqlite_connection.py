@@ -233,6 +233,42 @@ async def test_a_connection_whose_caller_is_cancelled_while_it_opens_is_closed(
         opened[0].execute("SELECT 1")
 
 
+async def test_a_caller_who_is_cancelled_twice_leaves_nothing_that_never_ends(tmp_path: Path):
+    """SQLAlchemy closes the connection of a cancelled caller in a task, and stops it if the caller is cancelled once
+    more. The task waited for ever, and with it the end of the event loop: a server did not end
+    (wapiti-scanner/wapiti#802)."""
+    database = Database(f"sqlite:///{tmp_path / 'words.db'}", PoolOptions(size=1, overflow=0))
+    running, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        may_end.wait(10)
+
+    async def caller() -> None:
+        async with database.read() as connection:
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.create_function("hold", 0, hold)
+            await connection.execute(text("SELECT hold()"))
+
+    others = asyncio.all_tasks()
+    cancelled = asyncio.create_task(caller())
+    try:
+        await asyncio.to_thread(running.wait, 10)
+        cancelled.cancel()
+        async with asyncio.timeout(5):
+            while not (closing := asyncio.all_tasks() - others - {cancelled}):  # noqa: ASYNC110 - of SQLAlchemy
+                await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.sleep(0)
+    finally:
+        may_end.set()
+    _, endless = await asyncio.wait({cancelled, *closing}, timeout=5)
+    for task in endless:
+        task.cancel()
+    assert not endless
+    await database.close()
+
+
 async def test_a_connection_that_cannot_be_prepared_is_closed(
     opened: list[sqlite3.Connection], tmp_path: Path
 ):

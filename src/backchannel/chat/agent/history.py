@@ -41,6 +41,7 @@ from backchannel.model_calls.tool_calls import api_name, call_id_for, history_ar
 NOT_APPROVED = "This call needed a person's approval, which was not given. It did not run."
 NOT_MADE = "The person approved this call, but it could not be made any more. It did not run; call it again if needed."
 
+MAX_FILE_NAME_CHARS = 200
 MAX_EARLIER_OUTPUT_CHARS = 8_000
 """A longer output of a tool is shortened in the turns after its own, and so are longer arguments."""
 MAX_EARLIER_TEXT_CHARS = 2_000
@@ -91,9 +92,8 @@ class HistoryConverter(ThreadItemConverter):
 
     @override
     async def attachment_to_message_content(self, attachment: Attachment) -> ResponseInputContentParam:
-        return ResponseInputTextParam(
-            type="input_text", text=f"[The person attached {attachment.name} ({attachment.mime_type}).]"
-        )
+        name, kind = (_in_one_line(text) for text in (attachment.name, attachment.mime_type))
+        return ResponseInputTextParam(type="input_text", text=f"[The person attached {name} ({kind}).]")
 
 
 async def load_history(
@@ -213,6 +213,12 @@ def _by_response(pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
         items += [item for item in group if item not in outputs]
         items += outputs
     return items
+
+
+def _in_one_line(name: str) -> str:
+    """What a file is called, without what would make it look like anything but a name."""
+    visible = "".join(character if character.isprintable() else " " for character in name)
+    return " ".join(visible.split())[:MAX_FILE_NAME_CHARS]
 
 
 def next_client_call(items: Sequence[ThreadItem]) -> journal.QueuedClientCall | None:

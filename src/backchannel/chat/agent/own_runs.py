@@ -1,10 +1,10 @@
-"""Agents that code of the application runs itself during an answer: in a tool, a guardrail, a function.
+"""Agents that code of the application runs itself during an answer: in a tool, a guardrail, a function, an action.
 
 `Runner.run(judge, text)` without a `run_config` would use the Agents SDK's default provider, whatever models the server
 has: another API or key, or none.
 """
 
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -33,6 +33,17 @@ def models_for_own_runs(config: RunConfig) -> Generator[None]:
         yield
     finally:
         _config.reset(token)
+
+
+async def with_models[T](items: AsyncIterator[T], config: RunConfig) -> AsyncGenerator[T]:
+    """The items of an iterator whose code runs inside of `models_for_own_runs`; the code of its reader does not."""
+    while True:
+        with models_for_own_runs(config):
+            try:
+                item = await anext(items)
+            except StopAsyncIteration:
+                return
+        yield item
 
 
 def with_config(agent: Agent[Any], options: dict[str, Any]) -> Any:

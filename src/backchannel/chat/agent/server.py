@@ -49,7 +49,7 @@ from backchannel.chat.agent.history import (
 )
 from backchannel.chat.agent.interrupted_tools import repeat_call
 from backchannel.chat.agent.mcp_tools import McpNotices
-from backchannel.chat.agent.own_runs import models_for_own_runs
+from backchannel.chat.agent.own_runs import models_for_own_runs, with_models
 from backchannel.chat.agent.run_configs import RunConfigs, without_guardrails
 from backchannel.chat.agent.run_errors import handlers_for
 from backchannel.chat.agent.run_hooks import AnswerHooks
@@ -148,7 +148,9 @@ class ChatServer(ChatKitServer[RequestContext]):
         sender: WidgetItem | None,
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
-        async with aclosing(self.options.actions[action.type](thread, action, sender, context)) as events:
+        config = await self._run_configs.make(thread, context)
+        handler = self.options.actions[action.type](thread, action, sender, context)
+        async with aclosing(with_models(handler, config)) as events:
             async for event in events:
                 yield event
 
@@ -160,7 +162,8 @@ class ChatServer(ChatKitServer[RequestContext]):
         sender: WidgetItem | None,
         context: RequestContext,
     ) -> SyncCustomActionResponse:
-        with charged_to(context):
+        config = await self._run_configs.make(thread, context)
+        with models_for_own_runs(config), charged_to(context):
             response = await self.options.sync_actions[action.type](thread, action, sender, context)
         return response or SyncCustomActionResponse()
 

@@ -18,6 +18,7 @@ from backchannel.http.security_headers import page_policy
 from backchannel.sessions.base import Session
 from backchannel.settings import Settings
 from backchannel.stores.times import utc_text
+from backchannel.web.user_agents import program_name
 
 MAX_SHOWN_CHARS = 200
 
@@ -137,9 +138,10 @@ def own_logins(
 
 
 def _row(session: Session, current: Session) -> str:
-    what = session.name or session.user_agent or "Unknown program"
+    what = session.name or program_name(session.user_agent or "") or "Unknown program"
     kind = {"cookie": "Browser", "personal": "Personal token"}.get(session.kind, "Program")
-    when = f"since {utc_text(session.created_at)[:10]}, last used {utc_text(session.last_seen_at)[:16]} UTC"
+    last_seen = utc_text(session.last_seen_at)[:16].replace("T", " ")
+    when = f"since {utc_text(session.created_at)[:10]}, last used {last_seen} UTC"
     place = f", from {session.address}" if session.address else ""
     if session.id == current.id:
         action = '<span class="muted">This browser</span>'

@@ -67,6 +67,7 @@ class OneHopConnection(Connection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._open = partial(sqlite3.connect, *arguments, **options)
         self._opened: sqlite3.Connection | None = None
+        self._stopped = False
         super().__init__(self._connect_on_thread, iter_chunk_size=1)
         # As in SQLAlchemy: a connection that was not closed must not prevent the process from exiting.
         self._thread.daemon = True
@@ -79,6 +80,11 @@ class OneHopConnection(Connection):
 
     @override
     def stop(self) -> Any:
+        # The thread ends at the first. A second would wait for it for ever: that of `close`, if SQLAlchemy stops the
+        # connection of a caller who is cancelled once more while it is closed.
+        if self._stopped:
+            return None
+        self._stopped = True
         # aiosqlite loses a connection whose caller was cancelled while the thread opened it.
         queue: Any = getattr(self, "_tx")  # noqa: B009 - of no known type
         queue.put_nowait((None, self._close_on_thread))
