@@ -69,6 +69,11 @@ class Audit:
             log.exception("audit_not_stored", audit_event=event)
 
 
+def subject_of(identity: Identity) -> str:
+    """A person as the subject of an event."""
+    return f"{identity.tenant}/{identity.user}"
+
+
 def _record(
     event: AuditEvent, actor: Identity | None, client: Client, facts: Mapping[str, Any]
 ) -> AuditRecord:

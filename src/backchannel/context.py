@@ -83,7 +83,7 @@ def has_hidden(text: str) -> bool:
 
 def _is_encodable(text: str) -> bool:
     # Half a surrogate pair is a character to Python, but no database can keep it.
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from backchannel.sessions.redis import RedisSessions
 from backchannel.sessions.routed import RoutedSessions
 from backchannel.sessions.sql import SqlSessions
 from backchannel.sessions.tokens import derived_token, is_ours, kind_of, new_token
+from backchannel.stores.sql.accounts import SqlAccounts
 from backchannel.stores.sql.engine import Database
 from backchannel.testing.contracts.session_store import SessionStoreContract, a_session
 from backchannel.web.clients import Client
@@ -90,6 +91,21 @@ async def test_a_redis_that_is_away_is_unavailable_and_no_refusal():
             await call
         assert error.value.retry_after
     await store.aclose()
+
+
+async def test_personal_tokens_do_not_need_redis(sessions_url: str):
+    database = Database(sessions_url)
+    store = RoutedSessions(RedisSessions("redis://127.0.0.1:1"), SqlSessions(database))
+    accounts = SqlAccounts(database)
+    session = a_session(kind="personal")
+    await store.create(session)
+    found = await store.find_with_account(session.token_hash, "personal", accounts)
+    assert found is not None
+    assert found[0] == session
+    with pytest.raises(UnavailableError):
+        await store.find_with_account(session.token_hash, "access", accounts)
+    await store.aclose()
+    await database.close()
 
 
 def test_tokens_are_told_apart_by_their_prefix():

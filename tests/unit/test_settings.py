@@ -183,6 +183,16 @@ def test_production_refuses_to_start_unsafe(
     assert setting in refusal(environment, variables)
 
 
+def test_an_angle_bracket_in_a_secret_makes_it_no_placeholder(environment: pytest.MonkeyPatch):
+    """Issuers of OpenID Connect make secrets with any character."""
+    for secret in ("x<" + "k" * 32, "k" * 32 + ">", "<" + "k" * 32):
+        for name, value in {**PRODUCTION, "BACKCHANNEL_JWT_SECRET": secret}.items():
+            environment.setenv(name, value)
+        assert Settings.load().production
+    variables = {**PRODUCTION, "BACKCHANNEL_JWT_SECRET": f"<{'the secret of your issuer' * 2}>"}
+    assert "BACKCHANNEL_JWT_SECRET is a placeholder" in refusal(environment, variables)
+
+
 OIDC = {
     "BACKCHANNEL_AUTH": "oidc",
     "BACKCHANNEL_OIDC_ISSUER": "https://login.example.com/realms/main",

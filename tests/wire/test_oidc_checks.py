@@ -8,10 +8,11 @@ import pytest
 from agents import Agent
 
 from backchannel.context import Identity
+from backchannel.errors import UnavailableError
 from backchannel.oidc import checks
 from backchannel.stores.times import utc_now
 from backchannel.testing import ScriptedModel
-from oidc_browser import OidcBrowser
+from oidc_browser import OidcBrowser, problem
 from oidc_double import Double, provider, settings_for
 from people_who_log_in import people_of
 
@@ -174,6 +175,39 @@ async def test_a_logout_while_the_provider_is_away_is_local(served, double: Doub
     )
     assert (out.status_code, out.headers["location"]) == (303, "/auth/login")
     assert (await browser.me()).status_code == 401
+
+
+async def test_whoever_cannot_be_checked_can_still_log_out(served, double: Double, later: Later):
+    browser = await logged_in(served, double)
+    double.down = True
+    later.shift = timedelta(hours=25)
+    assert (await browser.me()).status_code == 503
+    # The page is there, for those who can log in in another way.
+    page = await browser.send("GET", "/auth/login")
+    assert (page.status_code, "retry-after" in page.headers) == (503, True)
+    assert "cannot be reached now" in problem(page)
+    other_site = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+    assert (await browser.send("POST", "/auth/logout", headers=other_site)).status_code == 403
+    assert (await browser.send("POST", "/auth/logout")).status_code == 204
+    assert not any("session" in name for name in browser.cookies)
+    assert await served.backchannel.parts.access.sessions.listed(ADA) == []
+
+
+async def test_a_logout_that_fails_forgets_nothing(served, double: Double, monkeypatch: pytest.MonkeyPatch):
+    """A session without its login at the provider would not be checked any more."""
+    browser = await logged_in(served, double)
+    access = served.backchannel.parts.access
+
+    async def away(*_: Any) -> bool:
+        raise UnavailableError("The store of sessions cannot be reached.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(access.sessions.store, "end", away)
+        assert (await browser.send("POST", "/auth/logout")).status_code == 503
+    (session,) = await access.sessions.listed(ADA)
+    assert await access.oidc.checks.id_token(session) is not None
+    assert (await browser.send("POST", "/auth/logout")).status_code == 204
+    assert await access.oidc.checks.id_token(session) is None
 
 
 async def test_old_rows_are_deleted(served, double: Double):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from backchannel.accounts.names import checked, normalised
 from backchannel.accounts.passwords import Passwords, check_policy
-from backchannel.audit import COMMAND_LINE, Audit
+from backchannel.audit import COMMAND_LINE, Audit, subject_of
 from backchannel.context import ALL, Identity
 from backchannel.errors import InvalidInputError, NotFoundError
 from backchannel.sessions.service import Sessions
@@ -55,7 +55,7 @@ class Administration:
             password_changed_at=now,
         )
         await self._accounts.add(account)
-        await self._audit.note("user.added", None, COMMAND_LINE, subject=_subject(identity))
+        await self._audit.note("user.added", None, COMMAND_LINE, subject=subject_of(identity))
         return account
 
     async def find(self, name: str, tenant: str | None = None) -> Account:
@@ -83,27 +83,28 @@ class Administration:
         # In this order: a login with the old password that is under way looks at the account after it has stored its
         # session.
         await self._accounts.set_password(account.identity, hashed, later_than(account.password_changed_at))
+        # Before the sessions, whose store may be away: what was changed is recorded in any case.
+        await self._audit.note("user.password_changed", None, client, subject=subject_of(account.identity))
         await self._sessions.end_all(account.identity, client, "password", actor=None)
-        await self._audit.note("user.password_changed", None, client, subject=_subject(account.identity))
 
     async def disable(self, account: Account) -> None:
         """Disable an account, and end all its sessions and tokens."""
         await self._accounts.set_disabled(account.identity, disabled=True)
+        await self._audit.note("user.disabled", None, COMMAND_LINE, subject=subject_of(account.identity))
         await self._sessions.end_all(account.identity, COMMAND_LINE, "disabled", actor=None)
-        await self._audit.note("user.disabled", None, COMMAND_LINE, subject=_subject(account.identity))
 
     async def enable(self, account: Account) -> None:
         """Enable an account again. Former sessions stay ended."""
         await self._accounts.set_disabled(account.identity, disabled=False)
-        await self._audit.note("user.enabled", None, COMMAND_LINE, subject=_subject(account.identity))
+        await self._audit.note("user.enabled", None, COMMAND_LINE, subject=subject_of(account.identity))
 
     async def delete(self, account: Account) -> None:
         """Delete an account with its sessions. Threads and other data stay: `backchannel erase` deletes those."""
         await self._accounts.set_disabled(account.identity, disabled=True)
         await self._sessions.end_all(account.identity, COMMAND_LINE, "disabled", actor=None)
         await self._accounts.delete(account.identity)
+        await self._audit.note("user.deleted", None, COMMAND_LINE, subject=subject_of(account.identity))
         await self._sessions.store.delete_all(account.identity)
-        await self._audit.note("user.deleted", None, COMMAND_LINE, subject=_subject(account.identity))
 
 
 def checked_scopes(scopes: Collection[str]) -> frozenset[str]:
@@ -122,7 +123,3 @@ def later_than(moment: datetime) -> datetime:
     """The present, or `moment` if the clock was set back: two passwords never have the same time."""
     now = utc_now()
     return max(now, moment + timedelta(microseconds=1))
-
-
-def _subject(identity: Identity) -> str:
-    return f"{identity.tenant}/{identity.user}"

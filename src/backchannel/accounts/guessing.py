@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backchannel.errors import BackchannelError
+from backchannel.limits.waits import spoken
 from backchannel.stores.sql.login_failures import SqlLoginFailures
 
 PAIR_FREE = 5
@@ -82,7 +83,7 @@ class GuessingLimits:
         if wait > 0:
             seconds = max(1, int(wait + 0.999))
             raise TooManyAttemptsError(
-                f"Too many failed logins. Try again in {_spoken(seconds)}.", retry_after=seconds
+                f"Too many failed logins. Try again in {spoken(seconds)}.", retry_after=seconds
             )
 
     async def failed(self, attempt: Attempt, now: datetime) -> bool:
@@ -92,8 +93,7 @@ class GuessingLimits:
 
     async def succeeded(self, attempt: Attempt) -> None:
         """Forget the failures of the name from this network. Those of the network stay: a person who has an account
-        must
-        not get more guesses for other names by it."""
+        must not get more guesses for other names by it."""
         await self._store.clear(attempt.pair)
 
     async def delete_old(self, now: datetime) -> None:
@@ -115,9 +115,3 @@ def _free_at(failures: int, last: datetime, free: int, longest: int) -> datetime
     # The first failure beyond those that are free costs a second.
     over = failures - free
     return last if over < 1 else last + timedelta(seconds=min(2 ** min(over - 1, 20), longest))
-
-
-def _spoken(seconds: int) -> str:
-    if seconds < 120:
-        return f"{seconds} second{'s' if seconds != 1 else ''}"
-    return f"{(seconds + 59) // 60} minutes"

@@ -8,10 +8,10 @@ import structlog
 from backchannel.accounts.guessing import Attempt, GuessingLimits
 from backchannel.accounts.names import normalised
 from backchannel.accounts.passwords import Passwords
-from backchannel.audit import Audit
+from backchannel.audit import Audit, subject_of
 from backchannel.context import Identity
 from backchannel.errors import UnauthenticatedError, UnavailableError
-from backchannel.sessions.service import DISABLED
+from backchannel.sessions.refusals import DISABLED
 from backchannel.stores.sql.accounts import Account, SqlAccounts
 from backchannel.stores.times import utc_now
 from backchannel.web.clients import Client
@@ -68,14 +68,14 @@ class Logins:
         if account is None or not right:
             raise UnauthenticatedError(WRONG)
         if account.disabled:
-            await self._audit.note("login.disabled", None, client, subject=_subject(account))
+            await self._audit.note("login.disabled", None, client, subject=subject_of(account.identity))
             raise UnauthenticatedError(DISABLED)
         await self._remember(account, attempt, client, updated)
         return account
 
     async def _refuse(self, account: Account | None, attempt: Attempt, client: Client) -> None:
         # A name without an account is not recorded: people type their password into the wrong field.
-        subject = _subject(account) if account is not None else None
+        subject = subject_of(account.identity) if account is not None else None
         delayed = await self.limits.failed(attempt, self._clock())
         await self._audit.note("login.failed", None, client, subject=subject)
         if delayed:
@@ -92,10 +92,6 @@ class Logins:
         except UnavailableError as error:
             # The login is not refused for it.
             log.warning("login_not_remembered", reason=error.message)
-
-
-def _subject(account: Account) -> str:
-    return f"{account.identity.tenant}/{account.identity.user}"
 
 
 __all__ = ["WRONG", "Account", "Logins"]

@@ -107,8 +107,7 @@ class Passwords:
         failed: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[bool, str | None]:
         """Whether a password is the one of a stored hash, and its new hash if the parameters have changed since.
-        Without
-        a stored hash, as for an unknown name, it takes as long and is false.
+        Without a stored hash, as for an unknown name, it takes as long and is false.
 
         Args:
             before: Awaited when it is this caller's turn, right before the hash is computed. What it raises ends the

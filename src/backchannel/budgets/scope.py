@@ -13,7 +13,7 @@ type Purpose = Literal["answer", "title", "inner_agent"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ChargeScope:
     """The run, or the request, to which calls belong.
 
     Attributes:
@@ -30,10 +30,10 @@ class Scope:
     loop: asyncio.AbstractEventLoop
 
 
-_scope: ContextVar[Scope | None] = ContextVar("charged_to", default=None)
+_scope: ContextVar[ChargeScope | None] = ContextVar("charged_to", default=None)
 
 
-def current_scope() -> Scope | None:
+def current_scope() -> ChargeScope | None:
     """The scope of this task; `None` if nothing says who a call is for."""
     return _scope.get()
 
@@ -42,7 +42,7 @@ def current_scope() -> Scope | None:
 def charged_to(context: RequestContext, purpose: Purpose = "answer") -> Generator[None]:
     """In the block, and in tasks that it starts, calls of models are charged to the caller of `context`."""
     loop = asyncio.get_running_loop()
-    token = _scope.set(Scope(context.identity, context.run_id or "", context.usage, purpose, loop))
+    token = _scope.set(ChargeScope(context.identity, context.run_id or "", context.usage, purpose, loop))
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
@@ -63,6 +64,8 @@ async def _run[R](settings: Settings, target: Target, work: Work[R], *, newest: 
     except (UnavailableError, DatabaseError) as error:
         cause = error if isinstance(error, DatabaseError) else error.__cause__
         reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
+        if isinstance(cause, RedisError):
+            raise ConfigurationError(f"BACKCHANNEL_REDIS_URL: Redis cannot be used ({reason}).") from error
         raise ConfigurationError(
             f"BACKCHANNEL_DATABASE_URL: the database cannot be used ({reason})."
         ) from error

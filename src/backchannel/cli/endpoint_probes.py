@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx2
 
 from backchannel.cli.findings import PROBE_SECONDS, Finding, ProblemError, clock_finding
+from backchannel.key_sets.jwks import MAX_REDIRECTS
 from backchannel.key_sets.published import PublishedKeys
 from backchannel.mcp.configuration import ConfiguredServer, load_mcp_servers
 from backchannel.mcp.connection import cancelled_by_transport
@@ -84,11 +85,8 @@ async def probe_jwks(settings: Settings, _target: Target | None) -> AsyncIterato
     """Whether the keys of bearer tokens can be fetched."""
     if settings.jwt_jwks_url is None:
         return
-    document = await _json("BACKCHANNEL_JWT_JWKS_URL", settings.jwt_jwks_url)
-    keys: object = document.get("keys")
-    if not isinstance(keys, list) or not keys:
-        raise ProblemError("BACKCHANNEL_JWT_JWKS_URL: the document has no keys")
-    yield Finding("token keys", "ok", f"{len(cast('list[object]', keys))} keys are published")
+    keys = await _key_set("BACKCHANNEL_JWT_JWKS_URL", settings.jwt_jwks_url)
+    yield Finding("token keys", "ok", f"{len(keys)} usable keys are published")
 
 
 async def probe_oidc(settings: Settings, _target: Target | None) -> AsyncIterator[Finding]:
@@ -102,10 +100,7 @@ async def probe_oidc(settings: Settings, _target: Target | None) -> AsyncIterato
         metadata = parse_metadata(_object(setting, response), issuer, loopback=not settings.production)
     except ValueError as error:
         raise ProblemError(f"{setting}: {error}") from None
-    try:
-        PublishedKeys(await _json(setting, metadata.jwks_uri))
-    except ValueError as error:
-        raise ProblemError(f"{setting}: its key set cannot be used: {error}") from None
+    await _key_set(setting, metadata.jwks_uri)
     yield Finding("oidc", "ok", "discovered, and its keys are published")
     secret = settings.oidc_client_secret is not None
     if metadata.code_challenges is None:
@@ -132,9 +127,14 @@ async def probe_mcp(settings: Settings, _target: Target | None) -> AsyncIterator
     """Whether each MCP server of the file can be connected and lists its tools."""
     if settings.mcp_servers is None:
         return
-    servers = load_mcp_servers(settings.mcp_servers)
-    for finding in await asyncio.gather(*map(_mcp_server, servers)):
-        yield finding
+    # One that does not even stop in time must not hide what the others say.
+    probing = [asyncio.create_task(_mcp_server(each)) for each in load_mcp_servers(settings.mcp_servers)]
+    try:
+        for finding in asyncio.as_completed(probing):
+            yield await finding
+    finally:
+        for each in probing:
+            each.cancel()
 
 
 async def _mcp_server(configured: ConfiguredServer) -> Finding:
@@ -155,8 +155,13 @@ async def _mcp_server(configured: ConfiguredServer) -> Finding:
     return Finding(check, "ok", f"{len(tools)} tools")
 
 
-async def _json(setting: str, url: str) -> dict[str, Any]:
-    return _object(setting, await _get(setting, url, {}))
+async def _key_set(setting: str, url: str) -> PublishedKeys:
+    """The keys at a URL, which the server fetches and uses in the same way."""
+    document = _object(setting, await _get(setting, url, {}, redirects=MAX_REDIRECTS))
+    try:
+        return PublishedKeys(document)
+    except ValueError as error:
+        raise ProblemError(f"{setting}: the key set cannot be used: {error}") from None
 
 
 def _object(setting: str, response: httpx2.Response) -> dict[str, Any]:
@@ -171,11 +176,13 @@ def _object(setting: str, response: httpx2.Response) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-async def _get(setting: str, url: str, headers: dict[str, str]) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=PROBE_SECONDS - _LEAST_SECONDS) as client:
+async def _get(setting: str, url: str, headers: dict[str, str], redirects: int = 0) -> httpx2.Response:
+    async with httpx2.AsyncClient(
+        timeout=PROBE_SECONDS - _LEAST_SECONDS, follow_redirects=redirects > 0, max_redirects=redirects
+    ) as client:
         try:
             return await client.get(url, headers=headers)
         except httpx2.TimeoutException:
             raise ProblemError(f"{setting}: no answer within {PROBE_SECONDS} seconds") from None
-        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
             raise ProblemError(f"{setting}: cannot be reached ({error or type(error).__name__})") from None

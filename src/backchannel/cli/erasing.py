@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from backchannel.audit import COMMAND_LINE
+from backchannel.audit import COMMAND_LINE, subject_of
 from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import Draft, new_file
 from backchannel.cli.people import opened_people
@@ -61,8 +61,7 @@ def _erase(settings: Settings, identity: Identity) -> Mapping[str, int]:
             await people.sessions.end_all(identity, COMMAND_LINE, "disabled", actor=None)
             deleted = await PersonalData(database, identity, owned_tables(*sets)).erase()
             await people.sessions.store.delete_all(identity)
-            subject = f"{identity.tenant}/{identity.user}"
-            await people.audit.note("data.erased", None, COMMAND_LINE, subject=subject)
+            await people.audit.note("data.erased", None, COMMAND_LINE, subject=subject_of(identity))
         return deleted
 
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from backchannel.audit import COMMAND_LINE, Audit
+from backchannel.audit import COMMAND_LINE, Audit, subject_of
 from backchannel.cli.database import on_database, warn_of_foreign_tables
 from backchannel.cli.new_file import new_file
 from backchannel.cli.person import display_name
@@ -38,8 +38,7 @@ def run(settings: Settings, identity: Identity, output: Path | None, *, force: b
             counts = await write_archive(draft.file, identity, data)
             if any(counts.values()):
                 audit = Audit(SqlAuditLog(database))
-                subject = f"{identity.tenant}/{identity.user}"
-                await audit.note("data.exported", None, COMMAND_LINE, subject=subject)
+                await audit.note("data.exported", None, COMMAND_LINE, subject=subject_of(identity))
             return counts
 
         counts = on_database(settings, write)

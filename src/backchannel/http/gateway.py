@@ -188,7 +188,8 @@ class Gateway:
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             return b""
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit():
+        # Not `isdigit`, which accepts a superscript, one byte in Latin-1.
+        if not declared.isdecimal():
             raise InvalidRequestError("Content-Length is not a number.")
         if int(declared[:20]) > self._max_body_bytes:
             raise self._too_large()

@@ -21,6 +21,7 @@ from backchannel.errors import RateLimitedError
 from backchannel.http.refusals import Refused
 from backchannel.limits.base import Count, RateLimiter
 from backchannel.limits.rules import Group, Limit, Rules, Subject
+from backchannel.limits.waits import spoken
 from backchannel.web.addresses import network_of
 from backchannel.web.forwarded import from_trusted_proxy
 
@@ -245,15 +246,6 @@ def _error(limit: Limit, seconds: int) -> RateLimitedError:
 def _whole(seconds: float) -> int:
     # Without the one millisecond by which a wait is longer than a window: no request arrives sooner than that.
     return max(1, ceil(round(seconds - 0.001, 3)))
-
-
-def spoken(seconds: int) -> str:
-    """A time for people: in seconds up to two minutes, in minutes up to two hours, and then in hours, rounded up."""
-    if seconds <= 120:
-        return f"{seconds} second{'s' if seconds != 1 else ''}"
-    if seconds <= 7200:
-        return f"{ceil(seconds / 60)} minutes"
-    return f"{ceil(seconds / 3600)} hours"
 
 
 def _group(scope: Scope, path: str) -> Group:

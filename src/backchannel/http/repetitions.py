@@ -25,6 +25,8 @@ class _Unanswered:
         self.request = request
         self.since = now
         self.run_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # Runs that were read while this request was starting one, before `start` said which run it is.
+        self.read_meanwhile = set[str]()
         # Its refusal may interest nobody.
         self.run_id.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -38,9 +40,7 @@ class UnansweredRequests:
     def __init__(self) -> None:
         self._requests: dict[str, _Unanswered] = {}
         self._by_run: dict[str, str] = {}
-        self._starting = 0
-        # Runs that were read while they were being started, before `start` said which run it is.
-        self._read_early: set[str] = set()
+        self._starting = set[_Unanswered]()
 
     async def start(
         self,
@@ -69,14 +69,15 @@ class UnansweredRequests:
         digest = self._by_run.pop(run_id, None)
         if digest is not None:
             self._requests.pop(digest, None)
-        elif self._starting:
-            self._read_early.add(run_id)
+            return
+        for each in self._starting:
+            each.read_meanwhile.add(run_id)
 
     async def _first(self, digest: str, request: Request, start: Callable[[], Awaitable[str]]) -> str:
         unanswered = _Unanswered(request, asyncio.get_running_loop().time())
         self._forget_old(unanswered.since)
         self._requests[digest] = unanswered
-        self._starting += 1
+        self._starting.add(unanswered)
         try:
             run_id = await start()
         except BaseException as error:
@@ -85,13 +86,10 @@ class UnansweredRequests:
             unanswered.run_id.set_exception(error)
             raise
         finally:
-            self._starting -= 1
-            read = self._read_early.copy()
-            if not self._starting:
-                self._read_early.clear()
+            self._starting.remove(unanswered)
         unanswered.run_id.set_result(run_id)
         if self._requests.get(digest) is unanswered:
-            if run_id in read:
+            if run_id in unanswered.read_meanwhile:
                 del self._requests[digest]
             else:
                 self._by_run[run_id] = digest

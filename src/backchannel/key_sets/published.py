@@ -59,6 +59,9 @@ class PublishedKeys:
         if not self._keys:
             raise ValueError("it has no usable key for signatures")
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def candidates(self, algorithm: str, key_id: str | None) -> Sequence[Key]:
         """The keys for an algorithm: with that id, else those without an id; all of them for a token without an id."""
         kind, curve = ALGORITHMS[algorithm]
@@ -67,7 +70,7 @@ class PublishedKeys:
             for entry, key in self._keys
             if entry["kty"] == kind
             and (curve is None or entry.get("crv") == curve)
-            and entry.get("alg", algorithm) in _same(algorithm)
+            and (entry.get("alg") or algorithm) in _same(algorithm)
         ]
         if key_id is None:
             return [key for _, key in fitting][:MAX_CANDIDATES]
@@ -99,6 +102,8 @@ def _import(entry: Any) -> Key:
     kind = _TYPES.get(str(found.get("kty")))
     if kind is None:
         raise ValueError(f"type {str(found.get('kty'))[:20]}")
+    if not isinstance(found.get("alg"), str | None):
+        raise TypeError("its algorithm is not a text")
     if found.get("use", "sig") != "sig" or "verify" not in found.get("key_ops", ["verify"]):
         raise ValueError("not for signatures")
     # Without what is not needed: a certificate chain or a private part that is not well formed does no harm then.

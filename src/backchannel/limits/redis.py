@@ -1,6 +1,5 @@
 """Counts in Redis 5 or newer, which replicas share."""
 
-import hashlib
 import hmac
 import json
 from collections.abc import Sequence
@@ -66,4 +65,4 @@ class RedisRateLimiter(RateLimiter):
 
     def _name(self, quota: Quota) -> str:
         text = json.dumps(["rate limit", *quota]).encode()
-        return self._prefix + hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
+        return self._prefix + hmac.digest(self._key, text, "sha256").hex()[:32]

@@ -153,7 +153,7 @@ def retry_after(error: BaseException) -> float | None:
     if not isinstance(header, str):
         return None
     try:
-        return max(float(header), 0) if header.strip().isdigit() else _until(header)
+        return max(float(header), 0) if header.strip().isdecimal() else _until(header)
     except ValueError:
         return None
 

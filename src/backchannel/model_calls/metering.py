@@ -13,7 +13,7 @@ from agents import FunctionTool, ModelSettings
 from backchannel.budgets.base import Caller, Ledger, Reservation, UsageStore
 from backchannel.budgets.grants import Demand
 from backchannel.budgets.prices import FREE, Price, Prices
-from backchannel.budgets.scope import Scope, current_scope
+from backchannel.budgets.scope import ChargeScope, current_scope
 from backchannel.context import CallUsage
 from backchannel.errors import BudgetExceededError, UnavailableError
 from backchannel.model_calls.tokens import estimate_tokens, weigh
@@ -104,7 +104,7 @@ class CallMeter:
     limited = False
 
     def __init__(
-        self, metering: Metering, scope: Scope, model: str, estimate_input: Callable[[], int]
+        self, metering: Metering, scope: ChargeScope, model: str, estimate_input: Callable[[], int]
     ) -> None:
         self._metering = metering
         self._scope = scope
@@ -126,14 +126,16 @@ class CallMeter:
             written: What the model has written, for an estimate of what it does not say; `None` if the provider refused
                 the call, which then costs nothing.
         """
-        used = self._used(report, written)
-        if used is not None:
-            scope, usage = self._scope, self._metering.usage
-            by_run = usage is None or (scope.run_id != "" and not scope.usage.closed)
-            scope.usage.record(used, stored=not by_run)
-            if usage is not None and not by_run:
-                await _detached(scope, lambda: usage.add(scope.identity, scope.run_id, [used]))
-        self._finish()
+        try:
+            used = self._used(report, written)
+            if used is not None:
+                scope, usage = self._scope, self._metering.usage
+                by_run = usage is None or (scope.run_id != "" and not scope.usage.closed)
+                scope.usage.record(used, stored=not by_run)
+                if usage is not None and not by_run:
+                    await _detached(scope, lambda: usage.add(scope.identity, scope.run_id, [used]))
+        finally:
+            self._finish()
 
     def _finish(self) -> None:
         self._scope.usage.in_progress.discard(self._closed)
@@ -162,7 +164,7 @@ class LimitedCallMeter(CallMeter):
     def __init__(
         self,
         metering: Metering,
-        scope: Scope,
+        scope: ChargeScope,
         model: str,
         estimate_input: Callable[[], int],
         ledger: Ledger,
@@ -187,7 +189,7 @@ class LimitedCallMeter(CallMeter):
         self._counted += (weight := weigh(text))
         while self._counted > self.granted:
             try:
-                await _at_home(self._scope, lambda: _patiently(self._extend))
+                await _on_server_loop(self._scope, lambda: _retried_while_reserved(self._extend))
             except BaseException:
                 self._counted -= weight
                 raise
@@ -241,7 +243,7 @@ async def open_meter(
     demand = Demand(sent, output, _price(metering, model) or FREE)
     caller = Caller(scope.identity, scope.run_id, model, scope.purpose)
     seconds = metering.seconds + MARGIN_SECONDS
-    reservation = await _at_home(scope, lambda: _reserved(ledger, caller, demand, seconds))
+    reservation = await _on_server_loop(scope, lambda: _reserved(ledger, caller, demand, seconds))
     return LimitedCallMeter(metering, scope, model, lambda: sent, ledger, reservation)
 
 
@@ -255,10 +257,10 @@ async def _reserved(ledger: Ledger, caller: Caller, demand: Demand, seconds: flo
             _keep(asyncio.create_task(_give_back(ledger, reserving)))
             raise
 
-    return await _patiently(reserve)
+    return await _retried_while_reserved(reserve)
 
 
-async def _patiently[R](work: Callable[[], Awaitable[R]]) -> R:
+async def _retried_while_reserved[R](work: Callable[[], Awaitable[R]]) -> R:
     """Try for `WAIT_SECONDS`, as long as only reservations of calls in progress stand in the way."""
     loop = asyncio.get_running_loop()
     deadline, looks = loop.time() + WAIT_SECONDS, 0
@@ -329,7 +331,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-async def _at_home[R](scope: Scope, work: Callable[[], Awaitable[R]]) -> R:
+async def _on_server_loop[R](scope: ChargeScope, work: Callable[[], Awaitable[R]]) -> R:
     """Await something that uses connections of the server, in its event loop."""
     if asyncio.get_running_loop() is scope.loop:
         return await work()
@@ -348,12 +350,12 @@ def _keep(task: asyncio.Task[Any]) -> None:
     task.add_done_callback(_kept.discard)
 
 
-async def _detached(scope: Scope, work: Callable[[], Awaitable[Any]]) -> None:
+async def _detached(scope: ChargeScope, work: Callable[[], Awaitable[Any]]) -> None:
     """Await something that is done to its end even if the waiting task is cancelled."""
 
     async def working() -> None:
         try:
-            await _at_home(scope, work)
+            await _on_server_loop(scope, work)
         except UnavailableError:
             log.error("usage_not_stored", run_id=scope.run_id)
 

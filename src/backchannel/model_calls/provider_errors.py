@@ -92,7 +92,7 @@ def provider_facts(error: BaseException) -> ProviderFacts | None:
     fields = list(_objects(getattr(error, "body", None)))
     status = getattr(error, "status_code", None)
     code = getattr(error, "code", None) or _first(fields, "code") or _first(fields, "type")
-    if status is None and isinstance(code, int | str) and str(code).isdigit():
+    if status is None and isinstance(code, int | str) and str(code).isdecimal():
         # OpenRouter sends the status of a failure in a stream as `code`.
         status = int(code)
     message = (

@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """How the person is found in claims.
+class ClaimMapping:
+    """Which claims say who a person is.
 
     Attributes:
         identify: Makes an identity of claims; raises `ValueError`.
@@ -80,7 +80,7 @@ class OidcLogins:
         checks: ProviderChecks,
         sessions: Sessions,
         accounts: SqlAccounts,
-        person: Person,
+        mapping: ClaimMapping,
         *,
         scopes: str,
         leeway: int,
@@ -90,7 +90,7 @@ class OidcLogins:
         self.checks = checks
         self._sessions = sessions
         self._accounts = accounts
-        self._person = person
+        self._mapping = mapping
         self._scopes = scopes
         self._leeway = leeway
 
@@ -143,7 +143,7 @@ class OidcLogins:
 
     async def logout_url(self, session: Session, return_uri: str) -> str | None:
         """Where a browser logs out at the provider (OpenID Connect RP-Initiated Logout 1.0); `None` if the session did
-        not begin there, or the provider offers none or cannot be reached. What is known of the login is deleted.
+        not begin there, or the provider offers none or cannot be reached.
 
         Args:
             return_uri: Where the provider sends the browser back to, if it was registered there.
@@ -152,7 +152,6 @@ class OidcLogins:
             id_token = await self.checks.id_token(session)
             if id_token is None:
                 return None
-            await self.checks.forget(session)
             endpoint = (await self.provider.metadata()).end_session_endpoint
         except UnavailableError as error:
             log.warning("oidc_logout_left_out", reason=error.message)
@@ -163,6 +162,14 @@ class OidcLogins:
         # Some providers refuse a logout without it.
         hint = {"id_token_hint": id_token} if len(id_token) <= MAX_HINT_CHARS else {}
         return with_parameters(endpoint, {**hint, **fields})
+
+    async def forget(self, session: Session) -> None:
+        """Delete what is known of the login of a session that has ended: not before, as a session without it is not
+        checked any more. What cannot be deleted now is deleted when the session would have expired."""
+        try:
+            await self.checks.forget(session)
+        except UnavailableError as error:
+            log.warning("oidc_login_not_forgotten", reason=error.message)
 
     async def delete_expired(self, now: datetime) -> None:
         """Delete attempts that were not finished, and what is known of logins whose session has expired."""
@@ -218,7 +225,7 @@ class OidcLogins:
             )
         except InvalidIdTokenError as error:
             raise self._not_proven(str(error)) from None
-        if tokens.access_token and any(claim_of(claims, each) is None for each in self._person.wanted):
+        if tokens.access_token and any(claim_of(claims, each) is None for each in self._mapping.wanted):
             more = await self.provider.userinfo(tokens.access_token)
             # Section 5.3.2: they may be of somebody else.
             if more.get("sub") == claims["sub"]:
@@ -227,10 +234,10 @@ class OidcLogins:
 
     async def _identity(self, claims: Mapping[str, Any]) -> Identity:
         try:
-            if self._person.user_claim == "email" and claims.get("email_verified") not in (True, "true"):
+            if self._mapping.user_claim == "email" and claims.get("email_verified") not in (True, "true"):
                 # Anybody may enter the address of somebody else at some providers.
                 raise ValueError("the address is not verified")
-            identity = self._person.identify({**claims, "name": _display_name(claims)})
+            identity = self._mapping.identify({**claims, "name": _display_name(claims)})
         except ValueError as error:
             message = UNUSABLE.format(name=self.name, reason=str(error)[:200])
             raise LoginFailedError(message, str(error)) from None

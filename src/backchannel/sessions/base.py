@@ -8,6 +8,7 @@ from typing import Literal
 
 from backchannel.context import Identity
 from backchannel.sessions.tokens import SessionKind
+from backchannel.stores.sql.accounts import AccountStatus, SqlAccounts
 
 type EndReason = Literal["logout", "revoked", "replaced", "password", "disabled", "reuse", "provider"]
 """Why a session has ended: its owner logged out or revoked it, a login of the same browser replaced it, the password
@@ -97,6 +98,22 @@ class SessionStore(ABC):
     async def find(self, token_hash: str) -> Session | None:
         """The session of a token. Also one that has ended or expired, for at least `KEEP_ENDED`."""
 
+    async def find_with_account(
+        self, token_hash: str, kind: SessionKind, accounts: SqlAccounts
+    ) -> tuple[Session, AccountStatus | None] | None:
+        """The session of a token, as `find` has it, with the account of its owner, if there is one. A store in the
+        database of the accounts needs one statement for both; this needs two.
+
+        Args:
+            kind: Of the token. Where stores differ by kind, only the one of this kind is asked.
+        """
+        session = await self.find(token_hash)
+        return None if session is None else (session, await accounts.status(session.identity))
+
+    @abstractmethod
+    async def find_by_id(self, identity: Identity, session_id: str) -> Session | None:
+        """The session of an owner by its id, live or not."""
+
     @abstractmethod
     async def touch(self, session: Session, now: datetime) -> None:
         """Note a use. A session that is gone is not made anew."""
@@ -123,7 +140,8 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def all_of(self, identity: Identity, now: datetime) -> Sequence[Session]:
-        """The live sessions of an owner, newest first."""
+        """The live sessions of an owner, newest first, perhaps not all of very many. Without access tokens, which are
+        short-lived and come with their refresh token."""
 
     @abstractmethod
     async def delete_all(self, identity: Identity) -> int:

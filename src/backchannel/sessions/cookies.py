@@ -24,14 +24,18 @@ class SessionCookies:
         self._sessions = sessions
         self.format = cookies
 
-    async def session(self, request: HTTPConnection) -> Session | None:
+    async def session(self, request: HTTPConnection, *, check: bool = True) -> Session | None:
         """The live session of a request; `None` without a cookie.
 
         A stale value, left at another path or set by a neighbour, does not hide the live one. With those of two people
         the request is nobody's, as a neighbour may have planted its own.
 
+        Args:
+            check: See `Sessions.recognise`.
+
         Raises:
             UnauthenticatedError: There are cookies, and no session is live.
+            UnavailableError: See `Sessions.recognise`.
         """
         values = self.format.values(COOKIE, request)
         if not values:
@@ -40,7 +44,7 @@ class SessionCookies:
         refused: UnauthenticatedError | None = None
         for value in dict.fromkeys(values[:MAX_VALUES]):
             try:
-                session = await self._sessions.recognise(value, "cookie")
+                session = await self._sessions.recognise(value, "cookie", check=check)
                 found.setdefault(session.identity.owner, session)
             except UnauthenticatedError as error:
                 # Values come with the most trustworthy first.

@@ -57,6 +57,10 @@ class RedisSessions(SessionStore):
         return _session(token_hash, fields) if fields else None
 
     @override
+    async def find_by_id(self, identity: Identity, session_id: str) -> Session | None:
+        return next((each for each in await self._stored_of(identity) if each.id == session_id), None)
+
+    @override
     async def touch(self, session: Session, now: datetime) -> None:
         with translate_redis_errors(SERVICE):
             await self._touch(keys=[self._session_prefix + session.token_hash], args=[now.isoformat()])
@@ -85,15 +89,19 @@ class RedisSessions(SessionStore):
 
     @override
     async def all_of(self, identity: Identity, now: datetime) -> Sequence[Session]:
+        listed = [
+            each for each in await self._stored_of(identity) if each.kind != "access" and each.live(now)
+        ]
+        return sorted(listed, key=lambda each: (each.created_at, each.id), reverse=True)
+
+    async def _stored_of(self, identity: Identity) -> Sequence[Session]:
         with translate_redis_errors(SERVICE):
             digests = sorted(each.decode() for each in await self._redis.smembers(self._owner_key(identity)))
             pipeline = self._redis.pipeline(transaction=False)
             for digest in digests:
                 pipeline.hgetall(self._session_prefix + digest)
             found: list[dict[bytes, bytes]] = await pipeline.execute() if digests else []
-        stored = [_session(digest, each) for digest, each in zip(digests, found, strict=True) if each]
-        live = [each for each in stored if each.live(now)]
-        return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)
+        return [_session(digest, each) for digest, each in zip(digests, found, strict=True) if each]
 
     @override
     async def delete_all(self, identity: Identity) -> int:

@@ -6,6 +6,8 @@ from typing import override
 
 from backchannel.context import Identity
 from backchannel.sessions.base import EndReason, Session, SessionStore
+from backchannel.sessions.tokens import SessionKind
+from backchannel.stores.sql.accounts import AccountStatus, SqlAccounts
 
 
 class RoutedSessions(SessionStore):
@@ -28,6 +30,21 @@ class RoutedSessions(SessionStore):
     @override
     async def find(self, token_hash: str) -> Session | None:
         return await self._logins.find(token_hash) or await self._personal.find(token_hash)
+
+    @override
+    async def find_with_account(
+        self, token_hash: str, kind: SessionKind, accounts: SqlAccounts
+    ) -> tuple[Session, AccountStatus | None] | None:
+        # Scripts with personal tokens need not wait for, or fail with, the store of logins.
+        found = None
+        if kind != "personal":
+            found = await self._logins.find_with_account(token_hash, kind, accounts)
+        return found or await self._personal.find_with_account(token_hash, kind, accounts)
+
+    @override
+    async def find_by_id(self, identity: Identity, session_id: str) -> Session | None:
+        found = await self._logins.find_by_id(identity, session_id)
+        return found or await self._personal.find_by_id(identity, session_id)
 
     @override
     async def touch(self, session: Session, now: datetime) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import structlog
 
-from backchannel.audit import Audit
+from backchannel.audit import Audit, subject_of
 from backchannel.context import Identity
-from backchannel.errors import BackchannelError, NotFoundError, UnauthenticatedError, UnavailableError
+from backchannel.errors import NotFoundError, UnauthenticatedError, UnavailableError
 from backchannel.ids import new_id
 from backchannel.sessions.base import MAX_USER_AGENT_CHARS, EndReason, Session, SessionCheck, SessionStore
+from backchannel.sessions.refusals import DISABLED, InvalidGrantError, InvalidScopeError, ended_message
 from backchannel.sessions.tokens import SessionKind, derived_token, kind_of, new_token, token_hash
-from backchannel.stores.sql.accounts import SqlAccounts
+from backchannel.stores.sql.accounts import AccountStatus, SqlAccounts
 from backchannel.stores.times import utc_now
 from backchannel.web.clients import Client
 
@@ -26,17 +27,7 @@ REPEAT_SECONDS = 10
 """For so long after its exchange, a refresh token gives the same answer again: a client whose connection broke has lost
 the first one. Later it is taken for stolen."""
 
-DISABLED = "This account is disabled. Ask the operator of this server."
-
 log = structlog.get_logger(__name__)
-
-
-class InvalidGrantError(BackchannelError):
-    """A refresh token is not valid (RFC 6749, section 5.2)."""
-
-    code = "invalid_grant"
-    status = 400
-    allow_retry = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +94,8 @@ class Sessions:
         former: Session | None = None,
         password_of: datetime | None = None,
     ) -> tuple[str, Session]:
-        """Begin the session of a browser; returns the cookie's token, which is always a new one, and ends the session
-        that
-        the browser had before.
+        """Begin the session of a browser, and end the one that the browser had before. Returns the token for the
+        cookie, which is always a new one.
 
         Args:
             password_of: When the password was set with which the person has logged in, if it was with one.
@@ -150,34 +140,43 @@ class Sessions:
         token = new_token("personal")
         session = self._session("personal", identity, token, client, name=name[:200])
         session = replace(session, expires_at=session.created_at + timedelta(days=days))
-        await self.audit.grant(
-            "token.created", None, client, subject=session.id, owner=f"{identity.tenant}/{identity.user}"
-        )
+        await self.audit.grant("token.created", None, client, subject=session.id, owner=subject_of(identity))
         await self._create(session)
         return token, session
 
-    async def recognise(self, token: str, *kinds: SessionKind) -> Session:
+    async def recognise(self, token: str, *kinds: SessionKind, check: bool = True) -> Session:
         """The live session of a token, with the scopes that its owner still has.
+
+        Args:
+            check: Whether the identity provider must still accept the login. It need not for a session that is ended.
 
         Raises:
             UnauthenticatedError: There is none; the message says why.
-            UnavailableError: The store cannot be reached.
+            UnavailableError: The store, or the identity provider for too long, cannot be reached.
         """
         kind = kind_of(token)
         if kind == "refresh" and kind not in kinds:
             raise UnauthenticatedError(
                 "This is a refresh token: exchange it for an access token at /auth/token, and send that."
             )
-        session = await self.store.find(token_hash(token)) if kind in kinds else None
-        if session is None or session.kind != kind:
+        found = None
+        if kind is not None and kind in kinds:
+            found = await self.store.find_with_account(token_hash(token), kind, self._accounts)
+        if found is None or found[0].kind != kind:
             raise UnauthenticatedError("The session or token is not known. Log in again.")
+        session, account = found
         now = self._clock()
         if not session.live(now):
-            raise UnauthenticatedError(_ended_message(session))
-        session = await self._checked(session)
-        if self._check is not None and kind == "cookie" and not await self._check.still_good(session):
+            raise UnauthenticatedError(ended_message(session))
+        session = _checked(session, account)
+        if (
+            check
+            and self._check is not None
+            and kind == "cookie"
+            and not await self._check.still_good(session)
+        ):
             await self.end(session, Client(), "provider")
-            raise UnauthenticatedError(_ended_message(replace(session, ended_reason="provider")))
+            raise UnauthenticatedError(ended_message(replace(session, ended_reason="provider")))
         await self._touch(session, now)
         return session
 
@@ -188,11 +187,11 @@ class Sessions:
         Raises:
             UnavailableError: The store cannot be reached.
         """
-        found = await self.store.find(session.token_hash)
-        if found is None or found.ended_at is not None:
+        found = await self.store.find_with_account(session.token_hash, session.kind, self._accounts)
+        if found is None or found[0].ended_at is not None:
             return True
         try:
-            await self._checked(found)
+            _checked(*found)
         except UnauthenticatedError:
             return True
         return False
@@ -208,14 +207,17 @@ class Sessions:
             InvalidGrantError: The token is not valid.
             UnavailableError: The store cannot be reached.
         """
-        former = await self.store.find(token_hash(token)) if kind_of(token) == "refresh" else None
-        if former is None or former.family is None:
+        found = None
+        if kind_of(token) == "refresh":
+            found = await self.store.find_with_account(token_hash(token), "refresh", self._accounts)
+        if found is None or found[0].family is None:
             raise InvalidGrantError("The refresh token is not known. Log in again.")
+        former, account = found
         now = self._clock()
         if former.ended_at is not None or former.expired(now):
-            raise InvalidGrantError(_ended_message(former))
+            raise InvalidGrantError(ended_message(former))
         try:
-            former = await self._checked(former)
+            former = _checked(former, account)
         except UnauthenticatedError as error:
             raise InvalidGrantError(error.message) from None
         narrowed = _narrowed(former.identity, scopes)
@@ -262,26 +264,23 @@ class Sessions:
         Raises:
             NotFoundError: The caller has no such live session.
         """
-        for each in await self.listed(identity):
-            if each.id == session_id:
-                await self.end(each, client, "revoked")
-                return
-        raise NotFoundError("You have no such session.")
+        session = await self.store.find_by_id(identity, session_id)
+        if session is None or session.kind == "access" or not session.live(self._clock()):
+            raise NotFoundError("You have no such session.")
+        await self.end(session, client, "revoked")
 
     async def end_all(
         self, identity: Identity, client: Client, reason: EndReason, *, actor: Identity | None
     ) -> int:
         """End every session of a person; how many."""
         ended = await self.store.end_all(identity, self._clock(), reason)
-        await self.audit.note(
-            "sessions.ended", actor, client, subject=f"{identity.tenant}/{identity.user}", reason=reason
-        )
+        await self.audit.note("sessions.ended", actor, client, subject=subject_of(identity), reason=reason)
         return ended
 
     async def listed(self, identity: Identity) -> Sequence[Session]:
         """One's own live sessions, newest first: browsers, logins of programs (by their refresh tokens), and personal
         tokens."""
-        return [each for each in await self.store.all_of(identity, self._clock()) if each.kind != "access"]
+        return await self.store.all_of(identity, self._clock())
 
     def csrf_token(self, session: Session) -> str:
         """What a page of this server sends with requests that change something, as `X-CSRF-Token`."""
@@ -292,7 +291,7 @@ class Sessions:
         # The account is looked at again only now: if it was disabled, or its password changed, before these sessions
         # existed, they were not among those that were ended.
         try:
-            account = await self._accounts.find(sessions[0].identity)
+            account = await self._accounts.status(sessions[0].identity)
             if account is not None and password_of is not None:
                 if account.disabled:
                     raise UnauthenticatedError(DISABLED)
@@ -304,19 +303,6 @@ class Sessions:
             for each in sessions:
                 await self.store.end(each.identity, each.id, self._clock(), "disabled")
             raise
-
-    async def _checked(self, session: Session) -> Session:
-        """The session with the scopes and the name of its owner. The account decides, whatever the store of sessions
-        says: that may have been restored from a copy."""
-        account = await self._accounts.find(session.identity)
-        if account is None:
-            return session
-        if account.disabled:
-            raise UnauthenticatedError(DISABLED)
-        if session.created_at < account.password_changed_at:
-            raise UnauthenticatedError("The password was changed after this login. Log in again.")
-        scopes = session.identity.scopes & account.identity.scopes
-        return replace(session, identity=replace(session.identity, scopes=scopes, name=account.identity.name))
 
     async def _touch(self, session: Session, now: datetime) -> None:
         if now - session.last_seen_at < timedelta(seconds=TOUCH_SECONDS):
@@ -375,37 +361,29 @@ class Sessions:
         return max(0, int((session.expires_at - self._clock()).total_seconds()))
 
 
+def _checked(session: Session, account: AccountStatus | None) -> Session:
+    """The session with the scopes and the name that its owner has now. The account decides, whatever the store of
+    sessions says: that may have been restored from a backup.
+
+    Raises:
+        UnauthenticatedError: The account is disabled, or its password was changed since.
+    """
+    if account is None:
+        return session
+    if account.disabled:
+        raise UnauthenticatedError(DISABLED)
+    if session.created_at < account.password_changed_at:
+        raise UnauthenticatedError("The password was changed after this login. Log in again.")
+    identity = session.identity
+    scopes, name = identity.scopes & account.scopes, account.display_name
+    if (scopes, name) == (identity.scopes, identity.name):
+        return session
+    return replace(session, identity=replace(identity, scopes=scopes, name=name))
+
+
 def _narrowed(identity: Identity, scopes: frozenset[str] | None) -> Identity:
     if scopes is None:
         return identity
     if more := scopes - identity.scopes:
         raise InvalidScopeError(f"The login does not have the scope {' '.join(sorted(more))[:100]}.")
     return replace(identity, scopes=scopes)
-
-
-class InvalidScopeError(BackchannelError):
-    """A scope is asked for that the person, or the login, does not have (RFC 6749, section 5.2)."""
-
-    code = "invalid_scope"
-    status = 400
-    allow_retry = False
-
-
-def _ended_message(session: Session) -> str:
-    match session.ended_reason:
-        case "logout":
-            return "You have logged out. Log in again."
-        case "revoked":
-            return "This login was revoked. Log in again."
-        case "replaced":
-            return "A newer login of this browser has replaced this one. Log in again."
-        case "password":
-            return "The password was changed after this login. Log in again."
-        case "disabled":
-            return DISABLED
-        case "provider":
-            return "Your login at the identity provider has ended. Log in again."
-        case "reuse":
-            return "A token of this login was used twice, so it may have been stolen. Log in again."
-        case _:
-            return "The session or token has expired. Log in again."

@@ -8,15 +8,18 @@ from sqlalchemy import ColumnElement, and_, delete, or_
 
 from backchannel.context import Identity
 from backchannel.sessions.base import KEEP_ENDED, EndReason, Session, SessionStore
+from backchannel.sessions.tokens import SessionKind
+from backchannel.stores.sql.accounts import STATUS_COLUMNS, AccountStatus, SqlAccounts, status_of
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.ownership import (
     delete_owned,
     insert_owned,
     select_identified,
+    select_identified_with,
     select_owned,
     update_owned,
 )
-from backchannel.stores.sql.tables import sessions
+from backchannel.stores.sql.tables import sessions, users
 from backchannel.stores.sql.transactions import retryable
 
 _PLAIN = (
@@ -47,6 +50,29 @@ class SqlSessions(SessionStore):
         async with self.database.read() as connection:
             found = await connection.execute(select_identified(sessions.c.token_hash, token_hash))
             row = found.mappings().one_or_none()
+        return None if row is None else _session(row)
+
+    @override
+    async def find_with_account(
+        self, token_hash: str, kind: SessionKind, accounts: SqlAccounts
+    ) -> tuple[Session, AccountStatus | None] | None:
+        if accounts.database is not self.database:
+            return await super().find_with_account(token_hash, kind, accounts)
+        return await self._find_joined(token_hash)
+
+    @retryable
+    async def _find_joined(self, token_hash: str) -> tuple[Session, AccountStatus | None] | None:
+        statement = select_identified_with(sessions.c.token_hash, token_hash, users, *STATUS_COLUMNS)
+        async with self.database.read() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else (_session(row), status_of(row))
+
+    @override
+    @retryable
+    async def find_by_id(self, identity: Identity, session_id: str) -> Session | None:
+        statement = select_owned(identity, sessions).where(sessions.c.id == session_id)
+        async with self.database.read() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
         return None if row is None else _session(row)
 
     @override
@@ -93,7 +119,10 @@ class SqlSessions(SessionStore):
         statement = (
             select_owned(identity, sessions)
             .where(
-                sessions.c.ended_at.is_(None), sessions.c.rotated_at.is_(None), sessions.c.expires_at > now
+                sessions.c.kind != "access",
+                sessions.c.ended_at.is_(None),
+                sessions.c.rotated_at.is_(None),
+                sessions.c.expires_at > now,
             )
             .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
             .limit(MAX_LISTED)

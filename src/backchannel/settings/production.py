@@ -12,7 +12,9 @@ from backchannel.web.origins import Origin
 if TYPE_CHECKING:
     from backchannel.settings import Settings
 
-_PLACEHOLDER = re.compile(r"change[-_ ]?me|replace[-_ ]?me|your[-_ ](secret|key)|\.\.\.|<|>", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?me|replace[-_ ]?me|your[-_ ](secret|key)|\.\.\.|^<.*>$", re.IGNORECASE
+)
 
 
 def production_problems(settings: "Settings") -> Iterator[str]:
@@ -36,13 +38,13 @@ def production_problems(settings: "Settings") -> Iterator[str]:
         )
     if settings.secret_key is None:
         yield "BACKCHANNEL_SECRET_KEY must be set in production; `openssl rand -hex 32` makes one"
-    for name, secret in (
-        ("SECRET_KEY", settings.secret_key),
-        ("JWT_SECRET", settings.jwt_secret),
-        ("OIDC_CLIENT_SECRET", settings.oidc_client_secret),
+    for name, secret, source in (
+        ("SECRET_KEY", settings.secret_key, "`openssl rand -hex 32` makes a key"),
+        ("JWT_SECRET", settings.jwt_secret, "`openssl rand -hex 32` makes a key"),
+        ("OIDC_CLIENT_SECRET", settings.oidc_client_secret, "the issuer shows the right one"),
     ):
         if _is_placeholder(secret):
-            yield f"BACKCHANNEL_{name} is a placeholder, which everybody knows; `openssl rand -hex 32` makes a key"
+            yield f"BACKCHANNEL_{name} is a placeholder, which everybody knows; {source}"
     if settings.debug:
         yield "BACKCHANNEL_DEBUG must be off in production: it sends causes of errors to callers"
     if "*" in settings.cors_origins:

@@ -146,7 +146,7 @@ def _set_host(scope: Scope, host: str, port: str) -> None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     current = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
     host = host or current
-    if port.isdigit() and ":" not in host.rpartition("]")[2]:
+    if port.isdecimal() and ":" not in host.rpartition("]")[2]:
         host = f"{host}:{port}"
     # Whatever is no host stays what the proxy called: a host that was made up must not get into links.
     if host == current or not host or any(character in host for character in "/\\?#@ \t\r\n"):

@@ -10,7 +10,7 @@ from backchannel.context import Identity, known_scopes
 from backchannel.errors import ConfigurationError
 from backchannel.oidc.attempts import Attempts
 from backchannel.oidc.checks import ProviderChecks
-from backchannel.oidc.logins import OidcLogins, Person
+from backchannel.oidc.logins import ClaimMapping, OidcLogins
 from backchannel.oidc.provider import Client, Provider
 from backchannel.oidc.sealing import Sealer
 from backchannel.sessions.service import Sessions
@@ -72,13 +72,13 @@ def make_oidc_logins(
         checks,
         sessions,
         accounts,
-        _person(settings, known_scopes(scopes)),
+        _claim_mapping(settings, known_scopes(scopes)),
         scopes=" ".join(settings.oidc_scopes),
         leeway=settings.jwt_leeway_seconds,
     )
 
 
-def _person(settings: Settings, known: Set[str]) -> Person:
+def _claim_mapping(settings: Settings, known: Set[str]) -> ClaimMapping:
     names = ClaimNames(
         user=settings.oidc_user_claim,
         tenant=settings.oidc_tenant_claim,
@@ -91,4 +91,4 @@ def _person(settings: Settings, known: Set[str]) -> Person:
         found = identity_of_claims(claims, names, known)
         return replace(found, user=settings.oidc_user_prefix + found.user)
 
-    return Person(identify, sorted(wanted), names.user)
+    return ClaimMapping(identify, sorted(wanted), names.user)

@@ -3,11 +3,13 @@
 import asyncio
 import statistics
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from backchannel.accounts.guessing import (
     KNOWN_FREE,
@@ -20,7 +22,8 @@ from backchannel.accounts.logins import WRONG, Logins
 from backchannel.audit import Audit
 from backchannel.context import Identity
 from backchannel.errors import ConflictError, NotFoundError, UnauthenticatedError, UnavailableError
-from backchannel.sessions.service import InvalidGrantError
+from backchannel.sessions.refusals import InvalidGrantError
+from backchannel.sessions.sql import MAX_LISTED
 from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.login_failures import FORGET_AFTER, SqlLoginFailures
@@ -285,6 +288,36 @@ async def test_fewer_scopes_count_at_once(people: People, database: Database):
     async with database.write() as connection:
         await connection.exec_driver_sql("""UPDATE users SET scopes = '["chat"]'""")
     assert (await people.sessions.recognise(token, "cookie")).identity.scopes == {"chat"}
+
+
+async def test_a_session_and_its_account_cost_one_statement(people: People, database: Database):
+    account = await people.add()
+    token, session = await people.sessions.begin(account.identity, HOME)
+    stranger, _ = await people.sessions.begin(Identity("nobody", name="Of a provider"), HOME)
+    asked = list[str]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    assert await people.sessions.recognise(token, "cookie") == session
+    # Of somebody without an account here, too.
+    assert (await people.sessions.recognise(stranger, "cookie")).identity.name == "Of a provider"
+    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+    assert len(asked) == 2
+    assert not any("password_hash" in each for each in asked), "no request needs it"
+
+
+async def test_the_oldest_of_very_many_logins_can_be_ended(people: People):
+    account = await people.add()
+    token, oldest = await people.sessions.begin(account.identity, HOME)
+    newer = [replace(oldest, id=f"ses_{each}", token_hash=f"{each}") for each in range(MAX_LISTED + 1)]
+    await people.sessions.store.create(*newer)
+    await people.sessions.end_by_id(account.identity, oldest.id, HOME)
+    with pytest.raises(UnauthenticatedError, match="revoked"):
+        await people.sessions.recognise(token, "cookie")
+    with pytest.raises(NotFoundError):
+        await people.sessions.end_by_id(account.identity, oldest.id, HOME)
 
 
 async def test_idle_and_absolute_expiry(people: People, clock: Clock):

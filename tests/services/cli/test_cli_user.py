@@ -15,6 +15,7 @@ from backchannel.stores.sql.accounts import SqlAccounts
 from backchannel.stores.sql.engine import Database
 from backchannel.testing.contracts.session_store import a_session
 from people_who_log_in import OTHER_PASSWORD, PASSWORD, People
+from processes import free_port
 from redis_server import shared_server
 
 pytestmark = [pytest.mark.row("H4", "F2", "F3b"), pytest.mark.usefixtures("hashing")]
@@ -61,8 +62,8 @@ def test_a_user_is_added_changed_and_deleted(todo_url: str, command: Any, use_da
     assert "There are no users" in command("user", "list", database_url=todo_url).out
     log = [json.loads(line) for line in command("audit", "--json", database_url=todo_url).out.splitlines()]
     assert [each["event"] for each in log] == [
-        "user.added", "token.created", "sessions.ended", "user.disabled", "user.enabled", "sessions.ended",
-        "user.password_changed", "sessions.ended", "user.deleted",
+        "user.added", "token.created", "user.disabled", "sessions.ended", "user.enabled",
+        "user.password_changed", "sessions.ended", "sessions.ended", "user.deleted",
     ]  # fmt: skip
     assert token not in str(log)
     assert token_hash(token) not in str(log)
@@ -164,3 +165,13 @@ def test_an_export_is_recorded(todo_file: str, command: Any):
     assert (events[-1]["event"], events[-1]["subject"]) == ("data.exported", f"default/{user}")
     assert command("export", "nobody", database_url=todo_file).code == 1
     assert len(command("audit", "--json", database_url=todo_file).out.splitlines()) == len(events)
+
+
+def test_redis_that_is_away_is_named_and_hides_nothing_that_was_done(todo_file: str, command: Any):
+    added(command, todo_file)
+    away = f"redis://127.0.0.1:{free_port()}"
+    ended = command("user", "disable", "alice", database_url=todo_file, redis_url=away)
+    assert ended.refusal.startswith("BACKCHANNEL_REDIS_URL: ")
+    assert "disabled" in command("user", "list", database_url=todo_file).out
+    events = command("audit", "--json", database_url=todo_file).out
+    assert json.loads(events.splitlines()[-1])["event"] == "user.disabled"

@@ -143,6 +143,11 @@ QUERIES: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
     "orphans": lambda store: SqlRuns(store.database).orphans(10),
     "unregistered replicas": lambda store: SqlReplicas(store.database).unregistered(10),
     "session of a token": lambda store: SqlSessions(store.database).find("7-2"),
+    "session of a token with the account": lambda store: SqlSessions(store.database).find_with_account(
+        "7-2", "cookie", SqlAccounts(store.database)
+    ),
+    "session of a person": lambda store: SqlSessions(store.database).find_by_id(ADA.identity, "ses_7_2"),
+    "status of an account": lambda store: SqlAccounts(store.database).status(ADA.identity),
     "sessions of a person": lambda store: SqlSessions(store.database).all_of(ADA.identity, START),
     "account of a name": lambda store: SqlAccounts(store.database).find_by_name("name7"),
     "account of a person": lambda store: SqlAccounts(store.database).find(ADA.identity),

@@ -1,5 +1,6 @@
 """`backchannel doctor`: everything that is wrong is reported at once, within bounded time, and without secrets."""
 
+import asyncio
 import json
 import os
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import RSAKey
 
-from backchannel.cli import diagnosis, findings, machine_probes
+from backchannel.cli import diagnosis, endpoint_probes, findings, machine_probes
+from backchannel.key_sets.jwks import MAX_REDIRECTS
 from field.mcp_chat import SCRIPTS
 from processes import free_port
 from unit.cli.conftest import Command, Ended
@@ -53,17 +55,26 @@ class Endpoint:
 
     Attributes:
         asked: The path and the authorization of each request.
+        redirects: How many redirects lead from `/v1/from/1` to the answer.
     """
 
     def __init__(self) -> None:
         self.status, self.body, self.headers, self.pause = 200, {"data": [{"id": "some-model"}]}, {}, 0.0
         self.asked: list[tuple[str, str | None]] = []
+        self.redirects = 0
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 endpoint.asked.append((self.path, self.headers.get("authorization")))
                 time.sleep(endpoint.pause)
+                number = int(self.path.rpartition("/from/")[2]) if "/from/" in self.path else 0
+                if 0 < number <= endpoint.redirects:
+                    self.send_response_only(302)
+                    self.send_header("Location", f"{endpoint.url}/from/{number + 1}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 body = json.dumps(endpoint.body).encode()
                 self.send_response_only(endpoint.status)
                 for name, value in {"Content-Length": str(len(body)), **endpoint.headers}.items():
@@ -234,12 +245,27 @@ def test_pending_migrations_are_a_problem_if_the_server_does_not_apply_them(doct
 
 
 def test_keys_of_tokens_are_fetched(doctor, endpoint: Endpoint):
-    endpoint.body = {"keys": [{"kty": "OKP"}]}
+    key = RSAKey.generate_key(2048, private=True).as_dict(private=False)
+    endpoint.body = {"keys": [key, {"kty": "OKP"}]}
     settings = {"auth": "jwt", "jwt_jwks_url": endpoint.url, "model": "offline"}
+    assert doctor(**settings)[1]["token keys"] == [("ok", "1 usable keys are published")]
+    for unusable in ([], [{"kty": "OKP"}], "keys"):
+        endpoint.body = {"keys": unusable}
+        code, found = doctor(**settings)
+        assert (code, found["token keys"][0][0]) == (2, "problem"), unusable
+        assert found["token keys"][0][1].startswith("BACKCHANNEL_JWT_JWKS_URL: ")
+
+
+def test_keys_are_fetched_over_as_many_redirects_as_the_server_follows(doctor, endpoint: Endpoint):
+    key = RSAKey.generate_key(2048, private=True).as_dict(private=False)
+    endpoint.body = {"keys": [key]}
+    settings = {"auth": "jwt", "jwt_jwks_url": f"{endpoint.url}/from/1", "model": "offline"}
+    endpoint.redirects = MAX_REDIRECTS
     assert doctor(**settings)[1]["token keys"][0][0] == "ok"
-    endpoint.body = {"keys": []}
+    endpoint.redirects = MAX_REDIRECTS + 1
     code, found = doctor(**settings)
     assert (code, found["token keys"][0][0]) == (2, "problem")
+    assert "redirects" in found["token keys"][0][1].lower()
 
 
 def test_each_mcp_server_is_connected(doctor):
@@ -261,6 +287,22 @@ def test_each_mcp_server_is_connected(doctor):
     assert found["mcp missing"][0][0] == "warning"
     assert "cannot be executed" in found["mcp missing"][0][1]
     assert found["mcp needed"][0][0] == "problem"
+
+
+def test_an_mcp_server_that_does_not_stop_hides_no_other(doctor, monkeypatch: pytest.MonkeyPatch):
+    async def server(configured: Any) -> findings.Finding:
+        if configured.name == "stuck":
+            await asyncio.Event().wait()
+        return findings.Finding(f"mcp {configured.name}", "ok", "1 tools")
+
+    servers = {name: {"command": "x"} for name in ("stuck", "there")}
+    Path("mcp.json").write_text(json.dumps({"mcpServers": servers}))
+    monkeypatch.setattr(endpoint_probes, "_mcp_server", server)
+    monkeypatch.setattr(diagnosis, "PROBE_SECONDS", 0.5)
+    code, found = doctor(mcp_servers="mcp.json")
+    assert code == 2
+    assert found["mcp there"] == [("ok", "1 tools")]
+    assert found["mcp"][0][0] == "problem"
 
 
 def test_a_probe_that_fails_in_an_unforeseen_way_does_not_hide_the_others(

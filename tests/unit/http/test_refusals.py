@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from backchannel.http import refusals
-from backchannel.http.rate_limits import spoken
 from backchannel.http.refusals import AT_ONCE, BUSY_SECONDS, IDLE_SECONDS, Pace, Refused
 from backchannel.limits.base import Quota
 from backchannel.limits.rules import Limit
+from backchannel.limits.waits import spoken
 
 pytestmark = pytest.mark.row("F5")
 

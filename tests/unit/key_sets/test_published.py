@@ -67,6 +67,8 @@ def test_a_key_without_an_id_fits_any_token() -> None:
         None,
         "key",
         {**public(RSA_2, kid="a"), "use": "enc"},
+        {**public(RSA_2, kid="a"), "alg": ["RS256"]},
+        {**public(RSA_2, kid="a"), "alg": {}},
         {**public(RSA_2, kid="a"), "key_ops": ["encrypt"]},
         {"kty": "RSA", "n": "AQ" + "A" * 170, "e": "AQAB", "kid": "a"},
         {**OctKey.import_key("s" * 32).as_dict(), "kid": "a", "alg": "HS256"},
@@ -89,6 +91,10 @@ def test_a_key_for_one_algorithm_is_for_no_other() -> None:
     assert keys.candidates("RS256", "a") == []
     assert same(keys.candidates("RS512", "a"), RSA)
     assert same(keys.candidates("Ed25519", "b"), ED)
+
+
+def test_an_algorithm_that_is_null_is_none() -> None:
+    assert same(PublishedKeys({"keys": [public(RSA, kid="a", alg=None)]}).candidates("RS256", "a"), RSA)
 
 
 @pytest.mark.parametrize("document", [None, [], "keys", {}, {"keys": {}}, {"keys": "x"}, {"keys": []}, 7])

@@ -13,7 +13,7 @@ from backchannel.accounts.logins import Logins
 from backchannel.accounts.passwords import Passwords
 from backchannel.authenticators.base import Authenticated
 from backchannel.errors import NotFoundError, UnauthenticatedError
-from backchannel.http.auth.login_page import Ways
+from backchannel.http.auth.login_page import LoginMethods
 from backchannel.http.services import Services
 from backchannel.oidc.logins import OidcLogins
 from backchannel.sessions.base import Session
@@ -102,15 +102,16 @@ def client(request: Request) -> Client:
     return client_of(request, request.state.backchannel.request_id)
 
 
-def ways_of(access: Access) -> Ways:
+def login_methods(access: Access) -> LoginMethods:
     """How people log in here."""
-    return Ways(access.logins is not None, access.oidc.name if access.oidc is not None else None)
+    return LoginMethods(access.logins is not None, access.oidc.name if access.oidc is not None else None)
 
 
 async def former_session(request: Request, access: Access) -> Session | None:
-    """The session that a browser has before a login, which ends it."""
+    """The session that a browser has before a login or logout, which ends it."""
     try:
-        return await access.cookies.session(request)
+        # Without the identity provider, which may be away.
+        return await access.cookies.session(request, check=False)
     except UnauthenticatedError:
         return None
 

@@ -24,7 +24,7 @@ MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class LoginMethods:
     """How people log in here.
 
     Attributes:
@@ -37,7 +37,7 @@ class Ways:
 
 def login_form(
     settings: Settings,
-    ways: Ways,
+    methods: LoginMethods,
     *,
     name: str = "",
     return_to: str = "",
@@ -54,9 +54,11 @@ def login_form(
     """
     problem = f'<p class="login-problem" role="alert">{_escaped(error.message)}</p>' if error else ""
     parts = [
-        _password_form(name, return_to, up) if ways.password else "",
-        '<p class="login-or"><span>or</span></p>' if ways.password and ways.provider else "",
-        _provider_form(ways.provider, return_to, up, primary=not ways.password) if ways.provider else "",
+        _password_form(name, return_to, up) if methods.password else "",
+        '<p class="login-or"><span>or</span></p>' if methods.password and methods.provider else "",
+        _provider_form(methods.provider, return_to, up, primary=not methods.password)
+        if methods.provider
+        else "",
     ]
     response = _page(settings, "Log in", f"<h1>Log in</h1>{problem}{''.join(parts)}", up=up)
     if error is not None:

@@ -12,8 +12,8 @@ from backchannel.http.auth.access import (
     client,
     former_session,
     home_of,
+    login_methods,
     prefix_of,
-    ways_of,
 )
 from backchannel.http.auth.forms import FORM, content_type, form_fields
 from backchannel.http.auth.login_page import already_logged_in, leaving, login_form
@@ -70,7 +70,9 @@ def oidc_router(services: Services) -> APIRouter:
             url = await oidc.begin(browser, redirect_uri, return_to)
         except BackchannelError as error:
             request.state.backchannel.error_code = error.code
-            return login_form(services.settings, ways_of(access), return_to=return_to, error=error, up="../")
+            return login_form(
+                services.settings, login_methods(access), return_to=return_to, error=error, up="../"
+            )
         response = leaving(services.settings, oidc.name, url, up="../")
         response.headers["Set-Cookie"] = access.cookies.format.set(COOKIE, browser, ATTEMPT_SECONDS, request)
         return response
@@ -164,4 +166,4 @@ def _failed(
     if former is not None and isinstance(error, LoginFailedError):
         return already_logged_in(services.settings, former.identity, error)
     return_to = error.return_to if isinstance(error, LoginFailedError) else ""
-    return login_form(services.settings, ways_of(access), return_to=return_to, error=error)
+    return login_form(services.settings, login_methods(access), return_to=return_to, error=error)

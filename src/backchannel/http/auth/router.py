@@ -18,6 +18,7 @@ from backchannel.errors import (
     NotEnabledError,
     NotFoundError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from backchannel.http.auth.access import (
     Access,
@@ -26,8 +27,8 @@ from backchannel.http.auth.access import (
     client,
     former_session,
     home_of,
+    login_methods,
     prefix_of,
-    ways_of,
 )
 from backchannel.http.auth.forms import FORM, content_type, login_fields
 from backchannel.http.auth.login_page import leaving, login_form, own_logins
@@ -108,15 +109,19 @@ def _add_login(router: APIRouter, services: Services) -> None:
     async def login_page(request: Request, return_to: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """The page to log in, or, for those who have, the list of their logins."""
         access = access_of(services)
+        problem: UnavailableError | None = None
         try:
             current = await access.cookies.session(request)
         except UnauthenticatedError:
             current = None
+        except UnavailableError as error:
+            # Of several ways to log in another one may work.
+            current, problem = None, error
         if current is None and access.logins is None and access.oidc is None:
-            raise NotEnabledError(NO_PASSWORDS)
+            raise problem or NotEnabledError(NO_PASSWORDS)
         if current is None:
             back = return_path(return_to, "", prefix=prefix_of(request))
-            return login_form(services.settings, ways_of(access), return_to=back)
+            return login_form(services.settings, login_methods(access), return_to=back, error=problem)
         sessions = await access.sessions.listed(current.identity)
         return own_logins(services.settings, current.identity, current, sessions)
 
@@ -137,7 +142,7 @@ def _add_login(router: APIRouter, services: Services) -> None:
                 raise
             request.state.backchannel.error_code = error.code
             known = {"name": fields.get("name", ""), "return_to": fields.get("return_to", "")}
-            return login_form(services.settings, ways_of(access), error=error, **known)
+            return login_form(services.settings, login_methods(access), error=error, **known)
         if form:
             back = return_path(fields.get("return_to"), home_of(request), prefix=prefix_of(request))
             response: Response = RedirectResponse(back, 303)
@@ -181,28 +186,49 @@ def _add_logout(router: APIRouter, services: Services) -> None:
         if content_type(request) == FORM:
             response = RedirectResponse(f"{home_of(request)}auth/login", 303, NO_STORE)
         try:
-            found = await authenticated(request)
+            identity, session = await _leaving_caller(request, access)
         except UnauthenticatedError:
             # Its session has ended already, or there is none.
             exchange.set_cookie = access.cookies.remove(request)
             return response
-        if found.session is None:
-            if not found.identity.anonymous:
+        if session is None:
+            if not identity.anonymous:
                 raise ConflictError("This login does not end here: log out where you got the token.")
             return response
-        if everywhere and found.session.kind == "personal":
+        if everywhere and session.kind == "personal":
             # It ends itself, and nothing else.
             raise ForbiddenError(NO_LOGINS)
-        provider_url = await logout_at_provider(request, services, found.session)
+        provider_url = await logout_at_provider(request, services, session)
         if everywhere:
-            await access.sessions.end_all(found.identity, client(request), "logout", actor=found.identity)
+            await access.sessions.end_all(identity, client(request), "logout", actor=identity)
         else:
-            await access.sessions.end(found.session, client(request))
+            await access.sessions.end(session, client(request))
         exchange.set_cookie = access.cookies.remove(request)
+        if access.oidc is None:
+            return response
+        await access.oidc.forget(session)
         if provider_url is not None and content_type(request) == FORM:
-            assert access.oidc is not None
             return leaving(services.settings, access.oidc.name, provider_url)
         return response
+
+
+async def _leaving_caller(request: Request, access: Access) -> tuple[Identity, Session | None]:
+    """The caller, also where the identity provider cannot be asked about them: a session can be ended without it.
+
+    Raises:
+        UnauthenticatedError: Missing or invalid credentials.
+        ForbiddenError: The credentials must not be used from the request's origin.
+        UnavailableError: The database cannot be reached.
+    """
+    try:
+        found = await authenticated(request)
+    except UnavailableError:
+        session = await former_session(request, access)
+        if session is None:
+            raise
+        access.origins.check(request, evidence=True)
+        return session.identity, session
+    return found.identity, found.session
 
 
 def _add_sessions(router: APIRouter, services: Services) -> None:

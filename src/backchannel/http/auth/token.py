@@ -16,7 +16,8 @@ from backchannel.http.auth.access import Access, access_of, client
 from backchannel.http.auth.forms import FORM, content_type, form_fields
 from backchannel.http.errors import error_response
 from backchannel.http.services import Services
-from backchannel.sessions.service import InvalidGrantError, InvalidScopeError, TokenPair
+from backchannel.sessions.refusals import InvalidGrantError, InvalidScopeError
+from backchannel.sessions.service import TokenPair
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 

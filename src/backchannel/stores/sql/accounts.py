@@ -47,6 +47,22 @@ class Account:
         return replace(self.identity, scopes=scopes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus:
+    """What each request asks of an account, without its password: whether its owner may still use a session.
+
+    Attributes:
+        scopes: All that the owner may have.
+        display_name: The name to show.
+        password_changed_at: See `Account`.
+    """
+
+    scopes: frozenset[str]
+    display_name: str
+    disabled: bool
+    password_changed_at: datetime
+
+
 class SqlAccounts:
     """The store of local users. Every method raises `UnavailableError` if the database cannot be reached."""
 
@@ -89,6 +105,14 @@ class SqlAccounts:
         async with self.database.read() as connection:
             row = (await connection.execute(select_owned(identity, users))).mappings().one_or_none()
         return None if row is None else _account(row)
+
+    @retryable
+    async def status(self, identity: Identity) -> AccountStatus | None:
+        """The status of an owner's account; `None` for people who have none here."""
+        statement = select_owned(identity, users, *STATUS_COLUMNS)
+        async with self.database.read() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else status_of(row)
 
     @retryable
     async def all(self) -> Sequence[Account]:
@@ -152,6 +176,27 @@ class SqlAccounts:
     async def _change(self, identity: Identity, **values: Any) -> bool:
         async with self.database.write() as connection:
             return bool((await connection.execute(update_owned(identity, users).values(**values))).rowcount)
+
+
+STATUS_COLUMNS = (
+    users.c.scopes.label("account_scopes"),
+    users.c.display_name.label("account_display_name"),
+    users.c.disabled.label("account_disabled"),
+    users.c.password_changed_at.label("account_password_changed_at"),
+)
+"""What `status_of` needs, by names that no other table has: for statements that join accounts to other rows."""
+
+
+def status_of(row: Mapping[Any, Any]) -> AccountStatus | None:
+    """The status in a row with `STATUS_COLUMNS`; `None` if they are NULL, because there is no account."""
+    if row["account_password_changed_at"] is None:
+        return None
+    return AccountStatus(
+        scopes=frozenset(row["account_scopes"]),
+        display_name=row["account_display_name"],
+        disabled=row["account_disabled"],
+        password_changed_at=row["account_password_changed_at"],
+    )
 
 
 def _account(row: Mapping[Any, Any]) -> Account:

@@ -128,12 +128,29 @@ _IDENTIFYING = frozenset({"users.name", "sessions.token_hash"})
 
 def select_identified(column: Column[Any], value: str) -> Select[Any]:
     """`SELECT` of the one row that the caller is identified by: of an account by the name for its login, of a session
-    by
-    the digest of its token. The result says who is calling, and never goes to a caller unchecked.
+    by the digest of its token. The result says who is calling, and never goes to a caller unchecked.
 
     Raises:
         ValueError: The column does not identify anybody.
     """
+    _check_identifies(column)
+    return select(column.table).where(column == value)
+
+
+def select_identified_with(
+    column: Column[Any], value: str, other: Table, *columns: ColumnElement[Any]
+) -> Select[Any]:
+    """The same, with `columns` of the row that its owner has in another table, one at the most; NULL without one.
+
+    Raises:
+        ValueError: The column does not identify anybody.
+    """
+    _check_identifies(column)
+    table = column.table
+    same_owner = and_(other.c.tenant == table.c.tenant, other.c.user_id == table.c.user_id)
+    return select(table, *columns).select_from(table.outerjoin(other, same_owner)).where(column == value)
+
+
+def _check_identifies(column: Column[Any]) -> None:
     if str(column) not in _IDENTIFYING:
         raise ValueError(f"{column} does not identify anybody")
-    return select(column.table).where(column == value)

@@ -139,6 +139,29 @@ class SessionStoreContract:
         assert (await sessions.find(ended.token_hash)) == found
         assert await sessions.all_of(ADA, now) == [other]
 
+    async def test_a_session_is_found_by_its_id(self, sessions: SessionStore) -> None:
+        """By its owner only, of every kind, live or not."""
+        stored = [a_session(kind=kind) for kind in ("cookie", "access", "refresh", "personal")]
+        for each in stored:
+            await sessions.create(each)
+            assert await sessions.find_by_id(ADA, each.id) == each
+            for stranger in STRANGERS:
+                assert await sessions.find_by_id(stranger, each.id) is None
+        for unknown in ("", "%", stored[0].token_hash, stored[0].id + " ", "x\x00"):
+            assert await sessions.find_by_id(ADA, unknown) is None, unknown
+        await sessions.end_all(ADA, utc_now(), "logout")
+        found = await sessions.find_by_id(ADA, stored[0].id)
+        assert found is not None
+        assert found.ended_reason == "logout"
+
+    async def test_access_tokens_are_not_listed(self, sessions: SessionStore) -> None:
+        """However many they are, they hide no other session."""
+        now = utc_now()
+        old = a_session(created_at=now - timedelta(hours=1))
+        await sessions.create(old)
+        await sessions.create(*(a_session(kind="access", family="fam_1") for _ in range(300)))
+        assert await sessions.all_of(ADA, now) == [old]
+
     async def test_nobody_ends_or_lists_sessions_of_others(self, sessions: SessionStore) -> None:
         """Neither by their ids nor all at once."""
         session = a_session(kind="refresh", family=new_id("family"))
