@@ -31,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process more than there are cores: tests wait for about half of their time, for processes and time-outs."""
-    del config
-    return len(os.sched_getaffinity(0)) + 1
+    """One process a core; one more without a browser, because then tests wait for a third of their time."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + 1 if config.option.markexpr == "not browser" else cores
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

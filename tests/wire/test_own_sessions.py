@@ -153,7 +153,8 @@ async def erase(people: People, session: Session) -> None:
 async def test_an_open_stream_ends_with_its_session(
     serve, monkeypatch: pytest.MonkeyPatch, end: Callable[[People, Session], Awaitable[None]]
 ):
-    """The answer itself goes on: it is there after the next login."""
+    """The answer itself goes on: it is there after the next login. Elsewhere such streams went on for hours
+    (kubestellar/console#6029, pubky/pubky-homeserver#492, Tr3kkR/Yuzu#955, opendefender/OpenRisk#345)."""
     monkeypatch.setattr(event_stream, "CHECK_SECONDS", 0.0)
     gate = asyncio.Event()
     model = ScriptedModel(Say(["Hello ", "world"], until=gate))
