@@ -244,6 +244,14 @@ async def test_a_tiny_run_gives_every_figure():
     json.dumps(results)
 
 
+async def test_people_are_known_to_servers_that_ask_who_they_are():
+    """Servers that refuse whoever has no credentials: any answer shows that the requests carry them."""
+    names = ["backchannel-session", "backchannel-jwt"]
+    results = await cost.run(names, ["turns"], TINY)
+    assert list(results["samples"]) == names
+    assert all(figures["turn_cpu"][0] > 0 for figures in results["samples"].values())
+
+
 def test_a_token_costs_no_more_than_in_the_plain_pattern(tmp_path: Path):
     """The budget of the durable log: with it, a token costs no more than without anything of the kind."""
     kept = tmp_path / "cost.json"
