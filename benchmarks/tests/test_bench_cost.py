@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from benchmarks import cost
 from benchmarks.contenders import BACKCHANNEL, CONTENDERS, PLAIN, PLAIN_SQLITE, fake_model
+from benchmarks.credentials import JWT_SECRET, token
 from benchmarks.figures import ratio, ratios, table
 from benchmarks.load import Answer, Person, WrongAnswerError
 from benchmarks.measures import FIGURES, ONCE, REPEATED, Sizes
 from benchmarks.model_wire import text_of, tokens_in
 from benchmarks.processes import DidNotStartError, Measured
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from openai import AsyncOpenAI
 
 ROOT = Path(__file__).parents[2]
@@ -244,12 +247,28 @@ async def test_a_tiny_run_gives_every_figure():
     json.dumps(results)
 
 
-async def test_people_are_known_to_servers_that_ask_who_they_are():
-    """Servers that refuse whoever has no credentials: any answer shows that the requests carry them."""
-    names = ["backchannel-session", "backchannel-jwt"]
-    results = await cost.run(names, ["turns"], TINY)
-    assert list(results["samples"]) == names
-    assert all(figures["turn_cpu"][0] > 0 for figures in results["samples"].values())
+async def test_people_send_their_credentials_with_each_request():
+    headers = await token("", Path(), {})
+    scheme, _, signed = headers["Authorization"].partition(" ")
+    claims = jwt.decode(signed, OctKey.import_key(JWT_SECRET)).claims
+    assert (scheme, claims["sub"]) == ("Bearer", "alice")
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next(line for line in head.split("\r\n") if line.startswith("Content-Length"))
+            await reader.readexactly(int(length.partition(":")[2]))
+            heads.append(head)
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Person(f"http://127.0.0.1:{port}", headers) as person:
+            for _ in range(2):
+                await asyncio.wait_for(person.ask("hello").ended, 10)
+    assert [f"Authorization: {headers['Authorization']}\r\n" in head for head in heads] == [True, True]
 
 
 def test_a_token_costs_no_more_than_in_the_plain_pattern(tmp_path: Path):
