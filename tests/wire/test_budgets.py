@@ -159,6 +159,9 @@ async def test_a_stopped_answer_is_charged_what_came(serve, eventually):
     during = await ledger(served)
     assert during[:3] == (0, SENT + 500, 1)
     await served.person.stop(stream.run_id)
+    async with asyncio.timeout(10):
+        while (await ledger(served))[2]:  # noqa: ASYNC110 - in the database
+            await asyncio.sleep(0.01)
     used, reserved, open_, spent = await ledger(served)
     assert (used, reserved, open_, spent) == (SENT + 40, 0, 0, SENT + 40)
     run = (await served.person.http.get(f"/api/chatkit/runs/{stream.run_id}")).json()
