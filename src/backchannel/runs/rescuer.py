@@ -68,6 +68,7 @@ class Rescuer:
         self._untracked: set[str] = set()
         self._look_for_untracked_at = 0.0
         self._closed = asyncio.Event()
+        self._heartbeat_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -131,13 +132,15 @@ class Rescuer:
                     await self._closed.wait()
 
     async def _heartbeat(self) -> None:
-        if await self._stores.replicas.heartbeat(self._worker.replica):
-            return
-        log.warning("replica_was_removed", replica=self._worker.replica)
-        await self._worker.release_all()
-        _local_replicas.discard(self._worker.replica)
-        self._worker.replica = new_id("replica")
-        await self._join()
+        # Two tasks call this: one that is removed joins again once.
+        async with self._heartbeat_lock:
+            if await self._stores.replicas.heartbeat(self._worker.replica):
+                return
+            log.warning("replica_was_removed", replica=self._worker.replica)
+            await self._worker.release_all()
+            _local_replicas.discard(self._worker.replica)
+            self._worker.replica = new_id("replica")
+            await self._join()
 
     async def _check_stop_requests(self) -> None:
         if not len(self._worker):
@@ -206,8 +209,11 @@ class Rescuer:
             if await self._stores.replicas.remove(other.id, None if gone else other.beat):
                 log.warning("replica_is_dead", replica=other.id)
                 removed.add(other.id)
-        # Includes those that were removed just now, and those whose remover died before it took their runs over.
-        return list(await self._stores.replicas.unregistered(BATCH))
+        # Includes those that were removed just now, and those whose remover died before it took their runs over. Not
+        # this replica, if others removed it since `members` was read: it still executes its runs until its heartbeat.
+        return [
+            each for each in await self._stores.replicas.unregistered(BATCH) if each != self._worker.replica
+        ]
 
     def _last_heartbeat(self, other: ReplicaRecord, now: float) -> tuple[int, float]:
         beat, since = self._heartbeats.get(other.id, (-1, now))

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -140,6 +140,35 @@ async def test_who_was_removed_touches_none_of_its_runs_and_comes_back_under_ano
     await replay(run_id)
     assert other.worker.replica != name
     assert [each.id for each in await stores.replicas.all()] == [other.worker.replica]
+    assert (await other.load(run_id, ann.identity)).fence == 2
+
+
+async def test_who_is_removed_while_it_looks_for_dead_replicas_does_not_take_its_own_runs_over(
+    other: Runs,
+    stores: RunStores,
+    model: ScriptedModel,
+    ann: RequestContext,
+    hear: Hear,
+    replay: ReaderState,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    model.add(Say(["one ", "two"], until=asyncio.Event()), Say("one two"))
+    run_id = await other.start(say("count"), ann)
+    await hear(run_id, "one ")
+    name, read_all, removed = other.worker.replica, stores.replicas.all, asyncio.Event()
+
+    async def removed_after_reading() -> Sequence[ReplicaRecord]:
+        members = await read_all()
+        if not removed.is_set():
+            removed.set()
+            assert await stores.replicas.remove(name)
+        return members
+
+    monkeypatch.setattr(stores.replicas, "all", removed_after_reading)
+    await replay(run_id)
+    assert other.worker.replica != name
+    # Both the heartbeat and the next look find it removed; it joins again once.
+    assert [each.id for each in await read_all()] == [other.worker.replica]
     assert (await other.load(run_id, ann.identity)).fence == 2
 
 

@@ -310,3 +310,29 @@ async def test_the_mode_that_an_operator_gave_a_file_stays(tmp_path: Path):
     await database.check()
     await database.close()
     assert stat.S_IMODE(file.stat().st_mode) == 0o660
+
+
+async def test_a_new_file_that_another_connection_has_locked_is_waited_for(tmp_path: Path):
+    # russellromney/honker#102: SQLite does not wait for the lock when it converts a file to a write-ahead log.
+    file = tmp_path / "new.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("CREATE TABLE held (word TEXT)")
+    opening = asyncio.create_task(connect(str(file), timeout=10))
+    done, _ = await asyncio.wait({opening}, timeout=0.2)
+    assert not done
+    other.execute("COMMIT")
+    other.close()
+    connection = await opening
+    async with await connection.execute("PRAGMA journal_mode") as cursor:
+        assert await cursor.fetchall() == [("wal",)]
+    await connection.close()
+
+
+async def test_the_wait_for_a_locked_file_ends(tmp_path: Path):
+    file = tmp_path / "new.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await connect(str(file), timeout=0.1)
+    other.close()

@@ -59,7 +59,6 @@ class Sqlite(OnConflict):
     @override
     def configure_engine(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", _connect)
-        event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
 
     @override
@@ -115,24 +114,6 @@ def _connect(dialect: Any, _record: object, arguments: Sequence[Any], options: d
         with suppress(OSError):
             Path(file).touch(mode=0o600)
     return dialect.dbapi.connect(*arguments, async_creator_fn=connect, **options)
-
-
-def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
-    try:
-        _execute_pragmas(connection)
-    except BaseException:
-        # The pool does not have it yet, and would not close it.
-        connection.close()
-        raise
-
-
-def _execute_pragmas(connection: sqlite3.Connection) -> None:
-    cursor = connection.cursor()
-    # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
-    # Source: https://www.sqlite.org/pragma.html#pragma_synchronous
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _begin(connection: Connection) -> None:

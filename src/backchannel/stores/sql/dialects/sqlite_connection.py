@@ -4,7 +4,9 @@ Switching threads costs more than most statements do, and aiosqlite does it for 
 fetching and closing. SQLAlchemy fetches all rows at once anyway.
 """
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Self, override
@@ -12,6 +14,9 @@ from typing import Any, Self, override
 from aiosqlite import Connection
 
 type Parameters = Sequence[Any]
+
+# Between two attempts to convert a file; another process needs about a millisecond for it.
+_CONVERSION_PAUSE_SECONDS = 0.01
 
 
 class Cursor:
@@ -64,10 +69,12 @@ class Cursor:
 class OneHopConnection(Connection):
     """See the module. Created by `connect`."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._open = partial(sqlite3.connect, *arguments, **options)
+    def __init__(self, *arguments: Any, timeout: float = 5.0, **options: Any) -> None:
+        self._open = partial(sqlite3.connect, *arguments, timeout=timeout, **options)
+        self._timeout = timeout
         self._opened: sqlite3.Connection | None = None
         self._stopped = False
+        self.ended: asyncio.Future[Any] | None = None
         super().__init__(self._connect_on_thread, iter_chunk_size=1)
         # As in SQLAlchemy: a connection that was not closed must not prevent the process from exiting.
         self._thread.daemon = True
@@ -75,8 +82,15 @@ class OneHopConnection(Connection):
         self._deferred: list[tuple[str, Sequence[Parameters]]] = []
 
     def _connect_on_thread(self) -> sqlite3.Connection:
-        self._opened = self._open()
-        return self._opened
+        connection = self._open()
+        try:
+            _set_pragmas(connection, self._timeout)
+        except BaseException:
+            # The pool does not have it yet, and would not close it.
+            connection.close()
+            raise
+        self._opened = connection
+        return connection
 
     @override
     def stop(self) -> Any:
@@ -88,7 +102,8 @@ class OneHopConnection(Connection):
         # aiosqlite loses a connection whose caller was cancelled while the thread opened it.
         queue: Any = getattr(self, "_tx")  # noqa: B009 - of no known type
         queue.put_nowait((None, self._close_on_thread))
-        return super().stop()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        self.ended = super().stop()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return self.ended
 
     def _close_on_thread(self) -> None:
         if self._opened is not None:
@@ -146,8 +161,37 @@ class OneHopConnection(Connection):
             await super().rollback()
 
 
+def _set_pragmas(connection: sqlite3.Connection, timeout: float) -> None:
+    _use_write_ahead_log(connection, timeout)
+    # NORMAL is safe in WAL mode: a power cut may lose the last commits but never corrupts.
+    # Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, timeout: float) -> None:
+    # A new file is converted once, by one connection alone. For this, SQLite does not wait as it waits for other locks:
+    # processes that start at the same time would fail. Source: russellromney/honker#102.
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_CONVERSION_PAUSE_SECONDS)
+        else:
+            return
+
+
 async def connect(*arguments: Any, **options: Any) -> OneHopConnection:
     """Open a connection; for the arguments see `sqlite3.connect`."""
     connection = OneHopConnection(*arguments, **options)
-    await connection
+    try:
+        await connection
+    except Exception:
+        # Its thread reports its end to this event loop, which must not be closed before.
+        if connection.ended is not None:
+            await connection.ended
+        raise
     return connection
