@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -312,27 +312,35 @@ async def test_the_mode_that_an_operator_gave_a_file_stays(tmp_path: Path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o660
 
 
-async def test_a_new_file_that_another_connection_has_locked_is_waited_for(tmp_path: Path):
-    # russellromney/honker#102: SQLite does not wait for the lock when it converts a file to a write-ahead log.
-    file = tmp_path / "new.db"
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    other.execute("CREATE TABLE held (word TEXT)")
-    opening = asyncio.create_task(connect(str(file), timeout=10))
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Another connection that reads a file that is not converted to a write-ahead log yet.
+
+    SQLite waits for a lock of a writer, but not for that of a reader when it converts (russellromney/honker#102).
+    """
+    reader = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    reader.execute("CREATE TABLE held (word TEXT)")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM held").fetchall()
+    yield reader
+    reader.close()
+
+
+async def test_a_new_file_that_another_connection_reads_is_waited_for(
+    tmp_path: Path, reader: sqlite3.Connection
+):
+    opening = asyncio.create_task(connect(str(tmp_path / "new.db"), timeout=10))
     done, _ = await asyncio.wait({opening}, timeout=0.2)
     assert not done
-    other.execute("COMMIT")
-    other.close()
+    reader.execute("COMMIT")
     connection = await opening
-    async with await connection.execute("PRAGMA journal_mode") as cursor:
-        assert await cursor.fetchall() == [("wal",)]
+    cursor = connection.cursor()
+    await cursor.execute("PRAGMA journal_mode")
+    assert await cursor.fetchall() == [("wal",)]
     await connection.close()
 
 
-async def test_the_wait_for_a_locked_file_ends(tmp_path: Path):
-    file = tmp_path / "new.db"
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
+@pytest.mark.usefixtures("reader")
+async def test_the_wait_for_a_file_that_another_connection_reads_ends(tmp_path: Path):
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        await connect(str(file), timeout=0.1)
-    other.close()
+        await connect(str(tmp_path / "new.db"), timeout=0.1)
