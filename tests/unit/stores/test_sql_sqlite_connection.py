@@ -313,26 +313,24 @@ async def test_the_mode_that_an_operator_gave_a_file_stays(tmp_path: Path):
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """Another connection that reads a file that is not converted to a write-ahead log yet.
+def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Another connection that is about to write to a new file.
 
-    SQLite waits for a lock of a writer, but not for that of a reader when it converts (russellromney/honker#102).
+    SQLite does not wait for this lock when it converts the file to a write-ahead log (russellromney/honker#102).
     """
-    reader = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
-    reader.execute("CREATE TABLE held (word TEXT)")
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM held").fetchall()
-    yield reader
-    reader.close()
+    writer = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    yield writer
+    writer.close()
 
 
-async def test_a_new_file_that_another_connection_reads_is_waited_for(
-    tmp_path: Path, reader: sqlite3.Connection
+async def test_a_new_file_that_another_connection_writes_is_waited_for(
+    tmp_path: Path, writer: sqlite3.Connection
 ):
     opening = asyncio.create_task(connect(str(tmp_path / "new.db"), timeout=10))
     done, _ = await asyncio.wait({opening}, timeout=0.2)
     assert not done
-    reader.execute("COMMIT")
+    writer.execute("COMMIT")
     connection = await opening
     cursor = connection.cursor()
     await cursor.execute("PRAGMA journal_mode")
@@ -340,7 +338,7 @@ async def test_a_new_file_that_another_connection_reads_is_waited_for(
     await connection.close()
 
 
-@pytest.mark.usefixtures("reader")
-async def test_the_wait_for_a_file_that_another_connection_reads_ends(tmp_path: Path):
+@pytest.mark.usefixtures("writer")
+async def test_the_wait_for_a_file_that_another_connection_writes_ends(tmp_path: Path):
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         await connect(str(tmp_path / "new.db"), timeout=0.1)
