@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from backchannel.application import Application
     from backchannel.authenticators.base import Authenticated, Authenticator
     from backchannel.authenticators.host import HostAuthenticator
-    from backchannel.chat.agent.history import HistoryConverter
+    from backchannel.chat.agent.converter import HistoryConverter
     from backchannel.context import Identity, RequestContext
     from backchannel.hooks import Hooks
     from backchannel.hosting.fastapi import create_app
@@ -27,7 +27,7 @@ _HOMES = {
     "Authenticated": "backchannel.authenticators.base",
     "Authenticator": "backchannel.authenticators.base",
     "HostAuthenticator": "backchannel.authenticators.host",
-    "HistoryConverter": "backchannel.chat.agent.history",
+    "HistoryConverter": "backchannel.chat.agent.converter",
     "Hooks": "backchannel.hooks",
     "Call": "backchannel.models.response_events",
     "Identity": "backchannel.context",

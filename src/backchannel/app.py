@@ -18,6 +18,8 @@ from backchannel.authenticators.base import Authenticator
 from backchannel.errors import ConfigurationError
 from backchannel.errors.base import lifespan_failed_error, not_running_error
 from backchannel.event_logs.base import EventLog
+from backchannel.files.attachments import FileAttachments
+from backchannel.files.sweeper import FileSweeper
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.host_exit import drain_when_host_exits
 from backchannel.http.auth.access import Access
@@ -69,6 +71,9 @@ class Parts:
         mcp_servers: The MCP servers of the agents, if the server has agents.
         access: The parts of logins, where people log in here.
         rate_limits: The limits on the rate of requests; `None` if there are none.
+        attachments: The files that people attach to messages; `None` if the server takes none, or the application does
+            itself.
+        file_sweeper: Their housekeeping.
     """
 
     database: Database
@@ -89,6 +94,8 @@ class Parts:
     mcp_servers: McpServers | None = None
     access: Access | None = None
     rate_limits: RateLimits | None = None
+    attachments: FileAttachments | None = None
+    file_sweeper: FileSweeper | None = None
 
     @property
     def run_stores(self) -> RunStores:
@@ -213,6 +220,8 @@ class Backchannel:
                 tables = owned_tables(*parts.migrations)
                 days = self.settings.retention_days
                 await stack.enter_async_context(retention(parts.database, days, tables))
+            if parts.file_sweeper is not None:
+                await stack.enter_async_context(parts.file_sweeper.running())
             await stack.enter_async_context(drain_when_host_exits(self.drain, self.hurry))
             log.info("started", model=parts.model_name, database=parts.database.url.get_backend_name())
             self.is_running = True
@@ -292,6 +301,8 @@ def _close_parts_later(stack: AsyncExitStack, parts: Parts) -> None:
         _close_later(stack, "handovers", parts.run_stores.handovers.aclose)
     if parts.rate_limits is not None:
         _close_later(stack, "rate_limits", parts.rate_limits.limiter.aclose)
+    if parts.attachments is not None:
+        _close_later(stack, "files", parts.attachments.files.aclose)
     for authenticator in parts.authenticators:
         _close_later(stack, "authenticator", authenticator.aclose)
 

@@ -7,7 +7,8 @@ import pytest
 from agents import Agent, Model, ModelProvider
 from chatkit.types import FileAttachment, UserMessageItem
 
-from backchannel.chat.agent.history import HistoryConverter, to_model_input
+from backchannel.chat.agent.converter import HistoryConverter
+from backchannel.chat.agent.history import to_model_input
 from backchannel.chat.agent.titles import INSTRUCTIONS, generate_title
 from backchannel.context import Identity
 from backchannel.stores.times import to_sdk, utc_now

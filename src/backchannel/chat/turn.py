@@ -1,11 +1,20 @@
 """A turn that was accepted: what to send at once, and how to get the server's answer."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from chatkit.server import ChatKitServer
-from chatkit.types import InferenceOptions, ThreadMetadata, ThreadStreamEvent, UserMessageItem
+from chatkit.types import (
+    Attachment,
+    AttachmentCreateParams,
+    InferenceOptions,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    UserMessageItem,
+)
+
+from backchannel.context import Identity, RequestContext
 
 type Server = ChatKitServer[Any]
 type Respond = Callable[[Any], AsyncIterator[ThreadStreamEvent]]
@@ -70,6 +79,42 @@ class ChecksThreads(Protocol):
         Raises:
             ConflictError: The person has to decide something first.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """An attachment store that has the files of messages itself, and decides which can be sent. Of any other store,
+    attachments are sent as `Store.load_attachment` gives them."""
+
+    async def announce(self, params: AttachmentCreateParams, context: RequestContext) -> Attachment:
+        """An attachment whose file is still to be uploaded, with the descriptor of the upload.
+
+        Raises:
+            BackchannelError: Such a file is not taken.
+        """
+        ...
+
+    async def prepare(self, attachment_ids: Sequence[str], identity: Identity) -> None:
+        """Check the attachments of a message before it is accepted. May take long, and is in no transaction.
+
+        Raises:
+            BackchannelError: One of them cannot be sent.
+        """
+        ...
+
+    async def send(
+        self, attachment_ids: Sequence[str], thread_id: str, identity: Identity
+    ) -> Sequence[Attachment]:
+        """The attachments of a message of a thread, as the message has them; in the transaction that stores it.
+
+        Raises:
+            BackchannelError: One of them cannot be sent.
+        """
+        ...
+
+    async def delete_by_thread(self, thread_id: str, identity: Identity) -> None:
+        """Delete the files of a thread that is deleted."""
         ...
 
 

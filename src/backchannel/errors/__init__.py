@@ -2,6 +2,7 @@
 
 from backchannel.errors.base import (
     BackchannelError,
+    BodyTimeoutError,
     ConfigurationError,
     ConflictError,
     Details,
@@ -55,6 +56,7 @@ __all__ = [
     "AnswerRefusedError",
     "AnswerTruncatedError",
     "BackchannelError",
+    "BodyTimeoutError",
     "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",

@@ -120,6 +120,13 @@ class TooManyRunsError(BackchannelError):
     text = "Too many answers are in progress. Wait for one, or stop one, then try again."
 
 
+class BodyTimeoutError(BackchannelError):
+    """The client did not send its request in time."""
+
+    code = "timeout"
+    status = 408
+
+
 class TooLargeError(BackchannelError):
     """The request exceeds a limit of size."""
 

@@ -14,6 +14,7 @@ from backchannel.app import Backchannel
 from backchannel.errors import BackchannelError, ConfigurationError
 from backchannel.http.api_docs import api_docs_routes
 from backchannel.http.approvals import approvals_router
+from backchannel.http.attachments import attachments_router
 from backchannel.http.auth.me import me_router
 from backchannel.http.auth.oidc import oidc_router
 from backchannel.http.auth.openapi import describe_security
@@ -28,6 +29,7 @@ from backchannel.http.page import page_routes
 from backchannel.http.plain import plain_router
 from backchannel.http.runs import runs_router, thread_runs_router
 from backchannel.http.threads import feedback_router, search_router, threads_router
+from backchannel.http.uploads import uploads_router
 from backchannel.http.usage import usage_router
 from backchannel.http.visitors import visitors_router
 from backchannel.sse import HEARTBEAT_HEADER
@@ -117,6 +119,8 @@ def _include_api(app: FastAPI, backchannel: Backchannel) -> set[tuple[str, str]]
         approvals_router(backchannel),
         usage_router(backchannel),
         visitors_router(backchannel),
+        uploads_router(backchannel),
+        attachments_router(backchannel),
     ):
         # Noted here: an included router shows its endpoints only when it is used.
         endpoints.update((method, _shape(path)) for method, path in _endpoints(router))

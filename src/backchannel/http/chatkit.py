@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from chatkit.types import ThreadsDeleteReq, is_streaming_req
+from chatkit.types import AttachmentsCreateReq, ThreadsDeleteReq, is_streaming_req
 from fastapi import APIRouter, Request, Response
 
 from backchannel.chat.protocol.queries import answer
 from backchannel.chat.protocol.requests import OPERATIONS, READS, parse_request
 from backchannel.context import CHAT, RequestContext
+from backchannel.http.attachment_links import links_for
 from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import parseable
 from backchannel.http.services import Services
@@ -63,7 +64,9 @@ def chatkit_router(services: Services) -> APIRouter:
                 await services.runs.stop_in_thread(parsed.params.thread_id, context.identity)
             return await answer(services.server, parsed, context, services.runs.partial_items)
 
-        body = await services.runs.answer_once(parsed, context, idempotency_key(request), respond)
-        return Response(body, media_type="application/json")
+        # An announcement is not stored with its key: it has a link for the upload, and expires with it.
+        key = None if isinstance(parsed, AttachmentsCreateReq) else idempotency_key(request)
+        body = await services.runs.answer_once(parsed, context, key, respond)
+        return Response(links_for(services, context)(body), media_type="application/json")
 
     return router

@@ -33,6 +33,7 @@ from backchannel.context import (
 )
 from backchannel.errors import (
     BackchannelError,
+    BodyTimeoutError,
     ForbiddenError,
     InvalidRequestError,
     RateLimitedError,
@@ -45,6 +46,7 @@ from backchannel.http.rate_limits import EarlyRefusal, LimitedRequest
 from backchannel.http.refusals import Pace
 from backchannel.http.security_headers import security_headers
 from backchannel.http.services import Services
+from backchannel.http.uploads import takes_stream
 from backchannel.ids import new_id
 from backchannel.retry import with_request_seconds
 
@@ -53,13 +55,6 @@ log = structlog.get_logger(__name__)
 
 _LOG_VARIABLES = ("request_id", "run_id", "thread_id", "user_id")
 """What Backchannel binds for its log lines."""
-
-
-class BodyTimeoutError(BackchannelError):
-    """The client did not send its request in time."""
-
-    code = "timeout"
-    status = 408
 
 
 class Gateway:
@@ -95,6 +90,7 @@ class Gateway:
             self._report_refusal(exchange)
             return
         exchange.authenticate = partial(self._authenticate, exchange)
+        exchange.base_url = self._base_url
         scope.setdefault("state", {})["backchannel"] = exchange
         with (
             _own_log_variables(request_id),
@@ -111,6 +107,9 @@ class Gateway:
             self._services.check_running()
             if exchange.limited is not None and exchange.limited.by_address_first:
                 await self._counted(exchange.limited.count_address())
+            if takes_stream(scope["method"], scope["path"]):
+                await self._app(scope, receive, exchange.send)
+                return
             body = await self._read_body(scope, receive)
             await self._app(scope, _replay(body, receive), exchange.send)
         except BackchannelError as error:
@@ -173,7 +172,7 @@ class Gateway:
             request_id=exchange.request_id,
             locale=request.headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
             or None,
-            base_url=self._public_url or str(request.base_url).rstrip("/"),
+            base_url=self._base_url(request),
             headers=_plain(request.headers),
         )
         # What agents and tools get has no credentials; the application's own function may need them.
@@ -183,6 +182,9 @@ class Gateway:
         made = parts.context(context, request)
         made = await made if inspect.isawaitable(made) else made
         return replace(context, headers=headers, app=made, replaced=parts.replace_context)
+
+    def _base_url(self, request: Request) -> str:
+        return self._public_url or str(request.base_url).rstrip("/")
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
@@ -231,6 +233,7 @@ class _Exchange:
     Attributes:
         request_id: `req_…`.
         authenticate: Gives the `RequestContext` of the caller of a request.
+        base_url: Gives the address under which a request reached the server, without a slash at its end.
         error_code: The stable code of the error that is the response.
         set_cookie: A cookie to send with the response.
         identity: The caller, once authenticated.
@@ -242,6 +245,7 @@ class _Exchange:
     """
 
     authenticate: Callable[[Request], Awaitable[RequestContext]]
+    base_url: Callable[[Request], str]
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from backchannel.authenticators.base import Authenticator
 from backchannel.context import RequestContext
 from backchannel.event_logs.base import EventLog
+from backchannel.files.attachments import FileAttachments
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.http.rate_limits import RateLimits
 from backchannel.http.repetitions import UnansweredRequests
@@ -53,6 +54,11 @@ class ServerParts(Protocol):
     @property
     def access(self) -> Any:
         """The parts of logins, as `http.auth.access.Access`; `None` where the application identifies callers itself."""
+        ...
+
+    @property
+    def attachments(self) -> FileAttachments | None:
+        """The files that people attach to messages; `None` if the server takes none, or the application does itself."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from backchannel.errors import (
 from backchannel.event_logs.base import Batch
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.hooks import StreamClosed, StreamOpened
+from backchannel.http.attachment_links import links_for
 from backchannel.http.event_stream import EventStreamResponse
 from backchannel.http.services import Services
 from backchannel.plain import DELTAS, EVENTS, done
@@ -147,7 +148,7 @@ async def events_response(
     async def trailer(seq: int) -> bytes:
         return done(run_id, seq, await _status(services, run_id, context.identity))
 
-    encode = encode_plain if plain else sse.encode
+    encode = _encoder(services, context, plain=plain)
     heartbeat = services.settings.heartbeat_seconds
     headers = {**sse.HEADERS, "X-Run-Id": run_id, sse.HEARTBEAT_HEADER: f"{heartbeat:g}"}
     try:
@@ -172,6 +173,12 @@ async def events_response(
     if hooks.listens(StreamOpened) or hooks.listens(StreamClosed):
         stream = _reported(hooks, run_id, context, "plain" if plain else "chatkit", stream)
     return EventStreamResponse(stream, headers=headers)
+
+
+def _encoder(services: Services, context: RequestContext, *, plain: bool) -> sse.Encode:
+    """How the frames of a run are sent to a reader: each time with links that are valid from now on."""
+    encode, add_links = encode_plain if plain else sse.encode, links_for(services, context)
+    return lambda run_id, frames: add_links(encode(run_id, frames))
 
 
 async def _first_events(services: Services, run_id: str, after: int, context: RequestContext) -> Batch:
@@ -211,7 +218,7 @@ async def _stored_response(
         raise UnavailableError("The run is changing hands. Try again in a moment.", retry_after=1)
     frames = await snapshot(services.server, record, STORED_ITEMS_SEQ, context)
     last = frames[-1].seq if frames else STORED_ITEMS_SEQ
-    encode = encode_plain if plain else sse.encode
+    encode = _encoder(services, context, plain=plain)
     stored = encode(run_id, [frame for frame in frames if frame.seq > after])
     if plain and after <= last:
         stored += done(run_id, last, await _status(services, run_id, context.identity))

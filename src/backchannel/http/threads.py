@@ -10,6 +10,8 @@ from backchannel.chat.protocol import queries
 from backchannel.chat.protocol.commands import load_thread
 from backchannel.chat.protocol.requests import clean_title
 from backchannel.chat.protocol.wire import encode, thread_response
+from backchannel.context import RequestContext
+from backchannel.http.attachment_links import links_for
 from backchannel.http.current_context import ChatContext
 from backchannel.http.input_limits import request_limits
 from backchannel.http.json_body import JsonRoute
@@ -144,7 +146,9 @@ def search_router(services: Services) -> APIRouter:
         A word also matches longer words that begin with it. Case and accents are ignored. There are no operators,
         quotes or wildcards.
         """
-        return _json(SearchPage.of(await queries.search(services.server, q, limit, context)))
+        return _json(
+            services, context, SearchPage.of(await queries.search(services.server, q, limit, context))
+        )
 
     return router
 
@@ -160,7 +164,9 @@ def threads_router(services: Services) -> APIRouter:
         context: ChatContext, limit: Limit = 20, after: str | None = None, order: Order = "desc"
     ) -> Response:
         """A page of the caller's threads, newest first by default."""
-        return _json(await queries.list_threads(services.server, limit, after, order, context))
+        return _json(
+            services, context, await queries.list_threads(services.server, limit, after, order, context)
+        )
 
     @router.get("/{thread_id}", response_model=Thread)
     async def get_thread(  # pyright: ignore[reportUnusedFunction]
@@ -176,14 +182,18 @@ def threads_router(services: Services) -> APIRouter:
                 services.server, thread_id, size, None, "desc", context, load_partial
             )
             thread = thread.model_copy(update={"items": page})
-        return _json(thread)
+        return _json(services, context, thread)
 
     @router.patch("/{thread_id}", response_model=Thread)
     async def rename_thread(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, patch: ThreadPatch, context: ChatContext
     ) -> Response:
         """Rename a thread."""
-        return _json(await queries.rename(services.server, thread_id, clean_title(patch.title), context))
+        return _json(
+            services,
+            context,
+            await queries.rename(services.server, thread_id, clean_title(patch.title), context),
+        )
 
     @router.delete("/{thread_id}", status_code=204)
     async def delete_thread(thread_id: str, context: ChatContext) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -203,7 +213,9 @@ def threads_router(services: Services) -> APIRouter:
         await load_thread(services.server, thread_id, context)
         load_partial = services.runs.partial_items
         return _json(
-            await queries.list_items(services.server, thread_id, limit, after, order, context, load_partial)
+            services,
+            context,
+            await queries.list_items(services.server, thread_id, limit, after, order, context, load_partial),
         )
 
     return router
@@ -248,5 +260,5 @@ def feedback_router(services: Services) -> APIRouter:
     return router
 
 
-def _json(model: Any) -> Response:
-    return Response(encode(model), media_type="application/json")
+def _json(services: Services, context: RequestContext, model: Any) -> Response:
+    return Response(links_for(services, context)(encode(model)), media_type="application/json")

@@ -17,6 +17,7 @@ from agents.usage import Usage
 from openai.types.responses import ResponseFunctionToolCall, ResponseTextDeltaEvent, ResponseUsage
 from openai.types.responses.response_prompt_param import ResponsePromptParam
 
+from backchannel.models.offline_files import about_attachments, without_attachments
 from backchannel.models.response_events import Call, OutputItem, ResponseEvents, function_call, message, usage
 
 MODEL_NAME = "offline"
@@ -162,9 +163,13 @@ class OfflineModel(Model):
             await asyncio.sleep(self._delay if isinstance(event, ResponseTextDeltaEvent) else 0)
 
     def _output(
-        self, items: str | list[TResponseInputItem], tools: list[Tool], handoffs: list[Handoff[Any, Any]]
+        self,
+        items: str | Sequence[TResponseInputItem],
+        tools: list[Tool],
+        handoffs: list[Handoff[Any, Any]],
     ) -> list[OutputItem]:
-        answer = self.answer(items, tools, handoffs)
+        rest, attached, sentence = without_attachments(items)
+        answer = about_attachments(attached, sentence) or self.answer(rest, tools, handoffs)
         return [message(answer)] if isinstance(answer, str) else [function_call(call) for call in answer]
 
 

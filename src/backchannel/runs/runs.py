@@ -13,7 +13,7 @@ from chatkit.types import StreamingReq, ThreadItem
 from pydantic import BaseModel
 
 from backchannel.chat.agent.tool_limits import ToolLimits
-from backchannel.chat.protocol.commands import thread_of
+from backchannel.chat.protocol.commands import prepare_attachments, thread_of
 from backchannel.chat.recovery.replay import partial_items
 from backchannel.chat.turn import Server
 from backchannel.context import Identity, PrepareContext, RequestContext, unprepared
@@ -92,6 +92,7 @@ class Runs:
         options, hooks = options or RunOptions(), hooks or HookDispatcher()
         self.stores = stores
         self.events = stores.events
+        self._server = server
         self._context_headers = options.context_headers
         self._output = RunOutput(server, stores, hooks, debug=options.debug)
         executor = Executor(server, stores, self._output, hooks)
@@ -151,6 +152,7 @@ class Runs:
                 return existing
         if self.stores.ledger is not None and request.type not in WITHOUT_MODEL:
             await self.stores.ledger.check(context.identity)
+        await prepare_attachments(self._server, request, context)
         reached("request.arrived")
         # Again: a drain that began meanwhile does not wait for a run that starts now.
         self._check_accepting()

@@ -17,6 +17,7 @@ from backchannel.settings.access import AccessSettings, AuthMethod
 from backchannel.settings.answers import AnswerSettings
 from backchannel.settings.budgets import BudgetSettings
 from backchannel.settings.connections import ConnectionSettings
+from backchannel.settings.files import FileSettings
 from backchannel.settings.limits import LimitSettings
 from backchannel.settings.oidc import OidcSettings
 from backchannel.settings.production import production_problems
@@ -44,6 +45,7 @@ class Settings(
     SessionSettings,
     OidcSettings,
     AccessSettings,
+    FileSettings,
     StorageSettings,
     ServerSettings,
 ):

@@ -16,6 +16,7 @@ from backchannel.event_logs.base import EventLog
 from backchannel.event_logs.memory import MemoryEventLog
 from backchannel.event_logs.redis import RedisEventLog
 from backchannel.event_logs.sql import SqlEventLog
+from backchannel.files.attachments import FileAttachments
 from backchannel.handovers.base import Handovers
 from backchannel.handovers.redis import RedisHandovers
 from backchannel.hook_dispatcher import HookDispatcher
@@ -34,6 +35,7 @@ from backchannel.stores.sql.store import SqlStore
 from backchannel.stores.sql.usage import SqlUsage
 from backchannel.wiring.access import make_access, make_authenticators, write_origins
 from backchannel.wiring.answering import chat_server, model_name, model_provider, models_for, own_server
+from backchannel.wiring.files import make_attachments, make_sweeper
 from backchannel.wiring.limits import make_rate_limits
 from backchannel.wiring.metering import make_metering, no_metering
 from backchannel.wiring.resolve import Target, application_of, awaited, call
@@ -99,16 +101,17 @@ async def migrations_of(settings: Settings, target: Target, database: Database) 
 def _parts(settings: Settings, application: Application, database: Database, store: SqlStore) -> Parts:
     hooks = HookDispatcher([RunLogging(), *application.hooks])
     settings = with_sdk_defaults(settings)
+    attachments = _attachments(settings, application, database)
     if application.agent is not None:
         models = model_provider(application) or models_for(settings, application)
         metering = make_metering(settings, application, database)
         server: ChatKitServer[Any] = chat_server(
-            settings, application, application.agent, models, store, hooks, metering
+            settings, application, application.agent, models, store, hooks, metering, attachments
         )
     else:
         models = None
         metering = no_metering(settings)
-        server = own_server(settings, application, database, store)
+        server = own_server(settings, application, database, store, attachments)
     database = _shared_database(server, database)
     maintenance = database if database.in_memory else Database(settings.database_url, MAINTENANCE_POOL)
     stores = RunStores(
@@ -149,8 +152,17 @@ def _parts(settings: Settings, application: Application, database: Database, sto
         model_name=model_name(settings, application),
         lifespan=application.lifespan,
         rate_limits=make_rate_limits(settings, application),
+        attachments=attachments,
+        file_sweeper=None if attachments is None else make_sweeper(attachments, maintenance),
         mcp_servers=server.options.mcp_servers if isinstance(server, ChatServer) else None,
     )
+
+
+def _attachments(settings: Settings, application: Application, database: Database) -> FileAttachments | None:
+    """The server's own files, unless the application has an attachment store, or a server that is made already."""
+    if application.attachment_store is not None or isinstance(application.server, ChatKitServer):
+        return None
+    return make_attachments(settings, database)
 
 
 def _shared_database(server: ChatKitServer[Any], database: Database) -> Database:

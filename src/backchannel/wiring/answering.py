@@ -8,11 +8,13 @@ from chatkit.store import AttachmentStore
 
 from backchannel.application import Application
 from backchannel.chat.agent.answer_options import AnswerOptions
-from backchannel.chat.agent.history import HistoryConverter
+from backchannel.chat.agent.converter import HistoryConverter
 from backchannel.chat.agent.mcp_tools import mcp_call_reports
 from backchannel.chat.agent.run_configs import own_provider
 from backchannel.chat.agent.server import ChatServer
 from backchannel.errors import BackchannelError
+from backchannel.files.attachments import FileAttachments
+from backchannel.files.model_parts import ModelParts
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.mcp.configuration import load_mcp_servers
 from backchannel.mcp.servers import McpServers
@@ -34,6 +36,7 @@ def chat_server(
     store: SqlStore,
     hooks: HookDispatcher,
     metering: Metering = NO_METERING,
+    attachments: FileAttachments | None = None,
 ) -> ChatServer:
     """The server that answers with the agent of an application."""
     offline_titles = settings.offline and settings.title_model is None and model_provider(application) is None
@@ -62,8 +65,9 @@ def chat_server(
         mcp_servers=McpServers(mcp_call_reports(), configured),
         run_config=application.run_config,
         error_handlers=application.error_handlers,
+        model_parts=None if attachments is None else ModelParts(attachments.files, settings.model_inputs),
     )
-    return ChatServer(agent, store, options, application.attachment_store)
+    return ChatServer(agent, store, options, attachments or application.attachment_store)
 
 
 def model_provider(application: Application) -> ModelProvider | None:
@@ -96,7 +100,11 @@ def models_for(settings: Settings, application: Application) -> Models:
 
 
 def own_server(
-    settings: Settings, application: Application, database: Database, store: SqlStore
+    settings: Settings,
+    application: Application,
+    database: Database,
+    store: SqlStore,
+    attachments: FileAttachments | None = None,
 ) -> ChatKitServer[Any]:
     """The ChatKit server that an application brought along.
 
@@ -107,8 +115,8 @@ def own_server(
     assert served is not None
     if isinstance(served, ChatKitServer):
         return served
-    attachments: AttachmentStore[Any] | None = application.attachment_store
-    provided = {"store": store, "attachment_store": attachments, "database": database, "settings": settings}
+    taken: AttachmentStore[Any] | None = attachments or application.attachment_store
+    provided = {"store": store, "attachment_store": taken, "database": database, "settings": settings}
     given = arguments_of(served, provided)
     try:
         return served(**given)

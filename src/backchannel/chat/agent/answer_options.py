@@ -9,10 +9,11 @@ from chatkit.actions import Action
 from chatkit.agents import ThreadItemConverter
 from chatkit.types import SyncCustomActionResponse, ThreadMetadata, ThreadStreamEvent, WidgetItem
 
-from backchannel.chat.agent.history import HistoryConverter
+from backchannel.chat.agent.converter import HistoryConverter
 from backchannel.chat.agent.mcp_tools import mcp_call_reports
 from backchannel.chat.agent.rendering import OutputRenderer
 from backchannel.chat.agent.run_configs import RunConfigFactory
+from backchannel.files.model_parts import ModelParts
 from backchannel.hook_dispatcher import HookDispatcher
 from backchannel.mcp.servers import McpServers
 from backchannel.model_calls.metering import NO_METERING, Metering
@@ -58,6 +59,7 @@ class AnswerOptions:
         mcp_servers: Connects the MCP servers of agents.
         run_config: The application's configuration of runs, or its function that makes one for each.
         error_handlers: What is answered in place of an error, by its kind.
+        model_parts: Makes what models get of attachments; `None` if the server has no files of its own.
     """
 
     model_provider: ModelProvider
@@ -79,3 +81,4 @@ class AnswerOptions:
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(mcp_call_reports()))
     run_config: RunConfig | RunConfigFactory | None = None
     error_handlers: RunErrorHandlers[Any] | None = None
+    model_parts: ModelParts | None = None

@@ -9,28 +9,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, cast, override
+from typing import Any, cast
 
 from agents import TResponseInputItem
 from chatkit.agents import ThreadItemConverter
 from chatkit.store import Store
 from chatkit.types import (
-    AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
     GeneratedImageItem,
     HiddenContextItem,
     ThreadItem,
     UserMessageItem,
-    UserMessageTagContent,
     WorkflowItem,
 )
-from openai.types.responses import ResponseInputTextParam
-from openai.types.responses.response_input_message_content_list_param import ResponseInputContentParam
 
 from backchannel.chat.agent.hand_offs import hand_off_call
 from backchannel.chat.agent.shown_answers import as_said
-from backchannel.chat.agent.tool_output import history_output, without_data
+from backchannel.chat.agent.tool_output import history_output
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.recovery import journal
 from backchannel.model_calls.context_window import shorten
@@ -41,59 +37,10 @@ from backchannel.model_calls.tool_calls import api_name, call_id_for, history_ar
 NOT_APPROVED = "This call needed a person's approval, which was not given. It did not run."
 NOT_MADE = "The person approved this call, but it could not be made any more. It did not run; call it again if needed."
 
-MAX_FILE_NAME_CHARS = 200
 MAX_EARLIER_OUTPUT_CHARS = 8_000
 """A longer output of a tool is shortened in the turns after its own, and so are longer arguments."""
 MAX_EARLIER_TEXT_CHARS = 2_000
 """A longer text in arguments that are too long is shortened: a patch, or a file that was written."""
-
-
-class HistoryConverter(ThreadItemConverter):
-    """Converts thread items to model input. `Application.converter` can replace it."""
-
-    @override
-    async def hidden_context_to_input(
-        self, item: HiddenContextItem
-    ) -> TResponseInputItem | list[TResponseInputItem] | None:
-        call = journal.tool_call(item)
-        if call is not None:
-            calls = call_and_output(call, item.id, in_newest_turn=False)
-            return cast("list[TResponseInputItem]", calls)
-        if not isinstance(item.content, str):
-            item = item.model_copy(update={"content": json.dumps(item.content, default=str)})
-        return await super().hidden_context_to_input(item)
-
-    @override
-    async def workflow_to_input(
-        self, item: WorkflowItem
-    ) -> TResponseInputItem | list[TResponseInputItem] | None:
-        # The journal's tool calls give the model the same information in full.
-        return None
-
-    @override
-    async def assistant_message_to_input(self, item: AssistantMessageItem) -> TResponseInputItem:
-        # Plain text: the Agents SDK's Chat Completions models reject output content parts.
-        return {"role": "assistant", "content": "\n\n".join(part.text for part in item.content)}
-
-    @override
-    async def generated_image_to_input(
-        self, item: GeneratedImageItem
-    ) -> TResponseInputItem | list[TResponseInputItem] | None:
-        # Not the picture itself: models that make pictures need not be able to see them.
-        if item.image is None:
-            return None
-        shown = without_data(item.image.url)
-        return {"role": "user", "content": f"[The assistant made a picture, and the person sees it: {shown}]"}
-
-    @override
-    async def tag_to_message_content(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
-        data = json.dumps({"id": tag.id, "text": tag.text, **tag.data}, ensure_ascii=False, default=str)
-        return ResponseInputTextParam(type="input_text", text=f"@{tag.text}: {data}")
-
-    @override
-    async def attachment_to_message_content(self, attachment: Attachment) -> ResponseInputContentParam:
-        name, kind = (_in_one_line(text) for text in (attachment.name, attachment.mime_type))
-        return ResponseInputTextParam(type="input_text", text=f"[The person attached {name} ({kind}).]")
 
 
 async def load_history(
@@ -213,12 +160,6 @@ def _by_response(pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
         items += [item for item in group if item not in outputs]
         items += outputs
     return items
-
-
-def _in_one_line(name: str) -> str:
-    """What a file is called, without what would make it look like anything but a name."""
-    visible = "".join(character if character.isprintable() else " " for character in name)
-    return " ".join(visible.split())[:MAX_FILE_NAME_CHARS]
 
 
 def next_client_call(items: Sequence[ThreadItem]) -> journal.QueuedClientCall | None:
@@ -362,9 +303,16 @@ def _tokens(item: ThreadItem) -> int:
             text = json.dumps(item.content, ensure_ascii=False, default=str)
         case _:
             text = item.model_dump_json(exclude_none=True, include=_TEXTUAL)
-    return estimate_tokens(
+    attached = sum(_tokens_of(each) for each in item.attachments) if isinstance(item, UserMessageItem) else 0
+    return attached + estimate_tokens(
         text[: 2 * MAX_EARLIER_OUTPUT_CHARS] if isinstance(item, HiddenContextItem) else text
     )
+
+
+def _tokens_of(attachment: Attachment) -> int:
+    # As the file was examined, so that the history's size is known without reading files.
+    tokens = (attachment.metadata or {}).get("tokens", 0)
+    return tokens if isinstance(tokens, int) else 0
 
 
 _TEXTUAL = {"content", "widget", "arguments", "output", "inputs", "quoted_text", "task"}

@@ -1,6 +1,6 @@
 """The ChatKit server that answers with an agent."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from copy import copy
 from functools import partial
@@ -39,6 +39,7 @@ from backchannel.chat.agent.approvals import PendingApproval, find_pending, load
 from backchannel.chat.agent.choices import Choices, check_choices, choices_for
 from backchannel.chat.agent.client_calls import client_call_item
 from backchannel.chat.agent.context import AnswerContext
+from backchannel.chat.agent.file_contents import with_contents
 from backchannel.chat.agent.finished_tools import end_answer, final_result
 from backchannel.chat.agent.hand_offs import answering_agent
 from backchannel.chat.agent.history import (
@@ -223,7 +224,7 @@ class ChatServer(ChatKitServer[RequestContext]):
             for event in settle(pending, thread, context):
                 yield event
             began_with = up_to(history, pending.request.input_until)
-            began_with = await to_model_input(began_with, self.options.converter)
+            began_with = await self._to_model_input(began_with, context)
             await self.options.mcp_servers.listed(entry)
             state = await restore(pending, entry, began_with, answer, hooks)
             if state is None:
@@ -243,7 +244,7 @@ class ChatServer(ChatKitServer[RequestContext]):
         else:
             input_until = history[-1].id if history else ""
             first = entry if agent is self.agent else agent
-            result, decided = start(first, await to_model_input(history, self.options.converter)), []
+            result, decided = start(first, await self._to_model_input(history, context)), []
         flow = ApprovalFlow(answer, hooks, input_until, partial(start, entry))
         events = stream_answer(answer, result, hooks, flow, decided)
         # Close it explicitly and not by garbage collection: closing stops the model.
@@ -255,6 +256,13 @@ class ChatServer(ChatKitServer[RequestContext]):
 
     async def _history(self, thread: ThreadMetadata, context: RequestContext) -> list[ThreadItem]:
         return await load_history(self.store, thread.id, context, max_tokens=self.options.history_tokens)
+
+    async def _to_model_input(
+        self, items: Sequence[ThreadItem], context: RequestContext
+    ) -> list[TResponseInputItem]:
+        if self.options.model_parts is not None:
+            items = await with_contents(items, self.options.model_parts, context.identity)
+        return await to_model_input(items, self.options.converter)
 
     def _first_agent(self, pending: PendingApproval, entry: Agent[Any]) -> Agent[Any]:
         """The agent that began the run, after the one that goes on is prepared."""

@@ -38,7 +38,15 @@ from chatkit.types import (
 
 from backchannel.chat.protocol.paging import newest_items
 from backchannel.chat.protocol.wire import is_hidden, thread_response
-from backchannel.chat.turn import ChecksOptions, ChecksThreads, KnowsActions, Respond, Server, Turn
+from backchannel.chat.turn import (
+    ChecksOptions,
+    ChecksThreads,
+    KeepsFiles,
+    KnowsActions,
+    Respond,
+    Server,
+    Turn,
+)
 from backchannel.context import RequestContext
 from backchannel.errors import ConflictError, InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import DeletesTail
@@ -173,10 +181,10 @@ def _check_options(server: Server, message: UserMessageInput) -> None:
 
 async def _create(server: Server, message: UserMessageInput, context: RequestContext) -> Turn:
     _check_options(server, message)
-    attachments = await _load_attachments(server, message, context)
     thread = ThreadMetadata(
         id=server.store.generate_thread_id(context.for_server), created_at=to_sdk(utc_now())
     )
+    attachments = await _load_attachments(server, thread, message, context)
     await server.store.save_thread(thread, context.for_server)
     item = await _save_message(server, thread, message, attachments, context)
     opening: list[ThreadStreamEvent] = [
@@ -192,16 +200,34 @@ async def _add_user_message(
     _check_options(server, message)
     if isinstance(server, ChecksThreads):
         await server.check_thread(thread, context.for_server)
-    attachments = await _load_attachments(server, message, context)
+    attachments = await _load_attachments(server, thread, message, context)
     item = await _save_message(server, thread, message, attachments, context)
     return Turn(thread, partial(server.respond, thread, item), item.id, [ThreadItemDoneEvent(item=item)])
 
 
+async def prepare_attachments(server: Server, request: StreamingReq, context: RequestContext) -> None:
+    """Check the attachments of a new message, which may take as long as reading them does. To be called before
+    `accept`, and outside of its transaction.
+
+    Raises:
+        BackchannelError: One of them cannot be sent.
+    """
+    if not isinstance(request, ThreadsCreateReq | ThreadsAddUserMessageReq):
+        return
+    attachment_ids = request.params.input.attachments
+    if attachment_ids and isinstance(server.attachment_store, KeepsFiles):
+        await server.attachment_store.prepare(list(dict.fromkeys(attachment_ids)), context.identity)
+
+
 async def _load_attachments(
-    server: Server, message: UserMessageInput, context: RequestContext
+    server: Server, thread: ThreadMetadata, message: UserMessageInput, context: RequestContext
 ) -> Sequence[Attachment]:
+    # One that is named twice is sent once.
+    attachment_ids = list(dict.fromkeys(message.attachments))
+    if isinstance(server.attachment_store, KeepsFiles):
+        return await server.attachment_store.send(attachment_ids, thread.id, context.identity)
     try:
-        return [await server.store.load_attachment(each, context.for_server) for each in message.attachments]
+        return [await server.store.load_attachment(each, context.for_server) for each in attachment_ids]
     except StoreNotFoundError:
         raise NotFoundError("An attachment of this message does not exist. Upload it again.") from None
 

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from chatkit.server import ChatKitServer
+from chatkit.store import AttachmentStore
 from chatkit.store import NotFoundError as StoreNotFoundError
 from chatkit.types import (
+    Attachment,
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
     AudioInput,
@@ -26,7 +28,6 @@ from chatkit.types import (
     ThreadsUpdateReq,
     UserMessageItem,
 )
-from pydantic import BaseModel
 
 from backchannel.chat.protocol.commands import (
     check_action,
@@ -37,7 +38,7 @@ from backchannel.chat.protocol.commands import (
 )
 from backchannel.chat.protocol.paging import visible_items
 from backchannel.chat.protocol.wire import encode, items_response, thread_response, with_utc_date
-from backchannel.chat.turn import Server
+from backchannel.chat.turn import KeepsFiles, Server
 from backchannel.context import Identity, RequestContext
 from backchannel.errors import InvalidInputError, NotEnabledError, NotFoundError
 from backchannel.stores.base import Feedback, KeepsFeedback, PatchesThreads, SearchesThreads, SearchResult
@@ -234,6 +235,9 @@ async def delete_thread(server: Server, thread_id: str, context: RequestContext)
     """
     await load_thread(server, thread_id, context)
     await server.store.delete_thread(thread_id, context.for_server)
+    if isinstance(server.attachment_store, KeepsFiles):
+        # A store of the application's own does not do that.
+        await server.attachment_store.delete_by_thread(thread_id, context.identity)
 
 
 async def _add_feedback(server: Server, request: ItemsFeedbackReq, context: RequestContext) -> bytes:
@@ -269,21 +273,34 @@ async def _attachments(
     if server.attachment_store is None:
         raise NotEnabledError("This server does not take files.")
     if isinstance(request, AttachmentsCreateReq):
-        try:
-            attachment = await server.attachment_store.create_attachment(request.params, context.for_server)
-        except NotImplementedError:
-            raise NotEnabledError("This server takes files only by direct upload.") from None
-        await server.store.save_attachment(attachment, context.for_server)
-        assert isinstance(attachment, BaseModel)
-        return encode(attachment)
+        return encode(await _create_attachment(server, server.attachment_store, request, context))
     attachment_id = request.params.attachment_id
-    try:
-        await server.store.load_attachment(attachment_id, context.for_server)
-    except StoreNotFoundError:
-        raise NotFoundError(f"There is no attachment {attachment_id}.") from None
+    if not isinstance(server.attachment_store, KeepsFiles):
+        # Ours knows the owner of each.
+        try:
+            await server.store.load_attachment(attachment_id, context.for_server)
+        except StoreNotFoundError:
+            raise NotFoundError(f"There is no attachment {attachment_id}.") from None
     await server.attachment_store.delete_attachment(attachment_id, context.for_server)
     await server.store.delete_attachment(attachment_id, context.for_server)
     return _EMPTY_OBJECT
+
+
+async def _create_attachment(
+    server: Server, attachments: AttachmentStore[Any], request: AttachmentsCreateReq, context: RequestContext
+) -> Attachment:
+    if isinstance(attachments, KeepsFiles):
+        attachment = await attachments.announce(request.params, context)
+        # Its descriptor has a signature, which is for the client only.
+        stored = attachment.model_copy(update={"upload_descriptor": None})
+        await server.store.save_attachment(stored, context.for_server)
+        return attachment
+    try:
+        attachment = await attachments.create_attachment(request.params, context.for_server)
+    except NotImplementedError:
+        raise NotEnabledError("This server takes files only by direct upload.") from None
+    await server.store.save_attachment(attachment, context.for_server)
+    return attachment
 
 
 async def _transcribe(server: Server, request: InputTranscribeReq, context: RequestContext) -> bytes:

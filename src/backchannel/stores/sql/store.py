@@ -29,6 +29,7 @@ from backchannel.context import Identity, identity_of
 from backchannel.ids import new_id
 from backchannel.stores.base import Feedback, SearchResult
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.file_deletions import delete_files
 from backchannel.stores.sql.ownership import (
     delete_owned,
     select_owned,
@@ -37,7 +38,16 @@ from backchannel.stores.sql.ownership import (
 )
 from backchannel.stores.sql.rows import item_of, item_values, saved_thread_values, thread_of, thread_values
 from backchannel.stores.sql.search import TITLE, find_threads, index_text, remove_texts
-from backchannel.stores.sql.tables import attachments, feedback, items, run_events, run_logs, runs, threads
+from backchannel.stores.sql.tables import (
+    attachments,
+    feedback,
+    files,
+    items,
+    run_events,
+    run_logs,
+    runs,
+    threads,
+)
 from backchannel.stores.sql.transactions import retry_transaction, retryable
 from backchannel.stores.text import json_of
 from backchannel.stores.times import to_utc, utc_now
@@ -163,7 +173,11 @@ class SqlStore(Store[object]):
     @retryable
     async def delete_thread(self, thread_id: str, context: object) -> None:
         identity = identity_of(context)
+        of_thread = select_owned(identity, files, files.c.id).where(files.c.thread_id == thread_id)
         async with self.database.write() as connection:
+            file_ids = (await connection.execute(of_thread)).scalars().all()
+            if file_ids:
+                await delete_files(connection, file_ids)
             await connection.execute(
                 delete_owned(identity, attachments).where(attachments.c.thread_id == thread_id)
             )

@@ -27,6 +27,7 @@ from backchannel.stores.sql.tables_accounts import (
 )
 from backchannel.stores.sql.tables_base import ID, ITEM_ID, OWNER, metadata, owner_columns
 from backchannel.stores.sql.tables_budgets import budget_accounts, budget_reservations
+from backchannel.stores.sql.tables_files import file_deletions, file_quotas, files
 from backchannel.stores.sql.types import BigId, Exact, LongText, UtcDateTime
 
 __all__ = [
@@ -39,6 +40,9 @@ __all__ = [
     "budget_accounts",
     "budget_reservations",
     "feedback",
+    "file_deletions",
+    "file_quotas",
+    "files",
     "items",
     "login_attempts",
     "login_failures",

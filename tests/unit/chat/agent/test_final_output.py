@@ -12,7 +12,8 @@ from chatkit import types as ck
 from chatkit.widgets import WidgetRoot
 from pydantic import BaseModel, TypeAdapter
 
-from backchannel.chat.agent.history import HistoryConverter, to_model_input
+from backchannel.chat.agent.converter import HistoryConverter
+from backchannel.chat.agent.history import to_model_input
 from backchannel.chat.agent.shown_answers import SHOWN
 from backchannel.testing import Call, Say, ScriptedModel
 

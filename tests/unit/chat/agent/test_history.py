@@ -12,7 +12,8 @@ from chatkit.store import Store
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.chat.agent.history import INTERRUPTED, HistoryConverter, load_history, to_model_input
+from backchannel.chat.agent.converter import HistoryConverter
+from backchannel.chat.agent.history import INTERRUPTED, load_history, to_model_input
 from backchannel.chat.recovery.journal import ToolCall
 from backchannel.model_calls.tool_calls import call_id_for
 

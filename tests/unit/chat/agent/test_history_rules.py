@@ -10,7 +10,8 @@ from chatkit import types as ck
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from backchannel.chat.agent.history import HistoryConverter, to_model_input
+from backchannel.chat.agent.converter import HistoryConverter
+from backchannel.chat.agent.history import to_model_input
 from backchannel.chat.recovery import journal
 from backchannel.model_calls.model_input import normalize_input
 from backchannel.testing.endpoints import violations_of_input

@@ -21,7 +21,7 @@ from backchannel.stores.sql.personal.tables import (
     thread_column,
     throttled,
 )
-from backchannel.stores.sql.tables import attachments, runs, threads, usage
+from backchannel.stores.sql.tables import attachments, files, runs, threads, usage
 from backchannel.stores.sql.transactions import retryable
 
 
@@ -53,8 +53,9 @@ class _RetentionSweep:
         self._before = before
         self._batch = batch
         parts = [(table, column) for table in tables if (column := thread_column(table)) is not None]
-        # These two have no foreign key, because the thread may be in a store of the application.
-        self._parts = [*parts, (attachments, attachments.c.thread_id), (runs, runs.c.thread_id)]
+        # These have no foreign key, because the thread may be in a store of the application.
+        unlinked = (files, attachments, runs)
+        self._parts = [*parts, *((table, table.c.thread_id) for table in unlinked)]
 
     async def delete(self) -> dict[str, int]:
         parts = [table for table, _ in self._parts]

@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backchannel.context import Identity
 from backchannel.errors import ConfigurationError
+from backchannel.stores.sql.file_deletions import delete_files
 from backchannel.stores.sql.migrate import CORE, Migrations
 from backchannel.stores.sql.ownership import delete_owned, select_owned
 from backchannel.stores.sql.tables import (
     audit_log,
     budget_reservations,
+    files,
     provider_logins,
     sessions,
     threads,
@@ -100,6 +102,8 @@ async def delete_batch(
     found = [tuple(row) for row in await connection.execute(batch)]
     if not found:
         return 0, 0
+    if table is files:
+        return len(found), await delete_files(connection, [file_id for (file_id,) in found])
     deletion = delete_owned(identity, table).where(_has_key(key, found), *recheck)
     return len(found), (await connection.execute(deletion)).rowcount
 
