@@ -21,7 +21,9 @@ from backchannel.files.attachments import attachment_of, with_links
 from backchannel.files.form_upload import MAX_OTHER_BYTES, FormUpload
 from backchannel.files.spool import SpooledFile, too_large
 from backchannel.http.attachment_links import AddLinks, attachments_of, links_for
+from backchannel.http.current_context import ChatContext
 from backchannel.http.services import Services
+from backchannel.settings.lists import split_commas
 from backchannel.stores.file_records import FileRecord
 
 _UPLOAD_PATH = re.compile(r"/api/chatkit/uploads(?:/[^/]*)?/?\Z")
@@ -56,6 +58,24 @@ _ANNOUNCED: dict[str, Any] = {
 }
 
 
+class UploadLimits(BaseModel):
+    """What may be attached.
+
+    Attributes:
+        max_bytes: The most bytes of a file.
+        max_files: The most files of a message.
+        types: MIME types, `image/*`, or extensions with their dot.
+        quota_bytes: The most bytes of all of the caller's files; `None` for no limit.
+        used_bytes: How many they have.
+    """
+
+    max_bytes: int
+    max_files: int
+    types: list[str]
+    quota_bytes: int | None
+    used_bytes: int
+
+
 def takes_stream(method: str, path: str) -> bool:
     """Whether a request is an upload, whose body an endpoint reads piece by piece."""
     return method in {"POST", "PUT"} and _UPLOAD_PATH.search(path) is not None
@@ -64,6 +84,18 @@ def takes_stream(method: str, path: str) -> bool:
 def uploads_router(services: Services) -> APIRouter:
     """The router of uploads."""
     router = APIRouter(tags=["files"])
+
+    @router.get("/chatkit/uploads")
+    async def upload_limits(context: ChatContext) -> UploadLimits:  # pyright: ignore[reportUnusedFunction]
+        """What may be attached, for whoever offers people to choose files. `not_enabled` if the server takes none."""
+        files = attachments_of(services).files
+        return UploadLimits(
+            max_bytes=files.limits.max_bytes,
+            max_files=services.settings.max_message_attachments,
+            types=list(split_commas(services.settings.upload_types)),
+            quota_bytes=files.limits.quota,
+            used_bytes=await files.records.used(context.identity),
+        )
 
     @router.post("/chatkit/uploads", openapi_extra=_FORM, response_class=Response)
     async def upload(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
