@@ -1,7 +1,8 @@
 """People of whom something of every kind is kept, and a look at everything that is kept of anybody."""
 
 import json
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -14,10 +15,12 @@ from backchannel.event_logs.base import Event
 from backchannel.event_logs.sql import SqlEventLog
 from backchannel.ids import new_id
 from backchannel.sessions.sql import SqlSessions
+from backchannel.stores.file_records import FileRecord
 from backchannel.stores.run_store import IdempotencyRecord, RunRecord, idempotency_id
 from backchannel.stores.sql.accounts import Account, SqlAccounts
 from backchannel.stores.sql.audit_log import SqlAuditLog
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.files import SqlFiles
 from backchannel.stores.sql.idempotency import SqlIdempotencyStore
 from backchannel.stores.sql.ownership import insert_owned
 from backchannel.stores.sql.provider_logins import ProviderLogin, SqlProviderLogins
@@ -27,6 +30,7 @@ from backchannel.stores.sql.tables import (
     audit_log,
     budget_accounts,
     budget_reservations,
+    file_deletions,
     login_attempts,
     login_failures,
     metadata,
@@ -44,12 +48,12 @@ ADA = Identity("ada")
 OTHERS = [each.identity for each in STRANGERS]
 """Everybody who could be taken for Ada."""
 
-# Replicas are processes of the server's own, failed logins and attempts of no owner. The audit log is kept, and
-# reservations are.
+# Replicas are processes of the server's own, failed logins, attempts and scheduled deletions of files of no owner. The
+# audit log is kept, and reservations are.
 TABLES = [
     table
     for table in (*metadata.tables.values(), *todo_metadata.tables.values())
-    if table not in (replicas, login_failures, login_attempts, audit_log, budget_reservations)
+    if table not in (replicas, login_failures, login_attempts, file_deletions, audit_log, budget_reservations)
 ]
 
 type Rows = dict[str, list[dict[str, Any]]]
@@ -63,11 +67,12 @@ async def live(
     """Let somebody use everything there is; the ids of their threads, in order.
 
     Each thread has as many questions as answers, feedback on the last answer, an attachment, and a run that used
-    tokens; one more attachment is in none. They have an account, a login and an address that they logged in from.
+    tokens, and a file; one more attachment and one more file are in none. They have an account, a login and an address that they logged in from.
     """
     await log_in(database, identity)
     ids = [await talk(database, identity, messages) for _ in range(threads)]
     await SqlStore(database).save_attachment(an_attachment(None), identity)
+    await SqlFiles(database).add(a_file(identity), 1_000_000)
     for _ in range(todos):
         await TodoService(database).create(
             identity, NewTodo(title=f"Todo of {identity.user}", due_date="2026-11-23")
@@ -108,6 +113,10 @@ async def talk(database: Database, identity: Identity, messages: int) -> str:
     thread = a_thread(store, title=f"Thread of {identity.user}", metadata={"of": [identity.user, None]})
     await store.save_thread(thread, identity)
     await store.save_attachment(an_attachment(thread.id), identity)
+    files, file = SqlFiles(database), a_file(identity)
+    await files.add(file, None)
+    await files.complete(replace(file, version="v", kind="text"))
+    await files.mark_sent([file.id], thread.id, identity)
     for _ in range(messages):
         question = {
             "id": new_id("message"),
@@ -140,6 +149,15 @@ def an_attachment(thread_id: str | None) -> FileAttachment:
     """What is known of a file."""
     name = f"file {next(_numbers)}.txt"
     return FileAttachment(id=new_id("attachment"), thread_id=thread_id, name=name, mime_type="text/plain")
+
+
+def a_file(identity: Identity) -> FileRecord:
+    """A file that is announced."""
+    name, now = f"file {next(_numbers)}.txt", utc_now()
+    file_id = new_id("attachment")
+    return FileRecord(
+        file_id, identity, "pending", name, "text/plain", "binary", 10, now, now + timedelta(days=1)
+    )
 
 
 async def everything(database: Database, *further: Table) -> Rows:

@@ -119,7 +119,7 @@ def test_what_cannot_be_taken_back_is_one_line_and_changes_nothing(upgraded: str
         (["0001"], "--yes"),
         (
             ["7777", "--yes"],
-            f"are at version {NEWEST} and can be taken back to base, 0001, 0002, 0003, 0004, 0005, not to '7777'",
+            f"are at version {NEWEST} and can be taken back to base, 0001, 0002, 0003, 0004, 0005, 0006, not to '7777'",
         ),
         (["head", "--yes"], "not to 'head'"),
         (["0", "--yes"], "not to '0'"),

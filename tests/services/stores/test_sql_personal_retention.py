@@ -105,6 +105,7 @@ async def test_old_threads_go_with_all_that_belongs_to_them(database: Database, 
         assert [row for row in before[name] if row in found] == found
     assert counts == {
         "threads": 4, "items": 24, "feedback": 12, "search_entries": 28, "attachments": 4, "runs": 4, "usage": 4,
+            "files": 4,
     }  # fmt: skip
     assert not any((await delete_older(database, limit)).values())
 
