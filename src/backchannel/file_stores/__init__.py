@@ -1,0 +1,1 @@
+"""Where the bytes of files are: local disk, memory, S3, Azure Blob Storage or Google Cloud Storage."""
