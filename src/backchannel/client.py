@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -207,9 +207,23 @@ class ChatKitClient:
         response = await self._open(request)
         return Stream(self, response.headers.get("x-run-id", ""), response)
 
-    async def say(self, text: str, thread_id: str | None = None) -> Stream:
-        """Send a message to a thread, or to a new one without `thread_id`."""
-        message = user_message(text)
+    async def upload(self, name: str, data: bytes, mime_type: str) -> dict[str, Any]:
+        """Upload a file, and return its attachment, whose `id` a message can carry.
+
+        Raises:
+            ServerError: The server responded with an error.
+        """
+        return _json(await self.http.post("/api/chatkit/uploads", files={"file": (name, data, mime_type)}))
+
+    async def say(
+        self, text: str, thread_id: str | None = None, *, attachments: Sequence[str] = ()
+    ) -> Stream:
+        """Send a message to a thread, or to a new one without `thread_id`.
+
+        Args:
+            attachments: The ids of uploaded files.
+        """
+        message = user_message(text, attachments)
         if thread_id is None:
             return await self.stream("threads.create", {"input": message})
         return await self.stream("threads.add_user_message", {"thread_id": thread_id, "input": message})
@@ -298,10 +312,10 @@ def _tls_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def user_message(text: str) -> dict[str, Any]:
-    """A plain text message as the protocol's `input`."""
-    content = [{"type": "input_text", "text": text}]
-    return {"content": content, "attachments": [], "quoted_text": None, "inference_options": {}}
+def user_message(text: str, attachments: Sequence[str] = ()) -> dict[str, Any]:
+    """A plain text message as the protocol's `input`, with the ids of its attachments."""
+    content = [{"type": "input_text", "text": text}] if text or not attachments else []
+    return {"content": content, "attachments": list(attachments), "quoted_text": None, "inference_options": {}}
 
 
 async def parse_events(

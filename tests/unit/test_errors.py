@@ -24,7 +24,15 @@ PUBLISHED = {
     "too_many_runs": (429, True),
     "too_large": (413, False),
     "too_large_to_store": (413, False),
+    "timeout": (408, True),
     "unsupported_media_type": (415, False),
+    "unsupported_type": (415, False),
+    "invalid_file": (422, False),
+    "infected_file": (422, False),
+    "file_quota_exceeded": (413, False),
+    "upload_incomplete": (409, False),
+    "link_expired": (403, False),
+    "range_not_satisfiable": (416, False),
     "not_enabled": (422, False),
     "budget_exceeded": (429, False),
     "unavailable": (503, True),
@@ -75,7 +83,7 @@ def test_what_the_caller_did_wrong_is_4xx_and_not_worth_repeating(kind: type[Bac
     assert 400 <= kind.status < 600
     if kind.status < 500:
         # What came too early may come later; a budget is available again only after hours or days.
-        assert kind.allow_retry == (kind.status == 429 and kind.code != "budget_exceeded")
+        assert kind.allow_retry == (kind.status in {408, 429} and kind.code != "budget_exceeded")
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -25,6 +25,15 @@ from backchannel.errors.base import (
     UnsupportedMediaTypeError,
 )
 from backchannel.errors.budgets import BudgetExceededError
+from backchannel.errors.files import (
+    FileQuotaError,
+    InfectedFileError,
+    InvalidFileError,
+    LinkExpiredError,
+    RangeError,
+    UnsupportedTypeError,
+    UploadIncompleteError,
+)
 from backchannel.errors.models import (
     AnswerEmptyError,
     AnswerFilteredError,
@@ -62,12 +71,16 @@ __all__ = [
     "ConflictError",
     "ContentFilterError",
     "Details",
+    "FileQuotaError",
     "ForbiddenError",
     "GuardrailError",
+    "InfectedFileError",
     "InsufficientScopeError",
+    "InvalidFileError",
     "InvalidInputError",
     "InvalidOutputError",
     "InvalidRequestError",
+    "LinkExpiredError",
     "MessageTooLongError",
     "ModelBetweenBytesTimeoutError",
     "ModelError",
@@ -85,6 +98,7 @@ __all__ = [
     "NotFoundError",
     "NotRunningError",
     "OriginUnknownError",
+    "RangeError",
     "RateLimitedError",
     "TooLargeError",
     "TooLargeToStoreError",
@@ -94,4 +108,6 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
+    "UnsupportedTypeError",
+    "UploadIncompleteError",
 ]

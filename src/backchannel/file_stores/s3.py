@@ -8,8 +8,8 @@ the web identity or the machine; profiles (`~/.aws`) are not read.
 
 import os
 import re
-from datetime import UTC, datetime, timedelta
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 

@@ -201,7 +201,7 @@ async def test_tags_and_attachments_are_told():
     sent = await model_input(user("ask ", tag, attachments=[file]))
     replay = texts(sent)
     assert replay[0] == "ask @Ann"
-    assert replay[1] == "<Attachment name="plan.pdf" type="application/pdf" />"
+    assert replay[1] == '<Attachment name="plan.pdf" type="application/pdf" />'
     assert replay[-1] == '@Ann: {"id": "t1", "text": "Ann", "mail": "ann@é"}'
     assert "secret" not in json.dumps(sent)
 
