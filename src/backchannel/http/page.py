@@ -42,13 +42,17 @@ def page_routes(services: Services) -> list[BaseRoute]:
         source = source.replace(_LOGIN, _LOGIN.replace('""', '"auth/login"'))
     if services.settings.budgets:
         source = source.replace(_BUDGETS, _BUDGETS.replace('""', '"yes"'))
-    policy = page_policy(services.settings)
 
     async def page(_request: Request) -> Response:
+        attachments = services.parts.attachments
+        origins = attachments.files.store.origins if attachments is not None else ()
         content = html.escape(json.dumps(list(services.parts.suggestions), ensure_ascii=False))
         return HTMLResponse(
             source.replace(_SUGGESTIONS, _SUGGESTIONS.replace('""', f'"{content}"')),
-            headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"},
+            headers={
+                "Content-Security-Policy": page_policy(services.settings, origins),
+                "Cache-Control": "no-cache",
+            },
         )
 
     async def page_file(request: Request) -> Response:

@@ -1,6 +1,6 @@
 """Headers that tell browsers, and caches on the way, what a response must not be used for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from backchannel.settings import Settings
 
@@ -26,10 +26,17 @@ def security_headers(settings: Settings) -> Mapping[str, str]:
     return headers
 
 
-def page_policy(settings: Settings) -> str:
-    """The Content-Security-Policy of the chat page. Nothing in it is inline, so it needs no nonces."""
+def page_policy(settings: Settings, file_origins: Sequence[str] = ()) -> str:
+    """The Content-Security-Policy of the chat page. Nothing in it is inline, so it needs no nonces.
+
+    Args:
+        settings: Who may show the page in a frame.
+        file_origins: Where browsers read and write files besides this server: pictures come from there.
+    """
     ancestors = " ".join(settings.frame_ancestors) or "'none'"
+    files = "".join(f" {origin}" for origin in file_origins)
     return (
-        "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-        f"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+        # `blob:` is for pictures of the reader's own computer before they are uploaded.
+        f"default-src 'self'; img-src 'self' data: blob:{files}; style-src 'self'; script-src 'self'; "
+        f"connect-src 'self'{files}; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
     )

@@ -1,9 +1,11 @@
 // The server's interface: ChatKit operations, and the runs that answer them.
 import { metaContent } from "./dom.js";
+import { sendFile } from "./upload-request.js";
 
 // More than can be active in one thread.
 const MAX_RUNS = 50;
 const HEALTH_MS = 10000;
+const LOGGED_OUT = "You are logged out. Log in in another tab, then try again here.";
 
 /** The server refused a request and said why. */
 export class ApiError extends Error {
@@ -33,26 +35,29 @@ export function attemptKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What a user message carries besides its text. */
-export function userInput(text) {
+/** A user message, with the ids of its attachments. */
+export function userInput(text, attachments = []) {
   return {
-    content: [{ type: "input_text", text }],
-    attachments: [],
+    content: text === "" ? [] : [{ type: "input_text", text }],
+    attachments,
     quoted_text: null,
     inference_options: {},
   };
 }
 
+/** The address of something on this server. */
+export function serverAddress(path) {
+  const prefix = metaContent("backchannel-base");
+  return new URL(path, new URL(prefix ? `${prefix.replace(/\/+$/, "")}/` : "./", document.baseURI));
+}
+
 /** Calls the server that this page came from. */
 export class ChatApi {
-  #base;
   #connectivity;
   /** Settled once it is clear whether the server knows the reader. */
   introduced = Promise.resolve();
 
   constructor(connectivity) {
-    const prefix = metaContent("backchannel-base");
-    this.#base = new URL(prefix ? `${prefix.replace(/\/+$/, "")}/` : "./", document.baseURI);
     this.#connectivity = connectivity;
   }
 
@@ -126,9 +131,30 @@ export class ChatApi {
     return this.#json(await this.#fetch("api/chatkit/usage", {}));
   }
 
+  /** What may be attached to messages; rejects if nothing. */
+  async uploadLimits() {
+    await this.introduced;
+    return this.#json(await this.#fetch("api/chatkit/uploads", {}));
+  }
+
+  /** Uploads a file; see `sendFile`. A login that has ended is only reported: the login page would lose the file. */
+  async upload(file, name, options) {
+    await this.introduced;
+    try {
+      const attachment = await sendFile(serverAddress("api/chatkit/uploads").href, file, name, options);
+      this.#connectivity.succeeded();
+      return attachment;
+    } catch (error) {
+      if (error instanceof ApiError) this.#connectivity.succeeded();
+      if (error instanceof NetworkError) this.#connectivity.failed();
+      if (error.status === 401 && metaContent("backchannel-login")) error.message = LOGGED_OUT;
+      throw error;
+    }
+  }
+
   /** The address of a page of this server. */
   address(path) {
-    return new URL(path, this.#base).href;
+    return serverAddress(path).href;
   }
 
   /** The health report of the server, with its model. */
@@ -156,7 +182,7 @@ export class ChatApi {
   async #request(path, options) {
     let response;
     try {
-      response = await fetch(new URL(path, this.#base), { credentials: "same-origin", ...options });
+      response = await fetch(serverAddress(path), { credentials: "same-origin", ...options });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       this.#connectivity.failed();
@@ -170,7 +196,7 @@ export class ChatApi {
   #logIn() {
     const page = metaContent("backchannel-login");
     if (!page) return;
-    const address = new URL(page, this.#base);
+    const address = serverAddress(page);
     address.searchParams.set("return_to", location.pathname + location.search + location.hash);
     location.assign(address);
   }

@@ -7,6 +7,7 @@ import "./bc-thread-list.js";
 import { announcerRegion } from "./announcer.js";
 import { isBlank } from "./bc-conversation.js";
 import { el, isComposing, metaContent, prefersLessMotion, setAttribute } from "./dom.js";
+import { DropZone } from "./file-intake.js";
 import { brandMark, icon } from "./icons.js";
 import { Session } from "./session.js";
 import { currentTheme, onSystemThemeChange, toggleTheme } from "./theme.js";
@@ -34,7 +35,8 @@ class BcApp extends HTMLElement {
     const { list, search, composer } = this.#parts;
     list.session = this.#session;
     search.session = this.#session;
-    composer.connectivity = this.#session.connectivity;
+    composer.uploads = this.#session.uploads;
+    this.#buildDropZone();
     this.#session.addEventListener("open", () => this.#open());
     this.#session.addEventListener("health", () => this.#showModel());
     this.#session.addEventListener("introduced", () => this.#showConnectivity());
@@ -142,6 +144,16 @@ class BcApp extends HTMLElement {
     const model = el("span", { class: "model-slot" });
     Object.assign(this.#parts, { menu, title, model });
     return el("header", { class: "topbar" }, menu, title, model, this.#newChatButton("new-chat-small", false));
+  }
+
+  #buildDropZone() {
+    const { main, composer } = this.#parts;
+    new DropZone(main, {
+      canTake: () => composer.canAttach,
+      limits: () => this.#session.uploads.limits.current,
+      take: ({ files, folders }) => composer.addFiles(files, { folders }),
+      picture: icon("attach"),
+    });
   }
 
   #buildSuggestions() {

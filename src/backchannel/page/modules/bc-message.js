@@ -3,6 +3,7 @@ import { el, externalLink, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
 import { messageText } from "./items.js";
 import { MarkdownView, copyWithFeedback } from "./markdown.js";
+import { messageFiles } from "./message-files.js";
 import { ratingOf, rememberRating } from "./ratings.js";
 
 /** A message of the reader's. */
@@ -23,13 +24,14 @@ export function userBubble(item, label = "You") {
   const content = (item.content ?? []).map((part) =>
     part.type === "input_tag" ? el("span", { class: "tag" }, part.text) : document.createTextNode(part.text ?? ""),
   );
-  const files = (item.attachments ?? []).map((file) => el("li", {}, icon("document"), file.name));
+  const files = item.attachments ?? [];
+  const onlyFiles = files.length > 0 && messageText(item).trim() === "";
   return el(
     "article",
     { class: "user-message", "aria-label": label, title: exactTime(item.created_at) },
     item.quoted_text ? el("blockquote", { class: "quoted" }, item.quoted_text) : null,
-    el("div", { class: "bubble" }, content),
-    files.length > 0 ? el("ul", { class: "attachments", "aria-label": "Attachments" }, files) : null,
+    files.length > 0 ? messageFiles(files) : null,
+    onlyFiles ? null : el("div", { class: "bubble" }, content),
   );
 }
 

@@ -40,11 +40,11 @@ function fill(slot, conversation) {
   slot.box.replaceChildren(...(key === null ? [] : nodes()));
 }
 
-function pendingMessage({ pendingText }) {
+function pendingMessage({ pendingText, pendingFiles }) {
   return {
-    key: pendingText,
+    key: pendingText === null ? null : [pendingText, ...pendingFiles.map(({ id }) => id)].join("\n"),
     nodes: () => {
-      const bubble = userBubble({ content: [{ type: "input_text", text: pendingText }] });
+      const bubble = userBubble({ content: [{ type: "input_text", text: pendingText }], attachments: pendingFiles });
       bubble.classList.add("pending");
       return [bubble];
     },
@@ -151,7 +151,7 @@ function unanswered(conversation) {
   const last = conversation.items.all().at(-1)?.item;
   const failed = conversation.failure;
   const idle = conversation.phase === "ready" && !conversation.running && (!failed || failed.dismissed);
-  const open = idle && !conversation.closedReason && !conversation.pendingText;
+  const open = idle && !conversation.closedReason && conversation.pendingText === null;
   const message = conversation.stopped ? "You stopped this answer." : "This message has no answer.";
   const shown = open && (last?.type === "user_message" || (conversation.stopped && last));
   const canRetry = last?.type === "user_message" && !failed;

@@ -52,7 +52,9 @@ export class Conversation extends EventTarget {
      * {message, canRetry, refusal: true, requestId, earlier}, where `earlier` is that of the answer.
      */
     this.failure = null;
+    /** The message that is being sent and is not an item yet, or null; and its attachments. */
     this.pendingText = null;
+    this.pendingFiles = [];
     this.stopped = false;
   }
 
@@ -87,7 +89,7 @@ export class Conversation extends EventTarget {
       this.#setAnswerFailure(failure);
       this.phase = "ready";
       const queued = runs.map((run) => run.text);
-      this.draft.recover(({ text, after }) => [...this.items.textsAfter(after), ...queued].includes(text));
+      this.draft.recover((message) => this.items.hasMessage(message) || queued.includes(message.text));
       this.#queue.sync(runs);
       if (!this.running) this.#offerLastToolCall();
     } catch (error) {
@@ -115,13 +117,13 @@ export class Conversation extends EventTarget {
    * Sends a message, which is queued if a run of the thread is active; false when the server did not accept it
    * (then `failure` says why).
    */
-  async send(text) {
-    if (!this.canSend || this.closedReason || text.trim() === "") return false;
-    const input = userInput(text);
-    const key = this.draft.begin(text, this.items.all().at(-1)?.item.id ?? null);
-    const accepted = this.id
-      ? await this.#start("threads.add_user_message", { thread_id: this.id, input }, { key, text })
-      : await this.#start("threads.create", { input }, { key, text });
+  async send(text, attachments = []) {
+    if (!this.canSend || this.closedReason || (text.trim() === "" && attachments.length === 0)) return false;
+    const input = userInput(text, attachments.map(({ id }) => id));
+    const key = this.draft.begin(text, this.items.all().at(-1)?.item.id ?? null, attachments);
+    const type = this.id ? "threads.add_user_message" : "threads.create";
+    const params = this.id ? { thread_id: this.id, input } : { input };
+    const accepted = await this.#start(type, params, { key, text, attachments });
     if (accepted) this.draft.accepted(key);
     return accepted;
   }
@@ -130,7 +132,7 @@ export class Conversation extends EventTarget {
   async withdraw(run) {
     try {
       if (!(await this.#queue.withdraw(run))) return;
-      this.draft.putBack(run.text);
+      this.draft.putBack(run.text, run.attachments);
       announce("Message withdrawn.");
     } catch (error) {
       this.#showError(`The message could not be withdrawn. ${error.message}`, error);
@@ -218,12 +220,12 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
-  async #start(type, params, { accepted = () => {}, key = attemptKey(), text = null } = {}) {
+  async #start(type, params, { accepted = () => {}, key = attemptKey(), text = null, attachments } = {}) {
     if (!this.running) this.notices = [];
     const earlier = this.failure?.refusal ? this.failure.earlier : this.failure;
     this.failure = null;
     try {
-      const options = { text, accepted: (run) => this.#accepted(run, accepted) };
+      const options = { text, attachments, accepted: (run) => this.#accepted(run, accepted) };
       await this.#queue.start(type, params, key, options);
       return true;
     } catch (error) {
@@ -263,6 +265,7 @@ export class Conversation extends EventTarget {
     this.stopped = false;
     this.progress = null;
     this.pendingText = run.text;
+    this.pendingFiles = run.attachments;
     if (this.failure && !this.failure.refusal) {
       // As a notice, because a failure is shown as that of the current run.
       if (!this.failure.dismissed) this.notices = [...this.notices, earlierFailure(this.failure)];
@@ -320,7 +323,7 @@ export class Conversation extends EventTarget {
   }
 
   #dropped(run) {
-    this.notices = [...this.notices, notAnswered(run.text, run.rejection)];
+    this.notices = [...this.notices, notAnswered(run.summary, run.rejection)];
     this.#changed();
   }
 
@@ -357,7 +360,7 @@ export class Conversation extends EventTarget {
 
   // The run ended before its message was in the thread: it was stopped, or `failure` has the reason.
   #returnMessage(run) {
-    this.draft.putBack(run.text);
+    this.draft.putBack(run.text, run.attachments);
     if (this.stopped) this.failure = null;
     else if (this.failure) this.failure = { ...this.failure, canRetry: false };
     this.stopped = false;

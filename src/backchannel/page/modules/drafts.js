@@ -1,5 +1,6 @@
 // What was written in a conversation and is not in its thread yet. Stored for the session of the browser tab.
 import { attemptKey } from "./api.js";
+import { filesOf, namesWithFiles } from "./draft-files.js";
 
 const OF_THREAD = "backchannel-draft:";
 const OF_NEW_CHAT = "backchannel-new-draft:";
@@ -8,12 +9,12 @@ const OF_NEW_CHAT = "backchannel-new-draft:";
 // being sent; those of an earlier page are taken over by the next new chat.
 const names = new Set();
 
-/** The draft of one conversation: the text in its box, the messages that are being sent, answers to forms. */
+/** The draft of one conversation: the text in its box, its files, the messages being sent, answers to forms. */
 export class Draft {
   #name;
   #text = "";
-  // Messages that the server is not known to have, as {key, text, after, returned}: `after` is the last item that was
-  // known, and `returned` messages are in the text again.
+  // Messages that the server is not known to have, as {key, text, attachments, after, returned}: `after` is the last
+  // item that was known, and `returned` messages are in the text and the files again.
   #sent = [];
   // Keys of messages that this page is sending.
   #sending = new Set();
@@ -25,13 +26,17 @@ export class Draft {
     if (threadId === null) {
       const abandoned = abandonedNames();
       this.#name = newName();
+      this.files = filesOf(this.#name);
       for (const name of abandoned) {
         this.#add(read(name));
         write(name, null);
+        this.files.absorb(filesOf(name));
       }
       this.recover(() => false);
     } else {
       this.#name = OF_THREAD + threadId;
+      /** The files of the next message: a `DraftFiles`. */
+      this.files = filesOf(this.#name);
       this.#add(read(this.#name));
     }
   }
@@ -45,18 +50,20 @@ export class Draft {
     this.#save();
   }
 
-  /** Puts a text before what is in the box. */
-  putBack(text) {
+  /** Puts a text before what is in the box, and attachments before the files. */
+  putBack(text, attachments = []) {
     this.#add({ text });
+    this.files.restore(attachments);
     this.#save();
   }
 
   /** The idempotency key of a message that is being sent: the same one if it was sent before. */
-  begin(text, after) {
-    // A returned text that was changed is another message.
-    this.#sent = this.#sent.filter((message) => !message.returned || message.text === text);
+  begin(text, after, attachments = []) {
+    // A returned message that was changed is another one.
+    const same = (other) => other.text === text && idsOf(other.attachments) === idsOf(attachments);
+    this.#sent = this.#sent.filter((message) => !message.returned || same(message));
     let message = this.#sent.find((other) => other.returned);
-    if (!message) this.#sent.push((message = { key: attemptKey(), text, after }));
+    if (!message) this.#sent.push((message = { key: attemptKey(), text, attachments, after }));
     message.returned = false;
     this.#sending.add(message.key);
     this.#save();
@@ -76,7 +83,7 @@ export class Draft {
     if (!unknown) this.accepted(key);
     this.#sending.delete(key);
     message.returned = true;
-    this.putBack(message.text);
+    this.putBack(message.text, message.attachments);
   }
 
   /** Puts back the messages that an earlier page was sending, except those of which `arrived(message)` is true. */
@@ -85,7 +92,7 @@ export class Draft {
     this.#sent = this.#sent.filter((message) => !open.includes(message) || !arrived(message));
     for (const message of open.filter((other) => this.#sent.includes(other)).reverse()) {
       message.returned = true;
-      this.putBack(message.text);
+      this.putBack(message.text, message.attachments);
     }
     this.#save();
   }
@@ -108,12 +115,14 @@ export class Draft {
     write(this.#name, null);
     names.delete(this.#name);
     this.#name = OF_THREAD + threadId;
+    this.files.moveTo(this.#name);
     this.#save();
   }
 
   /** Takes over the draft of a conversation that is given up. */
   absorb(other) {
     this.#add({ text: other.#text, sent: other.#sent });
+    this.files.absorb(other.files);
     write(other.#name, null);
     names.delete(other.#name);
     this.#save();
@@ -140,9 +149,14 @@ function newName() {
   return OF_NEW_CHAT + number;
 }
 
+function idsOf(attachments = []) {
+  return attachments.map(({ id }) => id).join();
+}
+
 function abandonedNames() {
   try {
-    return Object.keys(sessionStorage).filter((name) => name.startsWith(OF_NEW_CHAT) && !names.has(name));
+    const stored = new Set([...Object.keys(sessionStorage), ...namesWithFiles()]);
+    return [...stored].filter((name) => name.startsWith(OF_NEW_CHAT) && !names.has(name));
   } catch {
     return [];
   }

@@ -59,11 +59,13 @@ export class LoadedItems extends ItemList {
     return true;
   }
 
-  /** The texts of the user's messages after the item `id`; of all, if it is not here. */
-  textsAfter(id) {
+  /** Whether a message, {text, attachments}, is among the user's after the item `after`; among all, if that is not here. */
+  hasMessage({ text, attachments = [], after }) {
     const items = this.all().map((entry) => entry.item);
-    const later = items.slice(items.findIndex((item) => item.id === id) + 1);
-    return later.filter((item) => item.type === "user_message").map(messageText);
+    const later = items.slice(items.findIndex((item) => item.id === after) + 1);
+    const ids = attachments.map(({ id }) => id).join();
+    const same = (item) => messageText(item) === text && (item.attachments ?? []).map(({ id }) => id).join() === ids;
+    return later.some((item) => item.type === "user_message" && same(item));
   }
 
   #takeOlder(page) {

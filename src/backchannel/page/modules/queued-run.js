@@ -13,16 +13,19 @@ export class QueuedRun {
   #onBegan;
 
   /**
-   * `text` is the message that is not in the thread yet, or null; `id` is that of a run which was not started here;
+   * `text` is the message that is not in the thread yet, or null, and `attachments` are its files, as far as they are
+   * known: not those of a run which was not started here. `id` is that of such a run;
    * `onEndedInQueue(run)` is called if it ends before it has a listener, and `onBegan(run)` with each event that shows
    * that it is not queued any more.
    */
-  constructor(api, connectivity, { text = null, id = null, onEndedInQueue = () => {}, onBegan = () => {} } = {}) {
+  constructor(api, connectivity, options = {}) {
+    const { text = null, attachments = [], id = null, onEndedInQueue = () => {}, onBegan = () => {} } = options;
     this.#api = api;
     this.#connectivity = connectivity;
     this.#onEndedInQueue = onEndedInQueue;
     this.#onBegan = onBegan;
     this.text = text;
+    this.attachments = attachments;
     /** Null until the server has accepted it. */
     this.id = id;
     this.startedElsewhere = id !== null;
@@ -33,6 +36,11 @@ export class QueuedRun {
     this.waited = false;
     /** The error message if the message will never be in the thread, or null. */
     this.rejection = null;
+  }
+
+  /** The message in short, for sentences: its text, or the names of its files. */
+  get summary() {
+    return this.text || this.attachments.map(({ name }) => name).join(", ") || "a message of files";
   }
 
   get connected() {

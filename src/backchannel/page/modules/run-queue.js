@@ -32,8 +32,8 @@ export class RunQueue {
   }
 
   /** Starts a run, and queues it if there is a current one; throws ApiError or NetworkError if it is not accepted. */
-  async start(type, params, key, { text, accepted }) {
-    const run = this.#create({ text });
+  async start(type, params, key, { text, attachments, accepted }) {
+    const run = this.#create({ text, attachments });
     if (this.current === null && (this.queued.length === 0 || REPLIES.has(type))) this.#setCurrent(run);
     else this.#enqueue(run);
     try {

@@ -4,6 +4,7 @@ import { Connectivity } from "./connectivity.js";
 import { Conversation } from "./conversation.js";
 import { ThreadSearch } from "./search.js";
 import { ThreadDirectory } from "./threads.js";
+import { Uploads } from "./uploads.js";
 import { introduce } from "./visitor.js";
 
 const ROUTE = /^#\/t\/([\w.:-]+)$/;
@@ -23,6 +24,7 @@ export class Session extends EventTarget {
     this.api = new ChatApi(this.connectivity);
     this.threads = new ThreadDirectory(this.api);
     this.search = new ThreadSearch(this.api, this.connectivity);
+    this.uploads = new Uploads(this.api, this.connectivity);
     this.health = null;
     /** Whether the browser keeps the server's cookie; null while that is not known. */
     this.keepsCookies = null;
@@ -37,6 +39,7 @@ export class Session extends EventTarget {
     this.#route();
     this.threads.loadMore();
     this.refreshHealth().catch(() => {});
+    this.uploads.limits.refresh();
   }
 
   #introduce() {

@@ -39,9 +39,11 @@ export function waitingList() {
 }
 
 function waitingMessage(run, withdraw) {
-  const bubble = userBubble({ content: [{ type: "input_text", text: run.text }] }, "Waiting message");
+  const text = run.text === "" && run.attachments.length === 0 ? run.summary : run.text;
+  const item = { content: [{ type: "input_text", text }], attachments: run.attachments };
+  const bubble = userBubble(item, "Waiting message");
   const state = el("span", {});
-  const label = `Withdraw: ${run.text.slice(0, MAX_LABEL_CHARS)}`;
+  const label = `Withdraw: ${run.summary.slice(0, MAX_LABEL_CHARS)}`;
   const button = el("button", { type: "button", class: "link-button", "aria-label": label, onclick: withdraw }, "Withdraw");
   bubble.append(el("p", { class: "waiting-line" }, icon("clock"), state, button));
   return {
