@@ -14,9 +14,11 @@ pytestmark = pytest.mark.row("H3")
 
 @pytest.fixture
 def client() -> httpx2.AsyncClient:
-    app = Starlette(
-        routes=page_routes(SimpleNamespace(parts=SimpleNamespace(suggestions=()), settings=Settings()))
-    )
+    return client_of(SimpleNamespace(suggestions=(), attachments=None))
+
+
+def client_of(parts: SimpleNamespace) -> httpx2.AsyncClient:
+    app = Starlette(routes=page_routes(SimpleNamespace(parts=parts, settings=Settings())))
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 
@@ -49,3 +51,25 @@ async def test_only_the_pages_own_files_are_served(client: httpx2.AsyncClient) -
         assert (await client.post("/page/modules/sse.js")).status_code == 405
         head = await client.head("/page/favicon.svg")
     assert head.headers["content-type"].startswith("image/svg+xml")
+
+
+@pytest.mark.row("E1")
+async def test_pictures_may_come_from_where_the_files_are_and_from_nowhere_else() -> None:
+    store = SimpleNamespace(origins=("https://files.example", "https://other.example:9000"))
+    attachments = SimpleNamespace(files=SimpleNamespace(store=store))
+    async with client_of(SimpleNamespace(suggestions=(), attachments=attachments)) as client:
+        policy = (await client.get("/")).headers["content-security-policy"]
+    async with client_of(SimpleNamespace(suggestions=(), attachments=None)) as client:
+        without = (await client.get("/")).headers["content-security-policy"]
+
+    directives = {each.split()[0]: each.split()[1:] for each in policy.split(";")}
+    assert directives["img-src"] == [
+        "'self'",
+        "data:",
+        "blob:",
+        "https://files.example",
+        "https://other.example:9000",
+    ]
+    assert directives["connect-src"] == ["'self'", "https://files.example", "https://other.example:9000"]
+    assert directives["script-src"] == directives["style-src"] == ["'self'"]
+    assert "https:" not in without

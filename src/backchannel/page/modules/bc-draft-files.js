@@ -52,6 +52,14 @@ export class BcDraftFiles extends HTMLElement {
       hint.classList.remove("pointed-out");
       requestAnimationFrame(() => hint.classList.add("pointed-out"));
     });
+    this.#showFirstFailed();
+  }
+
+  // On a phone the files are in one row, of which only a part is seen.
+  #showFirstFailed() {
+    const failed = this.#files.failed[0];
+    const chip = failed && this.#chips.get(failed);
+    if (chip) this.#parts.list.scrollTo({ left: chip.element.offsetLeft, top: chip.element.offsetTop });
   }
 
   #refresh() {
@@ -67,7 +75,10 @@ export class BcDraftFiles extends HTMLElement {
     });
     list.hidden = files.length === 0;
     const reason = this.#files.blockedReason ?? "";
-    if (hint.textContent !== reason) hint.textContent = reason;
+    if (hint.textContent !== reason) {
+      hint.textContent = reason;
+      this.#showFirstFailed();
+    }
     this.#showRefusals();
   }
 

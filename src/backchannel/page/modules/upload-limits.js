@@ -16,6 +16,7 @@ const EXTENSIONS = {
 };
 // Names of types for people, where the type does not end with one.
 const LABELS = {
+  "image/webp": "WebP",
   "text/plain": "text",
   "text/markdown": "Markdown",
   "text/tab-separated-values": "TSV",
@@ -138,7 +139,8 @@ function reasonAgainst(file, limits, bytes) {
   const name = `“${middleCut(file.name)}”`;
   if (!mayBeTaken(file.name, file.type, limits.types)) {
     const kind = kindLabel(file.name, file.type);
-    return `${name} cannot be attached, because it is ${kind === "File" ? "of another type" : kind}. Possible are ${typesText(limits.types)}.`;
+    const type = kind === "File" ? "this type" : `type ${kind}`;
+    return `${name} was not attached: files of ${type} are not taken here, only ${typesText(limits.types)}.`;
   }
   if (file.size === 0) return `${name} is empty. Choose another file.`;
   if (file.size > limits.max_bytes) {
