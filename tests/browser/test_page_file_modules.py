@@ -112,8 +112,10 @@ async def test_each_refusal_says_why(tab: Page) -> None:
     found = await run(tab, "upload-limits.js", code, {"files": mine, "limits": nearly, "there": there})
     assert [file["name"] for file in found["taken"]] == ["1.pdf"]
     assert found["refusals"] == [
-        "“2.pdf” does not fit: 15 MB of your 100 MB for files are left. "
-        "Delete chats with files that you do not need any more."
+        (
+            "“2.pdf” does not fit: 15 MB of your 100 MB for files are left. "
+            "Delete chats with files that you do not need any more."
+        )
     ]
 
 

@@ -16,6 +16,7 @@ from playwright.async_api import FilePayload, Locator, Request, Route
 
 from browser.chat_page import CONTRAST_SCRIPT, ChatPage, OpenPage
 from browser.waiting import expect
+from field.slow_uploads import SlowUploads
 
 pytestmark = [pytest.mark.browser, pytest.mark.row("E1")]
 
@@ -86,6 +87,10 @@ class Files:
                 self.deleted.append(body["params"]["attachment_id"])
             elif "input" in body.get("params", {}):
                 self.sent.append(body["params"]["input"]["attachments"])
+
+    @staticmethod
+    def is_deletion(request: Request) -> bool:
+        return '"attachments.delete"' in (request.post_data or "")
 
     async def choose(self, *files: FilePayload) -> None:
         async with self.chat.page.expect_file_chooser() as chooser:
@@ -161,7 +166,7 @@ class Held:
         await route.fallback()
 
 
-# BlackBerryOS of reports: blogminhquy/javis-os#313 (Enter while uploading sent the message without its file; the history
+# blogminhquy/javis-os#313 (Enter while uploading sent the message without its file; the history
 # opened again had no attachments), BasedHardware/omi#15059 (of two uploads that end out of order one was dropped),
 # kortix-ai/suna#366 (a file that was removed before sending was still there).
 async def test_files_are_sent_in_their_order_and_seen_again(chat: ChatPage, files: Files) -> None:
@@ -253,34 +258,33 @@ async def test_a_failed_file_says_why_and_what_to_do(chat: ChatPage, files: File
 async def test_cancelled_uploads_leave_nothing_and_files_stay_in_their_chat(
     chat: ChatPage, files: Files
 ) -> None:
-    held = Held("late.txt", "slow.txt")
-    await files.answer(held)
-    await chat.ask("find milk")
-    await chat.message_box.fill("about this")
-    await files.choose(text_file("late.txt"), text_file("slow.txt"))
-    # All bytes were sent, and the response has not come.
-    await expect(files.chips.first).to_contain_text("Checking…")
-    await chat.button("Cancel upload of late.txt").click()
-    await expect(files.chips).to_have_count(1)
+    async with SlowUploads(chat.server_url, "late.txt", "slow.txt") as slow:
+        await files.answer(slow)
+        await chat.ask("find milk")
+        await chat.message_box.fill("about this")
+        await files.choose(text_file("late.txt"), text_file("slow.txt"))
+        await expect(files.chips.first).to_contain_text("Checking…")
+        await chat.button("Cancel upload of late.txt").click()
+        await expect(files.chips).to_have_count(1)
 
-    await chat.button("New chat").click()
-    await expect(files.chips).to_have_count(0)
-    await files.choose(png("other.png"))
-    await files.are("other.png")
-    held.go_on.set()
+        await chat.button("New chat").click()
+        await expect(files.chips).to_have_count(0)
+        await files.choose(png("other.png"))
+        await files.are("other.png")
+        # The server has the cancelled one already: it is deleted.
+        async with chat.page.expect_request(files.is_deletion):
+            slow.go_on.set()
     await chat.chat_link("Find milk").click()
     await files.are("slow.txt")
     await expect(chat.message_box).to_have_value("about this")
-    async with asyncio.timeout(20):
-        while not files.deleted:
-            await chat.next_frames()
-    # What was uploaded is there after a reload, too, and what is sent is not put back.
+    # What was uploaded is there after a reload, too.
     await chat.page.reload()
     await files.are("slow.txt")
     await expect(chat.message_box).to_have_value("about this")
+    await expect(chat.send_button).to_be_enabled()
     await chat.message_box.press("Enter")
-    await chat.wait_until_idle()
     await expect(files.chips).to_have_count(0)
+    await chat.wait_until_idle()
     assert len(files.sent[-1]) == 1
     assert files.sent[-1] != files.deleted
     await chat.button("New chat").click()
@@ -426,8 +430,7 @@ async def test_nothing_is_lost_offline_or_when_a_message_is_refused(chat: ChatPa
     assert files.sent[0] == files.sent[-1]
 
 
-# livewire-like reports of waiting messages: a queued message that is withdrawn comes back with its files; and
-# mastodon/mastodon#26961 (a thumbnail that cannot be made), chatwoot/chatwoot#14667 (a preview that never arrives).
+# A queued message that is withdrawn comes back with its files. And mastodon/mastodon#26961 (a thumbnail that cannot be made), chatwoot/chatwoot#14667 (a preview that never arrives).
 @pytest.mark.row("E4")
 async def test_waiting_messages_have_their_files_and_broken_previews_become_icons(
     chat: ChatPage, files: Files, paused: Any
