@@ -16,7 +16,7 @@ from backchannel.testing import ChatKitClient, Say, ScriptedModel
 from pictures import picture, size_of
 from wire.conftest import Served
 
-pytestmark = pytest.mark.row("E1", "E2", "E3", "E4")
+pytestmark = pytest.mark.row("E1", "E2", "E3", "E4", "P22", "P23", "P25b", "P26")
 
 TEXT = "Shopping list:\n- milk\n- naïve 文件 😀\n"
 
