@@ -206,6 +206,31 @@ async def test_nobody_else_can_read_send_or_delete_a_file(serve):
     ).status_code == 307
 
 
+@pytest.mark.row("P24")
+@pytest.mark.parametrize("method", ["direct", "announced"])
+async def test_links_lead_where_browsers_reach_the_server(method: str, serve):
+    model = ScriptedModel(Say("ok"))
+    served: Served = await serve(agent(model), public_url="http://chat.example.com/prefix")
+    at = "http://chat.example.com/prefix/api/chatkit"
+    if method == "direct":
+        attachment = await served.person.upload("red.png", picture(), "image/png")
+        assert attachment["preview_url"].startswith(f"{at}/attachments/atc_")
+    else:
+        attachment = await announce(served.person, "red.png", picture(), "image/png")
+        url = attachment["upload_descriptor"]["url"]
+        assert url.startswith(f"{at}/uploads/atc_")
+        # As the proxy passes it on.
+        response = await served.person.http.put(
+            url.removeprefix("http://chat.example.com/prefix"), content=picture()
+        )
+        assert response.json()["preview_url"].startswith(f"{at}/attachments/")
+    events = await (await served.person.say("hi", attachments=[attachment["id"]])).events()
+    assert events[1]["item"]["attachments"][0]["preview_url"].startswith(f"{at}/attachments/")
+    thread_id = events[0]["thread"]["id"]
+    for path in (f"/api/chatkit/threads/{thread_id}", f"/api/chatkit/threads/{thread_id}/items"):
+        assert f'"preview_url":"{at}/attachments/' in (await served.person.http.get(path)).text
+
+
 async def test_links_end(serve):
     served: Served = await serve(agent(ScriptedModel()), file_link_seconds=10)
     attachment = await served.person.upload("red.png", picture(), "image/png")

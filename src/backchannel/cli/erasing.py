@@ -21,7 +21,7 @@ from backchannel.stores.sql.files import SqlFiles
 from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.stores.times import utc_now, utc_text
-from backchannel.wiring.files import file_store
+from backchannel.wiring.files import existing_file_store
 
 UNFINISHED = "Perhaps not everything was deleted: run the command again."
 
@@ -84,9 +84,11 @@ def _delete_bytes(settings: Settings) -> None:
         return
 
     async def sweep(database: Database, _sets: Sequence[Migrations]) -> None:
-        store = file_store(settings)
+        records = SqlFiles(database)
+        if not await records.has_deletions() or (store := existing_file_store(settings)) is None:
+            return
         try:
-            await FileSweeper(SqlFiles(database), store).sweep()
+            await FileSweeper(records, store).sweep()
         except UnavailableError as error:
             print(
                 f"The bytes of deleted files are still there ({error.message}) A server that runs deletes them; "

@@ -26,7 +26,7 @@ from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.stores.sql.tables import files
 from backchannel.stores.times import utc_now, utc_text
-from backchannel.wiring.files import file_store
+from backchannel.wiring.files import existing_file_store
 
 
 def run(settings: Settings, identity: Identity, output: Path | None, *, force: bool) -> None:
@@ -41,7 +41,7 @@ def run(settings: Settings, identity: Identity, output: Path | None, *, force: b
         async def write(database: Database, sets: Sequence[Migrations]) -> Mapping[str, int]:
             await warn_of_foreign_tables(database, sets)
             data = PersonalData(database, identity, owned_tables(*sets))
-            counts = await write_archive(draft.file, identity, data, lambda: file_store(settings))
+            counts = await write_archive(draft.file, identity, data, lambda: existing_file_store(settings))
             if any(counts.values()):
                 audit = Audit(SqlAuditLog(database))
                 await audit.note("data.exported", None, COMMAND_LINE, subject=subject_of(identity))
@@ -63,12 +63,12 @@ def default_name(user: str) -> str:
 
 
 async def write_archive(
-    file: BinaryIO, identity: Identity, data: PersonalData, open_files: Callable[[], FileStore]
+    file: BinaryIO, identity: Identity, data: PersonalData, open_files: Callable[[], FileStore | None]
 ) -> Mapping[str, int]:
     """Write a zip with one `<table>.jsonl` for each table, the person's files in `files/`, and a `manifest.json`.
 
     Args:
-        open_files: Gives the file store; called if there are files.
+        open_files: Gives the file store, if it exists; called if there are files.
 
     Returns:
         The number of rows, by table.
@@ -111,10 +111,12 @@ async def _write_files(
     identity: Identity,
     database: Database,
     file_ids: Sequence[str],
-    open_files: Callable[[], FileStore],
+    open_files: Callable[[], FileStore | None],
 ) -> list[str]:
     """Write the bytes of files; gives the ids of those whose bytes are not there."""
     store, missing = open_files(), list[str]()
+    if store is None:
+        return list(file_ids)
     try:
         for some in batched(file_ids, 100, strict=False):
             for record in await SqlFiles(database).load_many(some, identity):

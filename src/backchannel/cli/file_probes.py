@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from itertools import batched
+from pathlib import Path
 
 from backchannel.cli.findings import Finding
 from backchannel.errors import UnavailableError
@@ -9,9 +10,11 @@ from backchannel.file_stores.base import FileMissingError, FileStore
 from backchannel.files.keys import file_id_in, key_of
 from backchannel.settings import Settings
 from backchannel.stores.file_records import FileRecords
+from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.files import SqlFiles
+from backchannel.stores.sql.migrate import versions
 from backchannel.wiring import Target, open_database
-from backchannel.wiring.files import file_store, scanner
+from backchannel.wiring.files import default_folder, existing_file_store, scanner
 
 MAX_LOOKED_AT = 10_000
 """How many files of each side are compared."""
@@ -25,7 +28,9 @@ async def probe_file_store(settings: Settings, _target: Target | None) -> AsyncI
     if not settings.max_upload_bytes:
         yield Finding("file store", "skipped", "BACKCHANNEL_MAX_UPLOAD_BYTES is 0")
         return
-    store = file_store(settings)
+    if (store := existing_file_store(settings)) is None:
+        yield Finding("file store", "ok", f"{default_folder()} does not exist yet; the server makes it")
+        return
     try:
         try:
             await store.check()
@@ -41,7 +46,7 @@ async def probe_file_store(settings: Settings, _target: Target | None) -> AsyncI
             )
         database = open_database(settings)
         try:
-            if not database.in_memory:
+            if not database.in_memory and await _has_tables(database):
                 yield await _orphans(store, SqlFiles(database))
                 yield await _lost(store, SqlFiles(database))
         except UnavailableError:
@@ -52,6 +57,13 @@ async def probe_file_store(settings: Settings, _target: Target | None) -> AsyncI
         await store.aclose()
     if settings.scanner_url is not None:
         yield await _scanner(settings)
+
+
+async def _has_tables(database: Database) -> bool:
+    file = database.url.database
+    if file and not database.dialect.has_server and not Path(file).exists():
+        return False
+    return all(not each.pending for each in await versions(database))
 
 
 async def _orphans(store: FileStore, records: FileRecords) -> Finding:
