@@ -210,8 +210,8 @@ async def test_nobody_else_can_read_send_or_delete_a_file(serve):
 @pytest.mark.parametrize("method", ["direct", "announced"])
 async def test_links_lead_where_browsers_reach_the_server(method: str, serve):
     model = ScriptedModel(Say("ok"))
-    served: Served = await serve(agent(model), public_url="http://chat.example.com/prefix")
-    at = "http://chat.example.com/prefix/api/chatkit"
+    served: Served = await serve(agent(model), public_url="http://chat.example.com")
+    at = "http://chat.example.com/api/chatkit"
     if method == "direct":
         attachment = await served.person.upload("red.png", picture(), "image/png")
         assert attachment["preview_url"].startswith(f"{at}/attachments/atc_")
@@ -221,7 +221,7 @@ async def test_links_lead_where_browsers_reach_the_server(method: str, serve):
         assert url.startswith(f"{at}/uploads/atc_")
         # As the proxy passes it on.
         response = await served.person.http.put(
-            url.removeprefix("http://chat.example.com/prefix"), content=picture()
+            url.removeprefix("http://chat.example.com"), content=picture()
         )
         assert response.json()["preview_url"].startswith(f"{at}/attachments/")
     events = await (await served.person.say("hi", attachments=[attachment["id"]])).events()
