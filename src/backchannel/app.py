@@ -258,9 +258,14 @@ class Backchannel:
         self.runs.worker.hurry()
 
     async def health(self) -> dict[str, Any]:
-        """The state of each part. `status` is `ok` only if every part is and the process is not about to end; nothing
-        here is secret."""
-        database, event_log = await asyncio.gather(_check(self.database.check()), _check(self.events.check()))
+        """The state of each part. `status` is `ok` only if every part but the file store is, and the process is not
+        about to end; nothing here is secret."""
+        attachments = self.parts.attachments
+        database, event_log, files = await asyncio.gather(
+            _check(self.database.check()),
+            _check(self.events.check()),
+            _check(attachments.files.store.check() if attachments is not None else asyncio.sleep(0)),
+        )
         checks = {"database": database, "event_log": event_log}
         offline = self.parts.model_name == "offline"
         model: dict[str, Any] = {"name": self.parts.model_name, "offline": offline}
@@ -268,6 +273,9 @@ class Backchannel:
             model["description"] = OFFLINE_DESCRIPTION
         mcp_servers = self.parts.mcp_servers
         well = all(check["status"] == "ok" for check in checks.values())
+        if attachments is not None:
+            # Without it, people still get answers: no reason to send them to another replica, which has the same one.
+            checks["file_store"] = files
         well = well and (mcp_servers is None or mcp_servers.ready)
         draining = {"status": "draining"} if self.runs.draining else {}
         return {

@@ -315,7 +315,12 @@ def _tls_context() -> ssl.SSLContext:
 def user_message(text: str, attachments: Sequence[str] = ()) -> dict[str, Any]:
     """A plain text message as the protocol's `input`, with the ids of its attachments."""
     content = [{"type": "input_text", "text": text}] if text or not attachments else []
-    return {"content": content, "attachments": list(attachments), "quoted_text": None, "inference_options": {}}
+    return {
+        "content": content,
+        "attachments": list(attachments),
+        "quoted_text": None,
+        "inference_options": {},
+    }
 
 
 async def parse_events(

@@ -319,7 +319,11 @@ def odd_requests(document: Any, ids: dict[str, str]) -> Iterator[tuple[str, str,
                 continue
             for body in BODIES:
                 yield method, template, {"path": path, "data": body}
-            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            content = operation["requestBody"]["content"]
+            if "application/json" not in content:
+                # Uploads.
+                continue
+            schema = content["application/json"]["schema"]
             for text in ODD:
                 body = json.dumps(filled(texts_in(schema, document), text))
                 yield method, template, {"path": path, "data": body}

@@ -57,8 +57,8 @@ REFUSED = [
     ({"type": "threads.create", "params": {"input": {**MESSAGE, "content": []}}}, 422, "invalid_input", "empty"),
     ({"type": "threads.create", "params": {"input": user_message("x" * 32_001)}}, 422, "invalid_input", "32000"),
     ({"type": "threads.create", "params": {"input": {**MESSAGE, "attachments": ["atc_no"]}}}, 404, "not_found", "attachment"),
-    ({"type": "attachments.create", "params": {"name": "a.png", "size": 1, "mime_type": "image/png"}}, 422, "not_enabled", "files"),
-    ({"type": "attachments.delete", "params": {"attachment_id": "atc_x"}}, 422, "not_enabled", "files"),
+    ({"type": "attachments.create", "params": {"name": "a.png", "size": 0, "mime_type": "image/png"}}, 422, "invalid_input", "empty"),
+    ({"type": "attachments.delete", "params": {"attachment_id": "atc_x"}}, 404, "not_found", "attachment"),
     ({"type": "input.transcribe", "params": {"audio_base64": "AAAA", "mime_type": "audio/webm"}}, 422, "not_enabled", "speech"),
 ]  # fmt: skip
 """Bodies, and the status, the code and a word of the message with which each is refused."""

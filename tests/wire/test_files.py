@@ -16,7 +16,7 @@ from backchannel.testing import ChatKitClient, Say, ScriptedModel
 from pictures import picture, size_of
 from wire.conftest import Served
 
-pytestmark = pytest.mark.row("E1", "E2", "E3", "E4")
+pytestmark = pytest.mark.row("E1", "E2", "E3", "E4", "P22", "P23", "P25b", "P26")
 
 TEXT = "Shopping list:\n- milk\n- naïve 文件 😀\n"
 
@@ -204,6 +204,31 @@ async def test_nobody_else_can_read_send_or_delete_a_file(serve):
     assert (
         await served.person.http.get(f"/api/chatkit/attachments/{file_id}", params={"form": "preview"})
     ).status_code == 307
+
+
+@pytest.mark.row("P24")
+@pytest.mark.parametrize("method", ["direct", "announced"])
+async def test_links_lead_where_browsers_reach_the_server(method: str, serve):
+    model = ScriptedModel(Say("ok"))
+    served: Served = await serve(agent(model), public_url="http://chat.example.com")
+    at = "http://chat.example.com/api/chatkit"
+    if method == "direct":
+        attachment = await served.person.upload("red.png", picture(), "image/png")
+        assert attachment["preview_url"].startswith(f"{at}/attachments/atc_")
+    else:
+        attachment = await announce(served.person, "red.png", picture(), "image/png")
+        url = attachment["upload_descriptor"]["url"]
+        assert url.startswith(f"{at}/uploads/atc_")
+        # As the proxy passes it on.
+        response = await served.person.http.put(
+            url.removeprefix("http://chat.example.com"), content=picture()
+        )
+        assert response.json()["preview_url"].startswith(f"{at}/attachments/")
+    events = await (await served.person.say("hi", attachments=[attachment["id"]])).events()
+    assert events[1]["item"]["attachments"][0]["preview_url"].startswith(f"{at}/attachments/")
+    thread_id = events[0]["thread"]["id"]
+    for path in (f"/api/chatkit/threads/{thread_id}", f"/api/chatkit/threads/{thread_id}/items"):
+        assert f'"preview_url":"{at}/attachments/' in (await served.person.http.get(path)).text
 
 
 async def test_links_end(serve):

@@ -50,7 +50,7 @@ BAD = [
     (said(content=[{"type": "text", "text": " \n\u200b"}]), 422, "invalid_input", "empty"),
     (said(content=[{"type": "text", "text": "x" * 32_001}]), 422, "invalid_input", "32000"),
     (said(content=[TEXT] * 101), 422, "invalid_input", "100"),
-    (said(attachments=[]), 422, "invalid_input", "input.attachments"),
+    (said(attachments="atc_x"), 422, "invalid_input", "input.attachments"),
     ({**message(), "model": "x"}, 422, "invalid_input", "model: Extra"),
     ({**message(), "thread": "thr_1"}, 422, "invalid_input", "thread"),
     (message(title="x"), 422, "invalid_input", "thread.title"),

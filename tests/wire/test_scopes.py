@@ -45,6 +45,8 @@ async def test_a_token_without_the_scope_chat_reaches_nothing_of_the_chat(todos)
     found = await refusals(todos, "/api/chatkit", "todos")
     # Everybody may have a visitor's cookie.
     assert found.pop("POST /api/chatkit/visitor")[0] == 200
+    # Whoever has a link needs no token, and there is none.
+    assert {found.pop(f"{method} /api/chatkit/uploads/file_id")[0] for method in ("PUT", "POST")} == {404}
     assert len(found) > 15
     assert set(found.values()) == {(403, 'Bearer error="insufficient_scope", scope="chat"')}, found
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 
 from backchannel.cli.endpoint_probes import probe_jwks, probe_mcp, probe_model, probe_oidc
+from backchannel.cli.file_probes import probe_file_store
 from backchannel.cli.findings import PROBE_SECONDS, Finding, ProblemError, Redaction
 from backchannel.cli.machine_probes import probe_files, probe_machine
 from backchannel.cli.storage_probes import probe_database, probe_redis
@@ -28,6 +29,7 @@ PROBES: dict[str, Probe] = {
     "oidc": probe_oidc,
     "mcp": probe_mcp,
     "files": probe_files,
+    "file store": probe_file_store,
     "machine": probe_machine,
 }
 """Each gives findings in the order in which they are shown. All run at the same time, and each for `PROBE_SECONDS`."""

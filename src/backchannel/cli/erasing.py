@@ -13,12 +13,15 @@ from backchannel.cli.people import opened_people
 from backchannel.cli.person import display_name
 from backchannel.cli.terminal import confirm, print_table
 from backchannel.context import Identity
-from backchannel.errors import ConfigurationError
+from backchannel.errors import ConfigurationError, UnavailableError
+from backchannel.files.sweeper import FileSweeper
 from backchannel.settings import Settings
 from backchannel.stores.sql.engine import Database
+from backchannel.stores.sql.files import SqlFiles
 from backchannel.stores.sql.migrate import Migrations
 from backchannel.stores.sql.personal import PersonalData, owned_tables
 from backchannel.stores.times import utc_now, utc_text
+from backchannel.wiring.files import existing_file_store
 
 UNFINISHED = "Perhaps not everything was deleted: run the command again."
 
@@ -42,6 +45,8 @@ def run(settings: Settings, identity: Identity, receipt: Path | None, *, yes: bo
             _print_counts(counts)
         else:
             print(f"Nothing is kept of {display_name(identity)}.")
+        # Also if only bytes of deleted files are left, of an attempt that was interrupted.
+        _delete_bytes(settings)
         if draft is not None:
             _write_receipt(draft, identity, counts)
 
@@ -71,6 +76,29 @@ def _erase(settings: Settings, identity: Identity) -> Mapping[str, int]:
     except KeyboardInterrupt:
         print(UNFINISHED, file=sys.stderr)
         raise
+
+
+def _delete_bytes(settings: Settings) -> None:
+    """Delete the bytes of files whose rows are deleted: those of everybody whose deletion is due."""
+    if not settings.max_upload_bytes:
+        return
+
+    async def sweep(database: Database, _sets: Sequence[Migrations]) -> None:
+        records = SqlFiles(database)
+        if not await records.has_deletions() or (store := existing_file_store(settings)) is None:
+            return
+        try:
+            await FileSweeper(records, store).sweep()
+        except UnavailableError as error:
+            print(
+                f"The bytes of deleted files are still there ({error.message}) A server that runs deletes them; "
+                "or run the command again.",
+                file=sys.stderr,
+            )
+        finally:
+            await store.aclose()
+
+    on_database(settings, sweep)
 
 
 def _print_counts(counts: Mapping[str, int]) -> None:

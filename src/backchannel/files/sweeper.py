@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 
 class FileSweeper:
-    """Deletes files of all owners. Every replica may have one: what one of them is about to delete, the others leave.
+    """Deletes files of all owners, and what uploads that died have left in the spool. Every replica may have one: what one of them is about to delete, the others leave.
 
     A crash repeats deletions, which does nothing.
     """
 
-    def __init__(self, records: FileRecords, store: FileStore, spool: Spool) -> None:
+    def __init__(self, records: FileRecords, store: FileStore, spool: Spool | None = None) -> None:
         self._records = records
         self._store = store
         self._spool = spool
@@ -90,6 +90,8 @@ class FileSweeper:
             await asyncio.sleep(interval)
 
     async def _delete_left_over(self) -> None:
+        if self._spool is None:
+            return
         try:
             await self._spool.delete_left_over()
         except OSError:

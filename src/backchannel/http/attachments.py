@@ -50,12 +50,9 @@ def attachments_router(services: Services) -> APIRouter:
     """The router of reading files."""
     router = APIRouter(tags=["files"])
 
-    @router.api_route(
-        "/chatkit/attachments/{file_id}",
-        methods=["GET", "HEAD"],
-        openapi_extra=_CONTENT,
-        response_class=Response,
-    )
+    # Not a route with two methods, whose operations would have the same id.
+    @router.head("/chatkit/attachments/{file_id}", include_in_schema=False, response_class=Response)
+    @router.get("/chatkit/attachments/{file_id}", openapi_extra=_CONTENT, response_class=Response)
     async def read(  # pyright: ignore[reportUnusedFunction]
         request: Request, file_id: str, form: str = "", expires: str = "", signature: str = ""
     ) -> Response:

@@ -1,6 +1,6 @@
 """`POST /api/chatkit/stream`: the plain API, which takes a message and streams its answer as plain events."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from chatkit.types import (
     InferenceOptions,
@@ -12,7 +12,7 @@ from chatkit.types import (
     UserMessageTextContent,
 )
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.responses import StreamingResponse
 
 from backchannel.chat.protocol.requests import check
@@ -37,6 +37,9 @@ id: run_01:9
 
 : end
 """
+
+
+_NO_CONTENT = 'must be a list with at least one {"type": "text", "text": "…"}'
 
 
 class _Strict(BaseModel):
@@ -76,8 +79,21 @@ class MessageText(_Strict):
 class MessageInput(_Strict):
     """The message."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"content": {"minItems": 1}}},
+                {"properties": {"attachments": {"minItems": 1}}, "required": ["attachments"]},
+            ]
+        },
+    )
+
     type: Literal["user_message"]
-    content: list[MessageText] = Field(min_length=1, description="The parts of the message, in order.")
+    content: list[MessageText] = Field(description="The parts of the message, in order.")
+    attachments: list[str] = Field(
+        default_factory=list[str], description="The ids of uploaded files; with them, the content may be empty."
+    )
 
     @field_validator("type", mode="before")
     @classmethod
@@ -89,9 +105,15 @@ class MessageInput(_Strict):
     @field_validator("content", mode="before")
     @classmethod
     def _is_list(cls, value: object) -> object:
-        if not isinstance(value, list) or not value:
-            raise ValueError('must be a list with at least one {"type": "text", "text": "…"}')
+        if not isinstance(value, list):
+            raise ValueError(_NO_CONTENT)
         return value  # pyright: ignore[reportUnknownVariableType]
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if not self.content and not self.attachments:
+            raise ValueError(_NO_CONTENT)
+        return self
 
 
 class StreamRequest(_Strict):
@@ -106,7 +128,7 @@ class StreamRequest(_Strict):
         """The equivalent ChatKit request."""
         message = UserMessageInput(
             content=[UserMessageTextContent(text=part.text) for part in self.input.content],
-            attachments=[],
+            attachments=self.input.attachments,
             inference_options=InferenceOptions(),
         )
         thread = self.thread or ThreadReference()

@@ -201,23 +201,7 @@ def threads_router(services: Services) -> APIRouter:
         await services.runs.stop_in_thread(thread_id, context.identity)
         await queries.delete_thread(services.server, thread_id, context)
 
-    @router.get("/{thread_id}/items", response_model=Page[ThreadItem])
-    async def list_items(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str,
-        context: ChatContext,
-        limit: Limit = 20,
-        after: str | None = None,
-        order: Order = "desc",
-    ) -> Response:
-        """A page of a thread's items, newest first by default."""
-        await load_thread(services.server, thread_id, context)
-        load_partial = services.runs.partial_items
-        return _json(
-            services,
-            context,
-            await queries.list_items(services.server, thread_id, limit, after, order, context, load_partial),
-        )
-
+    _add_items(router, services)
     return router
 
 
@@ -245,6 +229,25 @@ def _add_creation(router: APIRouter, services: Services) -> None:
         key = idempotency_key(request)
         body = await services.runs.answer_once(thread, context, key, respond)
         return Response(body, status_code=201, media_type="application/json")
+
+
+def _add_items(router: APIRouter, services: Services) -> None:
+    @router.get("/{thread_id}/items", response_model=Page[ThreadItem])
+    async def list_items(  # pyright: ignore[reportUnusedFunction]
+        thread_id: str,
+        context: ChatContext,
+        limit: Limit = 20,
+        after: str | None = None,
+        order: Order = "desc",
+    ) -> Response:
+        """A page of a thread's items, newest first by default."""
+        await load_thread(services.server, thread_id, context)
+        load_partial = services.runs.partial_items
+        return _json(
+            services,
+            context,
+            await queries.list_items(services.server, thread_id, limit, after, order, context, load_partial),
+        )
 
 
 def feedback_router(services: Services) -> APIRouter:

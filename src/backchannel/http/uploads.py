@@ -115,7 +115,12 @@ def uploads_router(services: Services) -> APIRouter:
         return _response(attachment, links_for(services, context))
 
     @router.put("/chatkit/uploads/{file_id}", openapi_extra=_ANNOUNCED, response_class=Response)
-    @router.post("/chatkit/uploads/{file_id}", openapi_extra=_ANNOUNCED, response_class=Response)
+    @router.post(
+        "/chatkit/uploads/{file_id}",
+        operation_id="upload_announced_form",
+        openapi_extra=_ANNOUNCED,
+        response_class=Response,
+    )
     async def upload_announced(  # pyright: ignore[reportUnusedFunction]
         request: Request, file_id: str, expires: str = "", signature: str = ""
     ) -> Response:

@@ -134,6 +134,10 @@ class FileRecords(ABC):
         this one, and so that they are tried again if it dies."""
 
     @abstractmethod
+    async def has_deletions(self) -> bool:
+        """Whether the deletion of any bytes is scheduled."""
+
+    @abstractmethod
     async def deletions_done(self, file_ids: Sequence[str], now: datetime) -> None:
         """Note that the bytes were deleted. An upload that was still in progress may write them once more: they are
         deleted a second time when none can be any more, and then forgotten."""

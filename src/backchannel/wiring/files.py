@@ -64,8 +64,24 @@ def file_store(settings: Settings) -> FileStore:
     Raises:
         ConfigurationError: A setting is wrong.
     """
-    url = settings.files_url or (DATA_FOLDER / DEFAULT_FOLDER).absolute().as_uri()
+    url = settings.files_url or default_folder().absolute().as_uri()
     return open_file_store(url, public_url=settings.files_public_url, presign=settings.files_presigned)
+
+
+def existing_file_store(settings: Settings) -> FileStore | None:
+    """The same for commands, which make no folder: `None` if the default one does not exist, and so has no files.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+    """
+    if settings.files_url is None and not default_folder().exists():
+        return None
+    return file_store(settings)
+
+
+def default_folder() -> Path:
+    """Where files are if no other place is set."""
+    return DATA_FOLDER / DEFAULT_FOLDER
 
 
 def scanner(settings: Settings) -> Scanner | None:

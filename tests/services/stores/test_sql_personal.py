@@ -121,6 +121,7 @@ async def test_an_export_is_everything_and_nothing_of_others(database: Database)
     assert sizes(found) == {
         "threads": 2, "items": 8, "feedback": 4, "attachments": 3, "runs": 2, "usage": 2, "attempts": 2, "todos": 1,
         "users": 1, "sessions": 1, "provider_logins": 1, "user_addresses": 1, "budget_accounts": 1,
+        "files": 3, "file_quotas": 1,
     }  # fmt: skip
     for name, rows in kept.items():
         for row in rows:

@@ -155,6 +155,12 @@ class SqlFiles(FileRecords):
 
     @override
     @retryable
+    async def has_deletions(self) -> bool:
+        async with self.database.read() as connection:
+            return (await connection.execute(select(file_deletions.c.id).limit(1))).first() is not None
+
+    @override
+    @retryable
     async def deletions_done(self, file_ids: Sequence[str], now: datetime) -> None:
         async with self.database.write() as connection:
             await forget_deletions(connection, file_ids, now, UPLOADS_END)
