@@ -6,8 +6,10 @@ The server is a real one. Where an upload has to be slow or to fail, its request
 import asyncio
 import io
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +23,6 @@ from field.slow_uploads import SlowUploads
 pytestmark = [pytest.mark.browser, pytest.mark.row("E1")]
 
 UPLOADS = "**/api/chatkit/uploads"
-OFFICE = "application/vnd.ms-excel"
-
 DRAG = """([type, { files = [], folders = [], text = null }]) => {
   const transfer = new DataTransfer();
   for (const [name, content, kind] of files) transfer.items.add(new File([content], name, { type: kind }));
@@ -92,10 +92,10 @@ class Files:
     def is_deletion(request: Request) -> bool:
         return '"attachments.delete"' in (request.post_data or "")
 
-    async def choose(self, *files: FilePayload) -> None:
+    async def choose(self, *files: FilePayload | Path) -> None:
         async with self.chat.page.expect_file_chooser() as chooser:
             await self.chat.button("Attach files").click()
-        await (await chooser.value).set_files(files)
+        await (await chooser.value).set_files(files)  # pyright: ignore[reportArgumentType]
 
     async def paste(self, on: str = "#message", **what: Any) -> bool:
         return await self.chat.page.evaluate(PASTE, [on, what])
@@ -328,8 +328,8 @@ async def test_paste_and_drop(chat: ChatPage, files: Files) -> None:
     assert files.uploaded == ["Pasted picture.png", "Pasted picture 2.png", "notes.md"]
 
 
-def stored(name: str, number: Sequence[int] = range(1)) -> dict[str, Any]:
-    return {"id": f"atc_{len(name)}{number[0]}", "name": name, "mime_type": "text/plain", "type": "file"}
+def stored(name: str) -> dict[str, Any]:
+    return {"id": f"atc_{len(name)}", "name": name, "mime_type": "text/plain", "type": "file"}
 
 
 # eprints/eprints3.4#377, element-hq/element-web#32809 (empty files), docmost/docmost#2218, chatwoot/chatwoot#14667 (HEIC
@@ -388,24 +388,49 @@ async def offered(route: Route, status: int, body: dict[str, Any]) -> None:
 
 # Expensify/App#69019 (attached offline and gone after a reload), pingdotgg/t3code#8236 (the retry lost the file),
 # buildinternet/uploads#835 (a lost response, and the repetition is refused), danny-avila/LibreChat#6491.
-async def test_nothing_is_lost_offline_or_when_a_message_is_refused(chat: ChatPage, files: Files) -> None:
+async def test_nothing_is_lost_offline_or_when_a_message_is_refused(
+    chat: ChatPage, files: Files, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.txt"
+    changed.write_text("before")
     await chat.page.context.set_offline(True)
     await files.choose(text_file("offline.txt"))
-    await expect(files.chips).to_contain_text("Waits until you are back online")
+    await files.choose(changed)
+    await files.choose(changed)
+    await expect(files.refusal).to_have_text("“changed.txt” is attached already.")
+    await expect(files.chips).to_have_count(2)
+    await expect(files.chips.first).to_contain_text("Waits until you are back online")
+    changed.write_text("much longer than before")
+    # Browsers look at the time in whole seconds.
+    os.utime(changed, (0, 0))
     await chat.page.context.set_offline(False)
+    # It was changed after it was chosen. Browsers report that like a lost connection.
+    await expect(files.chips.last).to_contain_text("it was changed or moved since it was chosen")
+    await chat.button("Remove changed.txt").click()
     await files.are("offline.txt")
 
-    cut = 0
+    attempts: list[str] = []
 
     async def lose(route: Route, name: str) -> None:
-        nonlocal cut
-        cut += 1
-        await (route.abort("connectionreset") if cut == 1 else route.fallback())
+        attempts.append(name)
+        if attempts.count(name) > 1:
+            await route.fallback()
+        elif name == "cut.txt":
+            await route.abort("connectionreset")
+        else:
+            await route.fulfill(status=401, json={"code": "unauthenticated", "message": "No credentials."})
 
     await files.answer(lose)
     await files.choose(text_file("cut.txt"))
     await files.are("offline.txt", "cut.txt")
-    assert cut == 2
+    assert attempts == ["cut.txt", "cut.txt"]
+    # The login page would lose the file, so the reader logs in elsewhere.
+    await chat.page.evaluate("document.querySelector('meta[name=backchannel-login]').content = 'auth/login'")
+    await files.choose(text_file("login.txt"))
+    await expect(files.chips.last).to_contain_text("You are logged out. Log in in another tab")
+    await chat.button("Try again login.txt").click()
+    await files.are("offline.txt", "cut.txt", "login.txt")
+    await chat.button("Remove login.txt").click()
 
     refusals = 0
 
