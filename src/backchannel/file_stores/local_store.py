@@ -65,9 +65,15 @@ class LocalFileStore(ObjectFileStore):
         await super().check()
 
     async def _in_thread(self, size: int, work: Callable[[], None]) -> None:
+        working = asyncio.ensure_future(asyncio.to_thread(work))
         with self._errors(missing=False):
-            async with asyncio.timeout(self._seconds(size)):
-                await asyncio.to_thread(work)
+            try:
+                async with asyncio.timeout(self._seconds(size)):
+                    await asyncio.shield(working)
+            except asyncio.CancelledError:
+                # A thread cannot be ended. A caller who then deletes the file would otherwise be too early.
+                await asyncio.wait([working], timeout=self._seconds(size))
+                raise
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
