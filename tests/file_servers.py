@@ -124,7 +124,9 @@ def _answers(port: int) -> bool:
 
 def _make_bucket(port: int) -> None:
     place = f"<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
-    authorization = f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
+    )
     httpx2.put(
         f"http://127.0.0.1:{port}/{BUCKET}",
         content=place.encode(),
