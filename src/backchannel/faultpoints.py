@@ -24,6 +24,17 @@ POINTS = (
     "log.ended",  # the log has
 )
 
+FILE_POINTS = (
+    "file.received",  # its bytes are in the spool, and it has no row
+    "file.announced",  # it has a row, and no bytes
+    "file.written",  # it has its bytes, and what was made of it is missing
+    "file.formed",  # everything is written, and the row does not say so
+    "file.stored",  # it does
+    "file.deleted",  # its row is deleted, and its bytes are not
+    "file.erased",  # its bytes are, too, and their deletion is still scheduled
+)
+"""Of an upload and a deletion."""
+
 _observer: Callable[[str], None] | None = None
 
 

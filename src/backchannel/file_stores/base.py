@@ -93,7 +93,7 @@ class FileStore(ABC):
 
         Whole or not at all: after an error, a crash or a cancellation the key has the file that it had before, or none,
         or all of the new one. Once it returns, the file survives a crash of this machine (local disk) or what the cloud
-        promises. May be repeated.
+        promises. May be repeated. A cloud may complete it shortly after an error or a cancellation.
 
         Args:
             source: The bytes, or a file on local disk. The file may be moved by it (local disk), also if it is

@@ -50,7 +50,26 @@ COPY_POLLS, COPY_POLL_SECONDS = 120, 0.25
 
 RETRY_AFTER_SECONDS = 2
 
-_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_NO_BUCKET = "Its bucket, container or folder does not exist"
+_REFUSED = "It refuses the credentials of this server"
+
+_REASONS = {
+    "NoSuchBucket": _NO_BUCKET,
+    "ContainerNotFound": _NO_BUCKET,
+    "The specified bucket does not exist": _NO_BUCKET,
+    "RequestTimeTooSkewed": "Its clock and that of this machine differ",
+    "PermanentRedirect": "Its region or its endpoint is not the configured one",
+    "AuthorizationHeaderMalformed": "Its region is not the configured one",
+    "InvalidAccessKeyId": _REFUSED,
+    "SignatureDoesNotMatch": _REFUSED,
+    "AuthenticationFailed": _REFUSED,
+    "ExpiredToken": "The temporary credentials of this server have expired",
+    "InvalidToken": _REFUSED,
+    "os error 28": "Its disk is full",
+    "os error 122": "Its disk is full",
+    "os error 30": "Its disk is read-only",
+}
+"""What operators get to know, by words of the store's error. The error itself may contain names of keys."""
 
 
 class ObjectFileStore(FileStore):
@@ -60,9 +79,9 @@ class ObjectFileStore(FileStore):
         store: With the prefix of all keys.
         name: What it is to operators, such as `s3://bucket`: part of the messages of errors.
         signer: Makes presigned URLs; `None` for none.
-        abort_uploads: Removes the parts of interrupted uploads of a key, with a bound and without errors. Where there is
-            none, they are for a rule of the bucket (S3, Google: `AbortIncompleteMultipartUpload`), or are removed after
-            a week (Azure).
+        abort_uploads: Removes the parts of interrupted uploads of a key, with a bound and without errors. Without it
+            they are for a rule of the bucket (S3, Google: `AbortIncompleteMultipartUpload`); Azure removes them after a
+            week.
         attributes: Whether the store has a place for the type and the disposition of a file.
         timeout: See `CALL_SECONDS`.
     """
@@ -259,15 +278,15 @@ class ObjectFileStore(FileStore):
         try:
             yield
         except FileNotFoundError as error:
-            if missing and not any(words in str(error) for words in _NO_BUCKET):
+            if missing and not _reason(error, ""):
                 raise FileMissingError from None
-            raise self._unavailable("Its bucket, container or folder does not exist") from error
+            raise self._unavailable(_reason(error, _NO_BUCKET)) from error
         except TimeoutError as error:
             raise self._unavailable("It does not answer in time") from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-            raise self._unavailable("It refuses the credentials of this server") from error
+            raise self._unavailable(_reason(error, _REFUSED)) from error
         except (BaseError, OSError) as error:
-            raise self._unavailable("It cannot be reached, or has failed") from error
+            raise self._unavailable(_reason(error, "It cannot be reached, or has failed")) from error
 
     def _unavailable(self, reason: str) -> UnavailableError:
         return UnavailableError(
@@ -279,3 +298,8 @@ def _list(store: "ObjectStore", prefix: str) -> AsyncIterator[Sequence["ObjectMe
     # One of its overloads has types of a library that is not installed.
     listing: Callable[..., AsyncIterator[Sequence[ObjectMeta]]] = cast("Any", obstore).list
     return listing(store, prefix or None)
+
+
+def _reason(error: Exception, usual: str) -> str:
+    text = f"os error {error.errno}" if isinstance(error, OSError) and error.errno else str(error)
+    return next((reason for words, reason in _REASONS.items() if words in text), usual)

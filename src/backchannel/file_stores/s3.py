@@ -58,7 +58,7 @@ def open_bucket(bucket: Bucket, *, public_url: str | None, presign: bool, timeou
         public = _address(
             bucket, public_url, virtual=_names_bucket(bucket, public_url) or _asks_for_virtual()
         )
-    keys = keys_of_environment()
+    keys = _required_keys()
     store = _open(bucket, internal, region, timeout, with_keys=keys is not None)
     signer: Signer
     abort_uploads: Callable[[str], Awaitable[None]] | None = None
@@ -79,18 +79,19 @@ def open_bucket(bucket: Bucket, *, public_url: str | None, presign: bool, timeou
 
 
 def keys_of_environment() -> S3Keys | None:
-    """The keys as they are in the environment now.
-
-    Raises:
-        ConfigurationError: One of the two is missing.
-    """
+    """The keys as they are in the environment now; `None` unless there are both."""
     access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not access and not secret:
-        return None
     if not access or not secret:
-        missing = "AWS_SECRET_ACCESS_KEY" if access else "AWS_ACCESS_KEY_ID"
-        raise ConfigurationError(f"{missing} is not set. S3 needs both keys, or none of them.")
+        return None
     return S3Keys(access, secret, environment_value("AWS_SESSION_TOKEN", "AWS_TOKEN")[1])
+
+
+def _required_keys() -> S3Keys | None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    missing = [name for name in names if not os.environ.get(name)]
+    if len(missing) == 1:
+        raise ConfigurationError(f"{missing[0]} is not set. S3 needs both keys, or none of them.")
+    return keys_of_environment()
 
 
 def _open(bucket: Bucket, address: S3Address, region: str, timeout: float, *, with_keys: bool) -> S3Store:
@@ -104,6 +105,8 @@ def _open(bucket: Bucket, address: S3Address, region: str, timeout: float, *, wi
                 # Without the bucket where obstore adds it to the path.
                 "endpoint": address.base + ("" if virtual else address.root.removesuffix(f"/{bucket.name}/")),
                 "virtual_hosted_style_request": virtual,
+                # Servers that speak S3 need not have it, and files are deleted one by one.
+                "disable_bulk_delete": True,
             },
             client_options=client_options(address.base),
             retry_config=retry_options(timeout),
@@ -116,7 +119,7 @@ def _open(bucket: Bucket, address: S3Address, region: str, timeout: float, *, wi
 def _provide_keys() -> "S3Credential":
     keys = keys_of_environment()
     if keys is None:
-        raise ConfigurationError("AWS_ACCESS_KEY_ID is no longer set.")
+        raise ValueError("The keys are no longer in the environment.")
     return {
         "access_key_id": keys.access_key,
         "secret_access_key": keys.secret_key,

@@ -17,6 +17,7 @@ import structlog
 from backchannel.context import Identity
 from backchannel.errors import BackchannelError, ConflictError, InvalidInputError, NotFoundError
 from backchannel.errors.files import FileQuotaError, UploadIncompleteError
+from backchannel.faultpoints import reached
 from backchannel.file_checks.examine import Examined, Examiner
 from backchannel.file_checks.names import content_disposition, display_name
 from backchannel.file_checks.types import AllowedTypes, declared_type
@@ -141,7 +142,9 @@ class Files:
             created_at=now,
             expires_at=now + self.limits.unsent,
         )
+        reached("file.received")
         await self._add(pending)
+        reached("file.announced")
         try:
             return await self._store(pending, spooled.path, examined)
         except BaseException:
@@ -300,6 +303,7 @@ class Files:
                 mime_type=examined.mime_type,
                 disposition=content_disposition(pending.name),
             )
+            reached("file.written")
             return await self._store_forms(pending, version, examined)
         except BaseException:
             await asyncio.shield(self._delete_version(pending.id, version))
@@ -329,7 +333,9 @@ class Files:
             tokens=_tokens(examined),
             expires_at=utc_now() + self.limits.unsent,
         )
+        reached("file.formed")
         if await self.records.complete(record):
+            reached("file.stored")
             return record
         # Another upload of the same file was faster, or the file was deleted meanwhile.
         current = await self.records.load(record.id, record.identity)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from backchannel.errors import UnavailableError
+from backchannel.faultpoints import reached
 from backchannel.file_stores.base import FileStore
 from backchannel.files.keys import folder_of, upload_key
 from backchannel.files.spool import Spool
@@ -49,7 +50,9 @@ class FileSweeper:
         for _ in range(MAX_BATCHES):
             file_ids = await self._records.due_deletions(utc_now(), BATCH)
             if file_ids:
+                reached("file.deleted")
                 await self._delete_bytes(file_ids)
+                reached("file.erased")
                 await self._records.deletions_done(file_ids, utc_now())
                 deleted += len(file_ids)
             if len(file_ids) < BATCH:

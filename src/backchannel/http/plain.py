@@ -92,7 +92,8 @@ class MessageInput(_Strict):
     type: Literal["user_message"]
     content: list[MessageText] = Field(description="The parts of the message, in order.")
     attachments: list[str] = Field(
-        default_factory=list[str], description="The ids of uploaded files; with them, the content may be empty."
+        default_factory=list[str],
+        description="The ids of uploaded files; with them, the content may be empty.",
     )
 
     @field_validator("type", mode="before")

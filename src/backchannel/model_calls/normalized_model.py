@@ -32,6 +32,7 @@ from backchannel.errors import (
 )
 from backchannel.model_calls.attempt import Attempt, Call, call_ids, explained_error, written_in
 from backchannel.model_calls.context_window import ContextWindow, shrink
+from backchannel.model_calls.media import MediaRefusals
 from backchannel.model_calls.metering import (
     NO_METERING,
     CallMeter,
@@ -59,7 +60,8 @@ repeated by the OpenAI client, which honours `Retry-After`."""
 class NormalizedModel(Model):
     """Calls another model with input that every API accepts, and yields a well-formed stream.
 
-    - The input is corrected (`model_input`), and made smaller if it exceeds the model's context.
+    - The input is corrected (`model_input`), and made smaller if it exceeds the model's context, or has pictures or
+      documents that it does not take (`media`).
     - Time limits hold (`timeouts`).
     - What arrived is yielded before any error, and each item is closed.
     - A response that is cut off or filtered is completed with `status` `incomplete` and its reason.
@@ -75,6 +77,7 @@ class NormalizedModel(Model):
         self._timeouts = timeouts
         self._metering = metering
         self._context = ContextWindow()
+        self._media = MediaRefusals()
 
     def __getattr__(self, name: str) -> Any:
         # Such as `model`, the name, and `_supports_default_prompt_cache_key`, which the Agents SDK looks for.
@@ -101,7 +104,7 @@ class NormalizedModel(Model):
             "previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt
         }  # fmt: skip
         call = Call(system_instructions, model_settings, tools, output_schema, handoffs, tracing, state)
-        items = self._context.fit(self._input(input, state))
+        items = self._fit(self._input(input, state))
         for _ in range(MAX_SMALLER_INPUTS):
             try:
                 response = await self._whole(call, items)
@@ -167,7 +170,7 @@ class NormalizedModel(Model):
     async def _stream(
         self, call: Call, items: list[TResponseInputItem]
     ) -> AsyncGenerator[TResponseStreamEvent]:
-        items = self._context.fit(items)
+        items = self._fit(items)
         delays = iter(_retry_delays(call.settings))
         while True:
             normalizer = ResponseNormalizer(call.tool_names, call_ids(items))
@@ -205,16 +208,23 @@ class NormalizedModel(Model):
             return normalize_input(items, responses_api=isinstance(self.inner, OpenAIResponsesModel))
         return [{"role": "user", "content": items}] if isinstance(items, str) else items
 
+    def _fit(self, items: list[TResponseInputItem]) -> list[TResponseInputItem]:
+        """The input as far as the model is known to take it."""
+        return self._context.fit(self._media.fit(items))
+
     def _smaller(
         self, items: list[TResponseInputItem], explained: BackchannelError, error: BaseException
     ) -> list[TResponseInputItem]:
-        """A smaller input, if the error is about its size; else raises the error."""
+        """A smaller input, if the error is about its size, or about pictures and documents; else raises the error."""
         if isinstance(explained, MessageTooLongError):
             self._context.refused(items)
             smaller = shrink(items)
             if smaller is not None:
                 log.info("model_input_shortened", items_before=len(items), items_after=len(smaller))
                 return normalize_input(smaller, responses_api=isinstance(self.inner, OpenAIResponsesModel))
+        if (fewer := self._media.refused(items, error)) is not None:
+            log.info("model_takes_no_media", model=getattr(self.inner, "model", None))
+            return fewer
         if explained is error:
             raise explained
         raise explained from error
