@@ -59,6 +59,9 @@ export class Uploads {
     if (file.state === "sending") file.abort?.();
     if (file.state === "stored") this.#delete(file.attachment, file.size ?? 0);
     file.list.remove(file);
+    // Others do not wait until the server has stored what is not wanted any more.
+    this.#active.delete(file);
+    this.#advance();
     announce(`“${middleCut(file.name)}” removed.`);
   }
 
