@@ -14,6 +14,7 @@ from agents import Agent
 from backchannel.client import ServerError
 from backchannel.testing import ChatKitClient, Say, ScriptedModel
 from pictures import picture, size_of
+from unit.scanners.clamd_double import EICAR, ClamdDouble
 from wire.conftest import Served
 
 pytestmark = pytest.mark.row("E1", "E2", "E3", "E4", "P22", "P23", "P25b", "P26")
@@ -330,6 +331,21 @@ async def test_what_is_not_taken_leaves_nothing(
     assert await code_of(served.person.upload(name, data, mime_type)) == (status, code)
     assert left_on_disk() == []
     assert (await served.person.http.get("/api/chatkit/uploads")).json()["used_bytes"] == 0
+
+
+async def test_a_scanner_sees_every_file_first(serve):
+    clamd = ClamdDouble()
+    async with clamd.serving() as url:
+        served: Served = await serve(agent(ScriptedModel()), scanner_url=url)
+        assert await code_of(served.person.upload("a.txt", EICAR, "text/plain")) == (422, "infected_file")
+        assert left_on_disk() == []
+        await served.person.upload("b.txt", TEXT.encode(), "text/plain")
+        announced = await announce(served.person, "c.txt", EICAR, "text/plain")
+        response = await served.person.http.put(path_of(announced["upload_descriptor"]["url"]), content=EICAR)
+        assert await refusal(response) == (422, "infected_file")
+    # While it is away, nothing gets in.
+    assert await code_of(served.person.upload("d.txt", TEXT.encode(), "text/plain")) == (503, "unavailable")
+    assert len(left_on_disk()) == 2
 
 
 async def test_parts_of_a_file_can_be_asked_for(serve):

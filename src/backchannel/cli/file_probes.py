@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 from itertools import batched
-from pathlib import Path
 
 from backchannel.cli.findings import Finding
+from backchannel.cli.storage_probes import missing_file
 from backchannel.errors import UnavailableError
 from backchannel.file_stores.base import FileMissingError, FileStore
 from backchannel.files.keys import file_id_in, key_of
@@ -60,8 +60,7 @@ async def probe_file_store(settings: Settings, _target: Target | None) -> AsyncI
 
 
 async def _has_tables(database: Database) -> bool:
-    file = database.url.database
-    if file and not database.dialect.has_server and not Path(file).exists():
+    if missing_file(database) is not None:
         return False
     return all(not each.pending for each in await versions(database))
 

@@ -24,7 +24,7 @@ async def probe_database(settings: Settings, target: Target | None) -> AsyncIter
         if database.in_memory:
             yield Finding("database", "warning", "BACKCHANNEL_DATABASE_URL: in memory, lost with the process")
             return
-        if (file := _missing_file(database)) is not None:
+        if (file := missing_file(database)) is not None:
             yield Finding("database", "ok", f"{file} does not exist yet; the server makes it when it starts")
             return
         sets: Sequence[Migrations] = await migrations_of(settings, target, database) if target else ()
@@ -41,7 +41,8 @@ async def probe_database(settings: Settings, target: Target | None) -> AsyncIter
         await database.close()
 
 
-def _missing_file(database: Database) -> str | None:
+def missing_file(database: Database) -> str | None:
+    """The file of a database that does not exist yet, if it is one."""
     file = database.url.database
     return file if file and not database.dialect.has_server and not Path(file).exists() else None
 

@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 
 class FileSweeper:
-    """Deletes files of all owners, and what uploads that died have left in the spool. Every replica may have one: what one of them is about to delete, the others leave.
+    """Deletes files of all owners, and what uploads that died have left in the spool. Every replica may have one: what
+    one of them is about to delete, the others leave.
 
     A crash repeats deletions, which does nothing.
     """

@@ -114,6 +114,11 @@ def uploads_router(services: Services) -> APIRouter:
         await services.server.store.save_attachment(attachment, context.for_server)
         return _response(attachment, links_for(services, context))
 
+    _add_announced(router, services)
+    return router
+
+
+def _add_announced(router: APIRouter, services: Services) -> None:
     @router.put("/chatkit/uploads/{file_id}", openapi_extra=_ANNOUNCED, response_class=Response)
     @router.post(
         "/chatkit/uploads/{file_id}",
@@ -140,8 +145,6 @@ def uploads_router(services: Services) -> APIRouter:
         base_url = request.state.backchannel.base_url(request)
         identity = record.identity
         return _response(attachment_of(record), lambda body: with_links(body, links, identity, base_url))
-
-    return router
 
 
 async def _read_announced(

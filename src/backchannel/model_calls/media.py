@@ -29,7 +29,8 @@ _ABOUT_MEDIA = re.compile(
 # OpenRouter, DeepSeek, vLLM, Groq, llama.cpp, Ollama and OpenAI, in this order.
 _NEVER = re.compile(
     r"no endpoints found|unknown variant|at most 0 |content must be a string|mmproj|missing data required for image"
-    r"|(?:does|do)(?: not|n't) support|not (?:a )?(?:multi-?modal|vision)|only supported by|not supported (?:by|for|in)",
+    r"|(?:does|do)(?: not|n't) support|not (?:a )?(?:multi-?modal|vision)|only supported by"
+    r"|not supported (?:by|for|in)",
     re.IGNORECASE,
 )
 

@@ -1,0 +1,1 @@
+"""Virus scanners, which see every file before it is stored."""
