@@ -98,7 +98,8 @@ def _start(kind: str, run: int, folder: Path) -> int:
         )
     end = time.monotonic() + START_SECONDS
     while not _answers(port):
-        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
         time.sleep(POLL_SECONDS)
     # It is not waited for: it ends after this process.
     process.returncode = 0
@@ -124,7 +125,9 @@ def _answers(port: int) -> bool:
 
 def _make_bucket(port: int) -> None:
     place = f"<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
-    authorization = f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
+    )
     httpx2.put(
         f"http://127.0.0.1:{port}/{BUCKET}",
         content=place.encode(),

@@ -147,14 +147,15 @@ class ObjectFileStore(FileStore):
             async with asyncio.timeout(self._timeout):
                 stream = (await obstore.get_async(self._store, key, options=options)).stream(PIECE_BYTES)
         while (piece := await self._next(stream)) is not None:
+            # The store in memory gives a whole file as one piece.
             for at in range(0, len(piece), MAX_PIECE_BYTES):
-                yield piece[at : at + MAX_PIECE_BYTES]
+                yield bytes(piece[at : at + MAX_PIECE_BYTES])
 
-    async def _next(self, stream: "obstore.BytesStream") -> bytes | None:
+    async def _next(self, stream: "obstore.BytesStream") -> memoryview | None:
         with self._errors():
             async with asyncio.timeout(self._timeout):
                 try:
-                    return bytes(await anext(stream))
+                    return memoryview(await anext(stream))
                 except StopAsyncIteration:
                     return None
 
