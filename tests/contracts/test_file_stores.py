@@ -19,6 +19,8 @@ REFUSING = "http://127.0.0.1:1"
 
 
 class TestMemory(FileStoreContract):
+    memory_bytes = None
+
     @pytest.fixture
     def store(self) -> FileStore:
         return open_file_store("memory://")

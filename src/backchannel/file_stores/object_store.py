@@ -53,6 +53,9 @@ RETRY_AFTER_SECONDS = 2
 _NO_BUCKET = "Its bucket, container or folder does not exist"
 _REFUSED = "It refuses the credentials of this server"
 
+_NO_FILE = ("(os error 20)", "(os error 21)")
+"""On a disk: the key has a file above it, or is a folder."""
+
 _REASONS = {
     "NoSuchBucket": _NO_BUCKET,
     "ContainerNotFound": _NO_BUCKET,
@@ -287,6 +290,8 @@ class ObjectFileStore(FileStore):
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
             raise self._unavailable(_reason(error, _REFUSED)) from error
         except (BaseError, OSError) as error:
+            if missing and any(words in str(error) for words in _NO_FILE):
+                raise FileMissingError from None
             raise self._unavailable(_reason(error, "It cannot be reached, or has failed")) from error
 
     def _unavailable(self, reason: str) -> UnavailableError:

@@ -1,6 +1,7 @@
 """Our presigned URLs are those of botocore, byte for byte, whatever is in them."""
 
 import datetime as dates
+from http.client import HTTPMessage
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
@@ -63,17 +64,21 @@ def botocore_url(method, url, access, secret, token, region, seconds, headers, q
     auth = botocore.auth.S3SigV4QueryAuth(Credentials(access, secret, token), "s3", region, expires=seconds)
     # The path is encoded before it is signed, as botocore's serializer does.
     request = AWSRequest(method=method, url=url.partition("?")[0], headers=dict(headers), params=dict(query))
-    with patch.object(botocore.auth, "get_current_datetime", return_value=NOW.replace(tzinfo=None)):
-        # Otherwise it moves the type into the query, or leaves it out.
-        with patch.object(auth, "headers_to_sign", lambda each: signed_headers(each, url)):
-            auth.add_auth(request)
+    with (
+        patch.object(botocore.auth, "get_current_datetime", return_value=NOW.replace(tzinfo=None)),
+        # Otherwise it leaves out the type, which its clients do not sign in a URL.
+        patch.object(auth, "headers_to_sign", lambda each: signed_headers(each, url)),
+    ):
+        auth.add_auth(request)
     return request.url
 
 
-def signed_headers(request: AWSRequest, url: str) -> dict[str, str]:
-    given_headers = {name.lower(): value for name, value in request.headers.items()}
-    given_headers.setdefault("host", botocore.auth._host_from_url(url))
-    return given_headers
+def signed_headers(request: AWSRequest, url: str) -> HTTPMessage:
+    message = HTTPMessage()
+    for name, value in request.headers.items():
+        message[name.lower()] = value
+    message["host"] = botocore.auth._host_from_url(url)
+    return message
 
 
 def test_the_example_of_amazon():
