@@ -98,7 +98,8 @@ def _start(kind: str, run: int, folder: Path) -> int:
         )
     end = time.monotonic() + START_SECONDS
     while not _answers(port):
-        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
         time.sleep(POLL_SECONDS)
     # It is not waited for: it ends after this process.
     process.returncode = 0
@@ -138,9 +139,9 @@ def _make_bucket(port: int) -> None:
 def _make_container(port: int) -> None:
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2022-11-02"}
     names = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    to_sign = f"PUT\n\n\n\n{names}/{ACCOUNT}/{ACCOUNT}/{BUCKET}"
+    to_sign = "PUT" + "\n" * 12 + f"{names}/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"
     signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), to_sign.encode(), "sha256")).decode()
-    headers["authorization"] = f"SharedKeyLite {ACCOUNT}:{signature}"
+    headers["authorization"] = f"SharedKey {ACCOUNT}:{signature}"
     url = f"http://127.0.0.1:{port}/{ACCOUNT}/{BUCKET}?restype=container"
     httpx2.put(url, headers=headers, timeout=START_SECONDS).raise_for_status()
 

@@ -1,7 +1,8 @@
 """The contract of file stores: bytes under keys, whole or not at all.
 
 A file store knows no owners, no names of files and no quotas; `stores` has those. A key is chosen by the server, is
-opaque, and is nothing that a person typed: `check_key` has its form. What is written under a key replaces what was
+opaque, and is nothing that a person typed: `check_key` has its form. No key may be a folder of another one: on a disk a
+file cannot have files below it. What is written under a key replaces what was
 there before, for all readers at once; a reader that has begun may go on with what it began or fail, and never gets
 bytes of both.
 
@@ -20,6 +21,9 @@ from typing import Literal
 
 MAX_KEY_CHARS = 512
 """The clouds take 1,024 bytes with the prefix of the store's URL."""
+
+MAX_SEGMENT_CHARS = 200
+"""File systems take 255 bytes."""
 
 MAX_PRESIGNED_SECONDS = 604_800
 """The longest life of a presigned URL: a week, by the rules of S3 and Google."""
@@ -200,7 +204,8 @@ class FileStore(ABC):
 
 
 def check_key(key: str) -> str:
-    """The key: segments of `a-z0-9_.-` that do not begin with a dot, separated by single slashes.
+    """The key: segments of `a-z0-9_.-` that do not begin with a dot, separated by single slashes; at most
+    `MAX_KEY_CHARS`, and `MAX_SEGMENT_CHARS` each.
 
     Raises:
         ValueError: It is none.
@@ -212,7 +217,9 @@ def check_key(key: str) -> str:
 
 def is_key(key: str) -> bool:
     """Whether a file store could have written something under this name."""
-    return len(key) <= MAX_KEY_CHARS and _KEY.fullmatch(key) is not None
+    if len(key) > MAX_KEY_CHARS or not _KEY.fullmatch(key):
+        return False
+    return all(len(segment) <= MAX_SEGMENT_CHARS for segment in key.split("/"))
 
 
 def check_prefix(prefix: str) -> str:

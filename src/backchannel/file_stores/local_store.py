@@ -143,8 +143,8 @@ class LocalFileStore(ObjectFileStore):
 
     def _place(self, prepared: Path, target: Path) -> None:
         for attempt in range(_ATTEMPTS):
-            _make_directory(target.parent)
             try:
+                _make_directory(target.parent)
                 prepared.replace(target)
             except FileNotFoundError:
                 if attempt == _ATTEMPTS - 1 or not prepared.exists():

@@ -53,6 +53,9 @@ RETRY_AFTER_SECONDS = 2
 _NO_BUCKET = "Its bucket, container or folder does not exist"
 _REFUSED = "It refuses the credentials of this server"
 
+_NO_FILE = ("(os error 20)", "(os error 21)")
+"""On a disk: the key has a file above it, or is a folder."""
+
 _REASONS = {
     "NoSuchBucket": _NO_BUCKET,
     "ContainerNotFound": _NO_BUCKET,
@@ -147,14 +150,15 @@ class ObjectFileStore(FileStore):
             async with asyncio.timeout(self._timeout):
                 stream = (await obstore.get_async(self._store, key, options=options)).stream(PIECE_BYTES)
         while (piece := await self._next(stream)) is not None:
+            # The store in memory gives a whole file as one piece.
             for at in range(0, len(piece), MAX_PIECE_BYTES):
-                yield piece[at : at + MAX_PIECE_BYTES]
+                yield bytes(piece[at : at + MAX_PIECE_BYTES])
 
-    async def _next(self, stream: "obstore.BytesStream") -> bytes | None:
+    async def _next(self, stream: "obstore.BytesStream") -> memoryview | None:
         with self._errors():
             async with asyncio.timeout(self._timeout):
                 try:
-                    return bytes(await anext(stream))
+                    return memoryview(await anext(stream))
                 except StopAsyncIteration:
                     return None
 
@@ -286,6 +290,8 @@ class ObjectFileStore(FileStore):
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
             raise self._unavailable(_reason(error, _REFUSED)) from error
         except (BaseError, OSError) as error:
+            if missing and any(words in str(error) for words in _NO_FILE):
+                raise FileMissingError from None
             raise self._unavailable(_reason(error, "It cannot be reached, or has failed")) from error
 
     def _unavailable(self, reason: str) -> UnavailableError:

@@ -1,8 +1,8 @@
 """clamd, the daemon of ClamAV, by its command INSTREAM.
 
-What it says, and what it does not say, are three results: the file is clean, it is infected, or it was not scanned. Only
-the first lets a file in. A file that clamd does not take whole was not scanned: it answers "size limit exceeded", or only
-closes the connection, often while the file is still being sent.
+What it says, and what it does not say, are three results: the file is clean, it is infected, or it was not scanned.
+Only the first lets a file in. A file that clamd does not take whole was not scanned: it answers "size limit exceeded",
+or only closes the connection, often while the file is still being sent.
 Source: https://docs.clamav.net/manual/Usage/Scanning.html#clamd, clamd(8).
 """
 

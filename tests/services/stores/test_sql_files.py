@@ -119,10 +119,14 @@ async def test_a_file_belongs_to_one_thread(files: SqlFiles, database: Database)
 
 async def test_a_message_that_is_not_stored_leaves_its_files_unsent(files: SqlFiles, database: Database):
     record = await stored(files)
-    with pytest.raises(RuntimeError):
+
+    async def fail_to_store() -> None:
         async with database.transaction():
             await files.mark_sent([record.id], "thr_1", ADA)
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail_to_store()
     assert await files.load(record.id, ADA) == record
 
 

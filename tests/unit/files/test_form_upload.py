@@ -37,6 +37,10 @@ async def read(
         return upload, spooled.path.read_bytes()
 
 
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 @pytest.mark.parametrize("size", [1, 3, 10_000])
 async def test_the_file_is_found_among_other_fields_in_pieces_of_any_size(size: int, tmp_path: Path):
     body = form(
@@ -99,7 +103,7 @@ async def test_what_is_no_upload_is_refused(
     with pytest.raises(error) as caught:
         await read(body, tmp_path, content_type, size=1000)
     assert 400 <= caught.value.status < 500
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 async def test_what_is_too_large_is_refused_while_it_is_read(tmp_path: Path):
@@ -107,4 +111,4 @@ async def test_what_is_too_large_is_refused_while_it_is_read(tmp_path: Path):
         await read(form(part('form-data; name="file"; filename="a"', b"x" * 101)), tmp_path, most=100)
     with pytest.raises(TooLargeError):
         await read(form(part('form-data; name="pad"', b"x" * (MAX_OTHER_BYTES + 200))), tmp_path, most=100)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
