@@ -68,7 +68,7 @@ class LocalFileStore(ObjectFileStore):
             raise ValueError(f"There are no bytes from {start} to {end}.")
         with self._errors():
             async with asyncio.timeout(self._timeout):
-                file = await asyncio.to_thread(FileIO, path)
+                file = await asyncio.to_thread(_opened, path)
         try:
             while end is None or start < end:
                 length = MAX_PIECE_BYTES if end is None else min(MAX_PIECE_BYTES, end - start)
@@ -177,6 +177,13 @@ class LocalFileStore(ObjectFileStore):
                 file.write(b"check")
         finally:
             prepared.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> FileIO:
+    try:
+        return FileIO(path)
+    except (IsADirectoryError, NotADirectoryError):
+        raise FileMissingError from None
 
 
 def _create(path: Path) -> BinaryIO:
