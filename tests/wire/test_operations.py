@@ -27,6 +27,23 @@ async def test_health_names_each_part_and_the_model(serve):
     assert "set-cookie" not in (await get("/health")).headers
 
 
+@pytest.mark.row("G1", "G1b")
+async def test_a_broken_file_store_is_said_and_the_server_is_ready(serve, monkeypatch):
+    served = await serve(agent())
+    get = served.person.http.get
+    assert (await get("/health")).json()["checks"]["file_store"]["status"] == "ok"
+
+    async def broken() -> None:
+        raise OSError("no such bucket my-secret-bucket")
+
+    monkeypatch.setattr(served.backchannel.parts.attachments.files.store, "check", broken)
+    health = await get("/health")
+    assert health.json()["checks"]["file_store"] == {"status": "unavailable"}
+    assert health.json()["checks"]["event_log"]["status"] == "ok"
+    assert "secret" not in health.text
+    assert (await get("/health/ready")).status_code == 200
+
+
 @pytest.mark.row("G1")
 async def test_a_broken_database_is_not_ready_but_alive(serve, monkeypatch):
     served = await serve(agent())

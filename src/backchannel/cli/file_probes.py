@@ -1,6 +1,6 @@
 """What `backchannel doctor` checks of files: their store, what is in it and should not be, and the virus scanner."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import batched
 
 from backchannel.cli.findings import Finding
@@ -75,15 +75,15 @@ async def _orphans(store: FileStore, records: FileRecords) -> Finding:
     for some in batched(keys, BATCH, strict=False):
         ids = {key: file_id_in(key) for key in some}
         known = await records.known([file_id for file_id in ids.values() if file_id is not None])
-        orphans += [key for key, file_id in ids.items() if file_id is not None and file_id not in known]
+        orphans += [file_id for file_id in ids.values() if file_id is not None and file_id not in known]
     if not orphans:
         return Finding("orphaned files", "ok", f"none of {len(keys)} files is unknown to the database")
-    named = ", ".join(orphans[:MAX_NAMED])
+    named = _ends(orphans)
     return Finding(
         "orphaned files",
         "warning",
         f"{len(orphans)} of {len(keys)} files are unknown to the database, and can be deleted if no other server uses "
-        f"this place: {named}",
+        f"this place: those whose ids end with {named}",
     )
 
 
@@ -98,12 +98,18 @@ async def _lost(store: FileStore, records: FileRecords) -> Finding:
         after, looked_at = found[-1].id, looked_at + len(found)
     if not lost:
         return Finding("lost files", "ok", f"the bytes of {looked_at} files are there")
-    named = ", ".join(lost[:MAX_NAMED])
     return Finding(
         "lost files",
         "problem",
-        f"BACKCHANNEL_FILES_URL: the bytes of {len(lost)} of {looked_at} files are not there: {named}",
+        f"BACKCHANNEL_FILES_URL: the bytes of {len(lost)} of {looked_at} files are not there: those whose ids end with "
+        f"{_ends(lost)}",
     )
+
+
+def _ends(file_ids: Sequence[str]) -> str:
+    # A whole id looks like a secret, which no line of the doctor shows.
+    different = list(dict.fromkeys(file_ids))
+    return ", ".join(file_id[-8:] for file_id in different[:MAX_NAMED])
 
 
 async def _scanner(settings: Settings) -> Finding:
