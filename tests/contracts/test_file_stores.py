@@ -94,6 +94,17 @@ class TestS3(PresigningFileStoreContract):
         use_s3(monkeypatch)
         return open_file_store(f"s3://absent-{secrets.token_hex(8)}/files")
 
+    @pytest.mark.alone
+    async def test_a_big_file_is_sent_with_little_memory(self, store: FileStore, tmp_path: Path):
+        """Of this process, in which obstore's own parts would be 65 MiB."""
+        source = tmp_path / "big"
+        source.write_bytes(b"x" * 96 * 1_048_576)
+        before = memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        await put(store, "big", source)
+        assert await store.size("big") == 96 * 1_048_576
+        assert memory("VmHWM") - before < 48 * 1_048_576
+
 
 class TestAzure(PresigningFileStoreContract):
     @pytest.fixture
@@ -118,6 +129,11 @@ class TestAzure(PresigningFileStoreContract):
     def without_bucket(self, monkeypatch: pytest.MonkeyPatch) -> FileStore:
         use_azure(monkeypatch)
         return open_file_store(f"az://absent-{secrets.token_hex(8)}/files")
+
+
+def memory(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
 
 
 def below(root: Path) -> list[Path]:
