@@ -10,7 +10,9 @@ import pytest
 
 from backchannel.file_stores.base import FileStore
 from backchannel.file_stores.locations import open_file_store
-from backchannel.testing.contracts.file_store import FileStoreContract, PresigningFileStoreContract, put, read
+from backchannel.testing.contracts.file_store import FileStoreContract
+from backchannel.testing.contracts.file_store_base import put, read
+from backchannel.testing.contracts.file_store_remote import PresigningFileStoreContract
 from file_servers import ACCOUNT, use_azure, use_s3
 
 pytestmark = pytest.mark.row("E1")
@@ -100,7 +102,7 @@ class TestS3(PresigningFileStoreContract):
         source = tmp_path / "big"
         source.write_bytes(b"x" * 96 * 1_048_576)
         before = memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")
+        forget_peak()
         await put(store, "big", source)
         assert await store.size("big") == 96 * 1_048_576
         assert memory("VmHWM") - before < 48 * 1_048_576
@@ -129,6 +131,10 @@ class TestAzure(PresigningFileStoreContract):
     def without_bucket(self, monkeypatch: pytest.MonkeyPatch) -> FileStore:
         use_azure(monkeypatch)
         return open_file_store(f"az://absent-{secrets.token_hex(8)}/files")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def memory(name: str) -> int:

@@ -11,13 +11,15 @@ import pytest
 
 from backchannel.errors import ConfigurationError, UnavailableError
 from backchannel.file_stores import signers
+from backchannel.file_stores.base import FileStore
 from backchannel.file_stores.locations import open_file_store
 from backchannel.file_stores.s3_signing import S3Keys, presign
-from backchannel.testing.contracts.file_store import attachment, put, read
+from backchannel.testing.contracts.file_store_base import attachment, put, read
 from file_servers import REGION, use_azure, use_s3
-from s3_double import Request, s3_double
+from processes import until
+from s3_double import Request, S3Double, s3_double
 
-pytestmark = pytest.mark.row("E1", "E4")
+pytestmark = pytest.mark.row("E1")
 
 ERROR = "<Error><Code>{}</Code><Message>No.</Message></Error>"
 
@@ -191,7 +193,7 @@ async def test_the_parts_of_an_interrupted_upload_are_removed(monkeypatch, tmp_p
 
     def answer(request: Request):
         key = urlsplit(request.target).path.removeprefix("/backchannel-test/")
-        if request.method == "POST" and request.target.endswith("?uploads"):
+        if request.method == "POST" and "?uploads" in request.target:
             return (
                 200,
                 "<InitiateMultipartUploadResult><UploadId>one/1+</UploadId></InitiateMultipartUploadResult>",
@@ -248,17 +250,20 @@ async def test_new_keys_are_used_at_once(monkeypatch):
             given = parameters((await upload(store)).url)
             assert given["X-Amz-Credential"].startswith(f"ASIA{number}/")
             assert given["X-Amz-Security-Token"] == f"token/{number}+="
-            await store.check()
-            headers = double.requests[-1].headers
-            assert f"Credential=ASIA{number}/" in headers["authorization"]
-            assert headers["x-amz-security-token"] == f"token/{number}+="
+            # obstore uses keys for a tenth of a second before it asks for them again.
+            await until(lambda now=number: used(store, double, f"ASIA{now}", f"token/{now}+="), "new keys")
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         with pytest.raises(UnavailableError):
             await upload(store)
 
 
-# aws/aws-sdk-java#1699 and the reports above: what cannot be signed must not take long either. A server that sends half
-# of a file and stops is not waited for, and what came is not taken for all.
+async def used(store: FileStore, double: S3Double, key: str, token: str) -> bool:
+    await store.check()
+    headers = double.requests[-1].headers
+    return f"Credential={key}/" in headers["authorization"] and headers["x-amz-security-token"] == token
+
+
+# A server that sends half of a file and stops is not waited for, and what came is not taken for all.
 async def test_a_download_that_stops_is_an_error(monkeypatch):
     url = use_s3(monkeypatch)
 
@@ -274,11 +279,9 @@ async def test_a_download_that_stops_is_an_error(monkeypatch):
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     store = open_file_store(url, timeout=1)
-    began, received = time.monotonic(), 0
+    began = time.monotonic()
     with pytest.raises(UnavailableError):
-        async for piece in store.read("a"):
-            received += len(piece)
-    assert received <= 1_000_000
+        await read(store, "a")
     assert time.monotonic() - began < 8
     server.close()
     server.close_clients()
