@@ -10,7 +10,9 @@ import pytest
 
 from backchannel.file_stores.base import FileStore
 from backchannel.file_stores.locations import open_file_store
-from backchannel.testing.contracts.file_store import FileStoreContract, PresigningFileStoreContract, put, read
+from backchannel.testing.contracts.file_store import FileStoreContract
+from backchannel.testing.contracts.file_store_base import put, read
+from backchannel.testing.contracts.file_store_remote import PresigningFileStoreContract
 from file_servers import ACCOUNT, use_azure, use_s3
 
 pytestmark = pytest.mark.row("E1")
@@ -94,6 +96,17 @@ class TestS3(PresigningFileStoreContract):
         use_s3(monkeypatch)
         return open_file_store(f"s3://absent-{secrets.token_hex(8)}/files")
 
+    @pytest.mark.alone
+    async def test_a_big_file_is_sent_with_little_memory(self, store: FileStore, tmp_path: Path):
+        """Of this process, in which obstore's own parts would be 65 MiB."""
+        source = tmp_path / "big"
+        source.write_bytes(b"x" * 96 * 1_048_576)
+        before = memory("VmRSS")
+        forget_peak()
+        await put(store, "big", source)
+        assert await store.size("big") == 96 * 1_048_576
+        assert memory("VmHWM") - before < 48 * 1_048_576
+
 
 class TestAzure(PresigningFileStoreContract):
     @pytest.fixture
@@ -118,6 +131,15 @@ class TestAzure(PresigningFileStoreContract):
     def without_bucket(self, monkeypatch: pytest.MonkeyPatch) -> FileStore:
         use_azure(monkeypatch)
         return open_file_store(f"az://absent-{secrets.token_hex(8)}/files")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
 
 
 def below(root: Path) -> list[Path]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DEFAULT_REGION = "us-east-1"
 """Of servers that are not Amazon's and have no regions."""
 
-KEYS_SECONDS = 30
+KEYS_SECONDS = 1
 """After what time obstore asks for the keys again, as they may have been replaced."""
 
 

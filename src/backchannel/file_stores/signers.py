@@ -14,7 +14,7 @@ import obstore
 import structlog
 
 from backchannel.errors import UnavailableError
-from backchannel.file_stores.base import UploadTarget
+from backchannel.file_stores.base import MAX_PRESIGNED_SECONDS, UploadTarget
 from backchannel.file_stores.s3_signing import S3Keys, presign
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ABORT_SECONDS = 5.0
 """How long the parts of an interrupted upload may take to be removed."""
+
+SKEW_SECONDS = 60
+"""How far the clock of this server may be ahead of that of S3."""
 
 SHORTEST_SECONDS = 60
 """The life of URLs that are used at once: clocks differ."""
@@ -139,8 +142,9 @@ class S3KeySigner(Signer):
             path,
             keys=keys,
             region=self._region,
-            seconds=seconds,
-            now=self._now(),
+            # Some servers refuse what their clock says was signed in the future. The end stays the same.
+            seconds=min(seconds + SKEW_SECONDS, MAX_PRESIGNED_SECONDS),
+            now=self._now() - timedelta(seconds=SKEW_SECONDS),
             headers=headers,
             query=query,
         )

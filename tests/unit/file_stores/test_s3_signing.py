@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backchannel.file_stores.s3_signing import S3Keys, host_header, presign
 
-pytestmark = pytest.mark.row("E4")
+pytestmark = pytest.mark.row("E1")
 
 NOW = dates.datetime(2026, 11, 29, 12, 0, 1, tzinfo=dates.UTC)
 

@@ -9,45 +9,28 @@ Subclass `FileStoreContract`, provide the fixture, and run pytest:
             yield store
             await store.aclose()
 
-A store on a network also keeps `RemoteFileStoreContract`; one with presigned URLs `PresigningFileStoreContract`.
+A store on a network also keeps `file_store_remote.RemoteFileStoreContract`; one with presigned URLs
+`file_store_remote.PresigningFileStoreContract`.
 """
 
 import asyncio
 import hashlib
-import time
 import tracemalloc
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import httpx2
 import pytest
 
-from backchannel.errors import UnavailableError
 from backchannel.file_stores.base import MAX_PIECE_BYTES, PIECE_BYTES, FileMissingError, FileStore
-
-BIG_BYTES = 24 * 1_048_576
-"""More than any part of an upload, and no multiple of the size of pieces with the odd bytes at its end."""
-
-PATIENCE_SECONDS = 10
-"""How long a store that cannot be reached may take to say so, with a time-out of a second."""
-
-FILE_NAMES = (
-    "plain.txt",
-    "two words.txt",
-    "two  spaces.txt",
-    "100% + 1 #2?.txt",
-    "%2e%2e%2f.txt",
-    'say "hello"; it\'s.txt',
-    "back\\slash.txt",
-    "résumé.txt",
-    "灯泡.jpeg",
-    "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467.png",
-    "שלום.pdf",
-    "مرحبا (1).pdf",
-    "a&b=c;d,e.txt",
+from backchannel.testing.contracts.file_store_base import (
+    BIG_BYTES,
+    FILE_NAMES,
+    attachment,
+    put,
+    read,
+    write_big_file,
 )
 
 
@@ -322,168 +305,3 @@ class FileStoreContract:
                 await store.presign_get("a", seconds=60, mime_type="text/plain", disposition="inline")
             with pytest.raises(ValueError, match="presigned"):
                 await store.presign_put("a", mime_type="a/b", size=1, disposition="inline", seconds=60)
-
-
-class RemoteFileStoreContract(FileStoreContract):
-    """The contract of stores on a network."""
-
-    @abstractmethod
-    @pytest.fixture
-    def unreachable(self) -> Any:
-        """A store with a time-out of a second at an address that refuses connections."""
-
-    @abstractmethod
-    @pytest.fixture
-    def silent(self) -> Any:
-        """A store with a time-out of a second at an address that accepts connections and never answers."""
-
-    @abstractmethod
-    @pytest.fixture
-    def without_bucket(self) -> Any:
-        """A store whose bucket does not exist, at a server that can be reached."""
-
-    async def test_one_that_cannot_be_reached_says_so_soon(self, unreachable: FileStore) -> None:
-        """Every method."""
-        await assert_unavailable(unreachable)
-
-    async def test_one_that_does_not_answer_is_not_waited_for(self, silent: FileStore) -> None:
-        """Every method."""
-        await assert_unavailable(silent)
-
-    async def test_one_without_a_bucket_is_not_available(self, without_bucket: FileStore) -> None:
-        """Otherwise all files would seem to be deleted."""
-        with pytest.raises(UnavailableError, match="does not exist"):
-            await without_bucket.check()
-        with pytest.raises(UnavailableError):
-            await put(without_bucket, "a", b"x")
-        with pytest.raises(UnavailableError):
-            [each async for each in without_bucket.list()]
-        with pytest.raises(UnavailableError):
-            await read(without_bucket, "a")
-
-
-class PresigningFileStoreContract(RemoteFileStoreContract):
-    """The contract of stores with presigned URLs."""
-
-    async def test_a_browser_writes_and_reads(self, store: FileStore) -> None:
-        """With a plain HTTP client, which has no credentials."""
-        async with httpx2.AsyncClient() as browser:
-            for number, name in enumerate(FILE_NAMES):
-                key, data = f"u/{number}", name.encode()
-                target = await store.presign_put(
-                    key,
-                    mime_type="text/plain; charset=utf-8",
-                    size=len(data),
-                    disposition=attachment(name),
-                    seconds=60,
-                )
-                assert target.url.startswith(tuple(f"{origin}/" for origin in store.origins))
-                assert {each.lower() for each in target.headers}.isdisjoint({"content-length", "host"})
-                answer = await browser.request(
-                    target.method, target.url, content=data, headers=dict(target.headers)
-                )
-                assert answer.is_success, answer.text
-                assert await read(store, key) == data
-                await self._assert_readable(browser, store, key, name, data)
-                # What the server stores from a copy of it is the same file.
-                await store.copy(key, f"copy/{number}")
-                await self._assert_readable(browser, store, f"copy/{number}", name, data)
-
-    async def _assert_readable(
-        self, browser: httpx2.AsyncClient, store: FileStore, key: str, name: str, data: bytes
-    ) -> None:
-        url = await store.presign_get(
-            key, seconds=60, mime_type="text/plain; charset=utf-8", disposition=attachment(name)
-        )
-        answer = await browser.get(url)
-        assert (answer.status_code, answer.content) == (200, data)
-        assert answer.headers["content-disposition"] == " ".join(attachment(name).split())
-        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-        part = await browser.get(url, headers={"range": "bytes=1-2"})
-        assert (part.status_code, part.content) == (206, data[1:3])
-
-    async def test_what_the_server_stored_can_be_read(self, store: FileStore) -> None:
-        """With its type and name."""
-        await store.put(
-            "a", b"bytes", mime_type="application/pdf", disposition=attachment("\U0001f600 %.pdf")
-        )
-        async with httpx2.AsyncClient() as browser:
-            answer = await browser.get(
-                await store.presign_get(
-                    "a",
-                    seconds=60,
-                    mime_type="application/pdf",
-                    disposition=attachment("\U0001f600 %.pdf"),
-                )
-            )
-        assert answer.content == b"bytes"
-        assert answer.headers["content-type"] == "application/pdf"
-        assert answer.headers["content-disposition"] == attachment("\U0001f600 %.pdf")
-
-    async def test_urls_are_good_for_a_limited_time(self, store: FileStore) -> None:
-        """And for one key."""
-        for seconds in (0, -1, 604_801):
-            with pytest.raises(ValueError, match="seconds"):
-                await store.presign_get("a", seconds=seconds, mime_type="a/b", disposition="inline")
-            with pytest.raises(ValueError, match="seconds"):
-                await store.presign_put("a", seconds=seconds, mime_type="a/b", size=1, disposition="inline")
-        with pytest.raises(ValueError, match="key"):
-            await store.presign_get("../a", seconds=60, mime_type="a/b", disposition="inline")
-        with pytest.raises(ValueError, match="header"):
-            await store.presign_put("a", seconds=60, mime_type="a/b", size=1, disposition="é")
-        with pytest.raises(ValueError, match="bytes"):
-            await store.presign_put("a", seconds=60, mime_type="a/b", size=-1, disposition="inline")
-
-
-async def put(store: FileStore, key: str, source: Path | bytes) -> None:
-    """Put a file whose type and name do not matter."""
-    await store.put(key, source, mime_type="application/octet-stream", disposition="attachment")
-
-
-async def read(store: FileStore, key: str, start: int = 0, end: int | None = None) -> bytes:
-    """All bytes of a file, or of a part of it."""
-    return b"".join([piece async for piece in store.read(key, start, end)])
-
-
-def attachment(name: str) -> str:
-    """A `Content-Disposition` as RFC 6266 has it: an ASCII name, and the right one."""
-    ascii_name = name.encode("ascii", "replace").decode()
-    plain = "".join(each if each.isalnum() or each in "._- " else "_" for each in ascii_name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def write_big_file(path: Path) -> str:
-    """Write `BIG_BYTES` and seven; gives their digest."""
-    block = bytes(range(256)) * 4096
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for number in range(BIG_BYTES // len(block)):
-            data = number.to_bytes(4) + block[4:]
-            file.write(data)
-            digest.update(data)
-        file.write(b"the end")
-        digest.update(b"the end")
-    return digest.hexdigest()
-
-
-async def assert_unavailable(store: FileStore) -> None:
-    """Every method raises `UnavailableError`, in time."""
-    began = time.monotonic()
-
-    async def list_all() -> None:
-        [each async for each in store.list("a/")]
-
-    calls = [
-        put(store, "a", b"x"),
-        read(store, "a"),
-        read(store, "a", 5, 10),
-        store.size("a"),
-        store.copy("a", "b"),
-        store.delete(["a", "b"]),
-        list_all(),
-        store.check(),
-    ]
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        assert isinstance(result, UnavailableError), result
-        assert result.retry_after
-    assert time.monotonic() - began < PATIENCE_SECONDS
