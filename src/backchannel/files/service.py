@@ -19,8 +19,8 @@ from backchannel.errors import BackchannelError, ConflictError, InvalidInputErro
 from backchannel.errors.files import FileQuotaError, UploadIncompleteError
 from backchannel.faultpoints import reached
 from backchannel.file_checks.examine import Examined, Examiner
-from backchannel.file_checks.names import content_disposition, display_name
-from backchannel.file_checks.types import AllowedTypes, declared_type
+from backchannel.file_checks.names import DEFAULT_NAME, content_disposition, display_name
+from backchannel.file_checks.types import AllowedTypes, declared_type, kind_of
 from backchannel.file_stores.base import FileMissingError, FileStore, UploadTarget
 from backchannel.files.keys import Form, folder_of, key_of, new_version, upload_key, version_key
 from backchannel.files.spool import Spool, SpooledFile, too_large
@@ -126,10 +126,10 @@ class Files:
             FileQuotaError: The caller's files have too many bytes with it.
             UnavailableError: It could not be checked or stored now.
         """
-        name = display_name(name)
         if not spooled.size:
             raise empty()
         examined = await self._check(spooled.path, name, mime_type)
+        name = _named(name, examined)
         now = utc_now()
         pending = FileRecord(
             id=new_id("attachment"),
@@ -355,6 +355,14 @@ class Files:
             await self.records.delete(record.id, record.identity)
         except BackchannelError as error:
             log.warning("upload_left_to_expire", file_id=record.id, error=error.message)
+
+
+def _named(name: str, examined: Examined) -> str:
+    """The name of a file, as it is shown; what has none, such as a picture from a clipboard, gets one of its type."""
+    if name.strip():
+        return display_name(name)
+    extensions = kind_of(examined.mime_type).extensions
+    return f"{DEFAULT_NAME}.{extensions[0]}" if extensions else DEFAULT_NAME
 
 
 def _tokens(examined: Examined) -> int:

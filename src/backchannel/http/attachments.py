@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse, StreamingResponse
 
@@ -11,11 +12,14 @@ from backchannel.context import CHAT, RequestContext
 from backchannel.errors import NotFoundError
 from backchannel.errors.files import RangeError
 from backchannel.file_checks.names import content_disposition
+from backchannel.file_stores.base import FileMissingError
 from backchannel.files.attachments import FileAttachments
 from backchannel.files.keys import Form, key_of
 from backchannel.http.attachment_links import attachments_of
 from backchannel.http.services import Services
 from backchannel.stores.file_records import FileRecord
+
+log = structlog.get_logger(__name__)
 
 PRESIGNED_SECONDS = 120
 """How long the URL to which a link to a file store redirects is valid: it is used at once."""
@@ -82,7 +86,11 @@ def attachments_router(services: Services) -> APIRouter:
         )
         if record is None or not _has(record, asked):
             raise NotFoundError("The file is not uploaded, or has no preview.")
-        return await _content(request, attachments, record, asked, left)
+        try:
+            return await _content(request, attachments, record, asked, left)
+        except FileMissingError:
+            log.error("file_lost", file_id=file_id)
+            raise NotFoundError("The bytes of this file are lost.") from None
 
     return router
 

@@ -152,4 +152,6 @@ class ThreadTitles:
 
 
 def _text(message: UserMessageItem) -> str:
-    return "\n".join(part.text for part in message.content)
+    text = "\n".join(part.text for part in message.content)
+    # A message of attachments alone is named after them.
+    return text if title_from(text) else "\n".join(each.name for each in message.attachments)
