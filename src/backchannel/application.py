@@ -29,6 +29,7 @@ from backchannel.context import CREDENTIAL_HEADERS, RequestContext
 from backchannel.errors import ConfigurationError
 from backchannel.hook_dispatcher import check_listener
 from backchannel.hooks import Hooks
+from backchannel.scanners.base import Scanner
 from backchannel.stores.sql.migrate import Migrations
 
 type ContextFactory = Callable[[RequestContext, Request | None], Any | Awaitable[Any]]
@@ -57,7 +58,8 @@ class Application:
         scopes: The scopes that its routers and tools ask for (`backchannel.http.context_with`, `Identity.require`),
             besides `chat` and `admin`.
         authenticators: The chain that identifies callers, in place of the one that the settings describe.
-        attachment_store: Takes uploads.
+        attachment_store: Takes uploads, in place of the server's own files.
+        scanner: Looks for malicious software in the server's own files, in place of the one of the settings.
         hooks: Listeners, called in this order; one that is named twice is called once.
         model_provider: Finds the models of agents, in place of the one that the settings describe. Only with `agent`.
         offline_model: Answers in place of the built-in offline model when no model is configured. Only with `agent`.
@@ -90,6 +92,7 @@ class Application:
     scopes: Collection[str] = ()
     authenticators: Sequence[Authenticator] | None = None
     attachment_store: AttachmentStore[Any] | None = None
+    scanner: Scanner | None = None
     hooks: Sequence[Hooks] = ()
     model_provider: ModelProvider | None = None
     offline_model: Model | None = None
@@ -124,6 +127,13 @@ class Application:
                     f"The handler of sync action {name!r} must be an `async def` that returns a "
                     "SyncCustomActionResponse or None; one that yields events belongs to actions."
                 )
+        if self.scanner is not None and (
+            self.attachment_store is not None or isinstance(self.server, ChatKitServer)
+        ):
+            raise ConfigurationError(
+                "scanner: it sees the server's own files, and there are none beside an attachment store or a server "
+                "instance."
+            )
         self._check_lifespan()
         for listener in self.hooks:
             if not isinstance(cast("object", listener), Hooks):

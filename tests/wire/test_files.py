@@ -4,14 +4,17 @@ import asyncio
 import base64
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from agents import Agent
 
+from backchannel.application import Application
 from backchannel.client import ServerError
+from backchannel.errors import InfectedFileError
+from backchannel.scanners.base import Scanner
 from backchannel.testing import ChatKitClient, Say, ScriptedModel
 from pictures import picture, size_of
 from unit.scanners.clamd_double import EICAR, ClamdDouble
@@ -346,6 +349,32 @@ async def test_a_scanner_sees_every_file_first(serve):
     # While it is away, nothing gets in.
     assert await code_of(served.person.upload("d.txt", TEXT.encode(), "text/plain")) == (503, "unavailable")
     assert len(left_on_disk()) == 2
+
+
+class OwnScanner(Scanner):
+    """Of an application."""
+
+    closed = False
+
+    @override
+    async def scan(self, path: Path) -> None:
+        if b"milk" in await asyncio.to_thread(path.read_bytes):
+            raise InfectedFileError
+
+    @override
+    async def check(self) -> None:
+        return
+
+    @override
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_an_application_can_bring_its_scanner(serve):
+    application = Application(agent=agent(ScriptedModel()), scanner=OwnScanner())
+    served: Served = await serve(application)
+    assert await code_of(served.person.upload("a.txt", TEXT.encode(), "text/plain")) == (422, "infected_file")
+    await served.person.upload("b.txt", b"bread", "text/plain")
 
 
 async def test_parts_of_a_file_can_be_asked_for(serve):

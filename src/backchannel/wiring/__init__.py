@@ -162,7 +162,7 @@ def _attachments(settings: Settings, application: Application, database: Databas
     """The server's own files, unless the application has an attachment store, or a server that is made already."""
     if application.attachment_store is not None or isinstance(application.server, ChatKitServer):
         return None
-    return make_attachments(settings, database)
+    return make_attachments(settings, database, application.scanner)
 
 
 def _shared_database(server: ChatKitServer[Any], database: Database) -> Database:

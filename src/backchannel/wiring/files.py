@@ -21,8 +21,13 @@ from backchannel.stores.sql.engine import Database
 from backchannel.stores.sql.files import SqlFiles
 
 
-def make_attachments(settings: Settings, database: Database) -> FileAttachments | None:
+def make_attachments(
+    settings: Settings, database: Database, own_scanner: Scanner | None = None
+) -> FileAttachments | None:
     """The files that people attach; `None` if the settings permit none.
+
+    Args:
+        own_scanner: The application's.
 
     Raises:
         ConfigurationError: A setting is wrong.
@@ -35,7 +40,7 @@ def make_attachments(settings: Settings, database: Database) -> FileAttachments 
         SqlFiles(database),
         store,
         Examiner(types, max_pixels=settings.max_image_pixels, max_text_chars=settings.max_file_text_chars),
-        scanner(settings),
+        own_scanner or scanner(settings),
         Spool(store.spool_directory or _temporary_folder(), settings.max_upload_bytes),
         FileLimits(
             max_bytes=settings.max_upload_bytes,
