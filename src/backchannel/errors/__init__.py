@@ -24,6 +24,7 @@ from backchannel.errors.base import (
     UnsupportedMediaTypeError,
 )
 from backchannel.errors.budgets import BudgetExceededError
+from backchannel.errors.files import InfectedFileError, InvalidFileError, UnsupportedTypeError
 from backchannel.errors.models import (
     AnswerEmptyError,
     AnswerFilteredError,
@@ -62,7 +63,9 @@ __all__ = [
     "Details",
     "ForbiddenError",
     "GuardrailError",
+    "InfectedFileError",
     "InsufficientScopeError",
+    "InvalidFileError",
     "InvalidInputError",
     "InvalidOutputError",
     "InvalidRequestError",
@@ -92,4 +95,5 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
+    "UnsupportedTypeError",
 ]
