@@ -68,7 +68,7 @@ KINDS = (
              ("image/jpg", "image/pjpeg", "image/jfif", "image/mpo", "image/x-mpo", "image/x-jpeg")),
     FileKind("image/gif", "image", ("gif",)),
     FileKind("image/webp", "image", ("webp",), ("image/x-webp",)),
-    FileKind("application/pdf", "pdf", ("pdf",), ("application/x-pdf", "application/acrobat", 
+    FileKind("application/pdf", "pdf", ("pdf",), ("application/x-pdf", "application/acrobat",
              "text/pdf", "text/x-pdf")),
     FileKind(PLAIN_TEXT, "text", tuple(_CODE.split()), tuple(_CODE_ALIASES.split())),
     FileKind("text/markdown", "text", ("md", "markdown", "mdown", "mkd", "mdx"),
@@ -127,7 +127,7 @@ KINDS = (
              ("application/x-elf", "application/x-sharedlib", "application/x-mach-binary", "application/wasm"),
              container="elf"),
     FileKind("application/x-iso9660-image", "binary", ("iso", "img", "dmg", "vhd", "vmdk"), ()),
-    FileKind("application/x-ms-shortcut", "binary", 
+    FileKind("application/x-ms-shortcut", "binary",
              ("lnk", "url", "pif", "reg", "vbs", "vbe", "wsf", "wsh", "jse", "chm")),
 )  # fmt: skip
 

@@ -82,14 +82,19 @@ def format_of(head: bytes) -> str:
 
 
 def is_pdf(head: bytes) -> bool:
-    """Whether it is a PDF: readers look for its mark in the first kilobyte."""
+    """Whether it can be read as a PDF: readers look for its mark in the first kilobyte."""
     return b"%PDF-" in head[:1029]
+
+
+def starts_as_pdf(head: bytes) -> bool:
+    """Whether the mark of a PDF comes first: other texts may mention it."""
+    return head[:1029].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-")
 
 
 def markup_of(head: str) -> str:
     """`html`, `svg` or `xml` if a text begins as such a document does; else empty."""
     start = head.lstrip("\ufeff \t\r\n").lower()[:4096]
-    if start.startswith("<?xml") or start.startswith("<!--") or start.startswith("<!doctype svg"):
+    if start.startswith(("<?xml", "<!--", "<!doctype svg")):
         return "svg" if "<svg" in start else "html" if "<html" in start else "xml"
     if start.startswith("<svg"):
         return "svg"
@@ -147,8 +152,10 @@ def _brand(head: bytes) -> str:
 
 
 def _by_puremagic(head: bytes) -> str:
+    # Never by the name: it would raise the confidence of what the name says.
     try:
-        found = puremagic.magic_string(head)
+        found = puremagic.magic_string(head)  # pyright: ignore[reportUnknownMemberType]
     except (puremagic.PureError, ValueError):
         return ""
-    return next((each.mime_type.lower() for each in found if each.mime_type), "") if found else ""
+    types = [str(each.mime_type).lower() for each in found]  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return next((each for each in types if each), "")

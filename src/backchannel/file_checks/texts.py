@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from backchannel.file_checks.encodings import hinted_encoding, legacy_encoding, utf16_without_bom
 
@@ -78,10 +79,10 @@ def read_text(path: Path, charset: str, max_chars: int, is_cancelled: Callable[[
         if encoding is None:
             return None
         found = _read(file, encoding, max_chars, is_cancelled)
-        if found is None and encoding == "utf-8":
-            # Only the beginning was ASCII.
-            encoding = hinted_encoding(charset) or "cp1252"
-            found = _read(file, encoding, max_chars, is_cancelled)
+        if found is None and encoding == "utf-8" and not is_cancelled():
+            # What was looked at was ASCII, or UTF-8 by accident.
+            other = hinted_encoding(charset) or legacy_encoding(_sample_beyond_ascii(file))
+            found = _read(file, other, max_chars, is_cancelled) if other else None
         return found
 
 
@@ -104,5 +105,50 @@ def cleaned(text: str) -> str:
     return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _read(file, encoding: str, max_chars: int, is_cancelled: Callable[[], bool]) -> Text | None:  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def _read(file: BinaryIO, encoding: str, max_chars: int, is_cancelled: Callable[[], bool]) -> Text | None:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)(_errors(encoding))
+    parts: list[str] = []
+    characters = 0
+    while chunk := file.read(_CHUNK):
+        try:
+            text = decoder.decode(chunk)
+        except UnicodeDecodeError:
+            return None
+        if "\0" in text or is_cancelled():
+            return None
+        text = text.removeprefix("\ufeff") if not characters else text
+        if characters <= max_chars:
+            parts.append(text[: max_chars + 1 - characters])
+        characters += len(text)
+    start = "".join(parts)
+    # Of a file that ends in the middle of a character, that one is left out.
+    if characters > max_chars:
+        start = shortened(start, max_chars, all_of_it=f"{characters:,} characters")
+    return Text(encoding, cleaned(start), characters)
+
+
+def _sample_beyond_ascii(file: BinaryIO) -> bytes:
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        if found := re.search(rb"[\x80-\xff]", chunk):
+            return chunk[found.start() :][:PROBE_BYTES]
+    return b""
+
+
+def _errors(encoding: str) -> str:
+    # Halves of emoji, as some programs write them, are put together or replaced later.
+    return "surrogatepass" if encoding.startswith("utf-") else "strict"
+
+
+def _decoded(head: bytes, encoding: str) -> str | None:
+    try:
+        return codecs.getincrementaldecoder(encoding)(_errors(encoding)).decode(head)
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_text(text: str | None) -> bool:
+    if text is None or "\0" in text:
+        return False
+    return len(_CONTROLS.findall(text)) <= len(text) * _MAX_CONTROLS

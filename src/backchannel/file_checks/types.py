@@ -163,9 +163,7 @@ class AllowedTypes:
             UnsupportedTypeError: The type is not allowed, or see `declared_type`.
         """
         found = declared_type(mime_type, name)
-        if found == UNDECLARED and (not extension(name) or extension(name) not in self._extensions):
-            return
-        if not self.includes(found, name):
+        if found != UNDECLARED and not self.includes(found, name):
             raise self.refusal(found)
 
     def includes(self, mime_type: str, name: str) -> bool:

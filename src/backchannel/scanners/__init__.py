@@ -1,0 +1,1 @@
+"""Scanners of uploaded files for malicious software."""
