@@ -16,8 +16,9 @@ class Scanner(ABC):
 
         Raises:
             InfectedFileError: Something was found. The error says neither where the file is nor what it is called.
-            UnavailableError: The file was not scanned, or not completely: the scanner cannot be reached, is too slow, refuses
-                the file's size, or its answer is not understood. No such file counts as clean.
+            UnavailableError: The file was not scanned, or not completely: the scanner cannot be reached, is too slow,
+                refuses the file's size, or its answer is not understood. No such file counts as clean. The error's
+                `allow_retry` is false if the same file would be refused again.
         """
 
     @abstractmethod

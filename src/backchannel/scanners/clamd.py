@@ -10,7 +10,7 @@ import socket
 import struct
 import tempfile
 from pathlib import Path
-from typing import override
+from typing import BinaryIO, override
 from urllib.parse import unquote, urlsplit
 
 from backchannel.errors import ConfigurationError, InfectedFileError, UnavailableError
@@ -28,18 +28,65 @@ _FOUND = b" FOUND"
 _NOT_SCANNED = (b"Heuristics.Limits.Exceeded", b"Heuristics.Encrypted")
 """Reported as found, if clamd is configured to, for what it has not looked into."""
 
-_TEST_VIRUS = "".join((r"X5O!P%@AP[4\PZX54(P^)7CC)7}$", "EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!", "$H+H*"))
+_TEST_VIRUS = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!" + b"$H+H*"
 """The harmless file that every scanner must find (eicar.org); in pieces, or scanners would find this module."""
 
 type _Address = tuple[str, int] | str
 
 
+class _Exchange:
+    """One command and its answer.
+
+    Attributes:
+        reply: The answer without its NUL; empty if the connection ended before it.
+        is_sent: Whether all of the file was sent before the answer came. An answer before that is about a part of it.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.reply = b""
+        self.is_sent = False
+
+    async def run(self, command: bytes, path: Path | None) -> None:
+        # A scanner that refuses a file answers before all of it is sent, and closes or does not read on. The answer is
+        # read while sending: then it is neither lost with the connection nor waited for in vain.
+        answer = asyncio.create_task(_reply(self._connection))
+        sending = asyncio.create_task(self._send(command, path))
+        try:
+            await asyncio.wait((answer, sending), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                refused = sending.result()
+                async with asyncio.timeout(_REPLY_AFTER_ERROR_SECONDS if refused else None):
+                    await asyncio.wait((answer,))
+            self.reply = answer.result()
+        finally:
+            answer.cancel()
+            sending.cancel()
+            await asyncio.wait((answer, sending))
+
+    async def _send(self, command: bytes, path: Path | None) -> bool:
+        """Send a command and a file. Returns whether the other side has closed before the end."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._connection, command)
+            if path is None:
+                return False
+            with _opened(path) as file:
+                while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                    await loop.sock_sendall(self._connection, struct.pack(">I", len(chunk)) + chunk)
+            self.is_sent = True
+            await loop.sock_sendall(self._connection, struct.pack(">I", 0))
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return False
+
+
 class Clamd(Scanner):
     """clamd at an address.
 
-    It answers OK for files larger than its own `MaxFileSize` without having scanned them, unless its `AlertExceedsMax` is
-    set: give the smaller of `MaxFileSize` and `MaxScanSize` as `max_bytes`. Larger files than its `StreamMaxLength` it
-    refuses, which is no answer that they are clean.
+    It answers OK for files larger than its own `MaxFileSize` without having scanned them, unless its `AlertExceedsMax`
+    is set: give the smaller of `MaxFileSize` and `MaxScanSize` as `max_bytes`. Files larger than its `StreamMaxLength`
+    it refuses, which does not mean that they are clean.
 
     Args:
         url: `tcp://host:port` or `unix:///path`; port 3310 if none is given.
@@ -59,13 +106,14 @@ class Clamd(Scanner):
     async def scan(self, path: Path) -> None:
         if self._max_bytes is not None and (await asyncio.to_thread(path.stat)).st_size > self._max_bytes:
             raise _too_large()
-        reply = await self._asked(b"zINSTREAM\0", path)
-        if reply == _CLEAN:
+        exchange = await self._asked(b"zINSTREAM\0", path)
+        reply = exchange.reply
+        if reply == _CLEAN and exchange.is_sent:
             return
         if reply.startswith(b"stream: ") and reply.endswith(_FOUND):
             name = reply.removeprefix(b"stream: ").removesuffix(_FOUND)
             if name.startswith(_NOT_SCANNED):
-                raise _not_scanned("The virus scanner could not look into all of the file.")
+                raise _final(_not_scanned("The virus scanner could not look into all of it."))
             raise InfectedFileError
         if b"size limit exceeded" in reply:
             raise _too_large()
@@ -73,11 +121,11 @@ class Clamd(Scanner):
 
     @override
     async def check(self) -> None:
-        reply = await self._asked(b"zPING\0", None)
+        reply = (await self._asked(b"zPING\0", None)).reply
         if reply != b"PONG":
             raise _not_scanned(_unexpected(reply))
         with tempfile.NamedTemporaryFile() as file:
-            file.write(_TEST_VIRUS.encode())
+            file.write(_TEST_VIRUS)
             file.flush()
             try:
                 await self.scan(Path(file.name))
@@ -87,10 +135,14 @@ class Clamd(Scanner):
             "The virus scanner does not find the test file of EICAR. Look at its database and its log."
         )
 
-    async def _asked(self, command: bytes, path: Path | None) -> bytes:
+    async def _asked(self, command: bytes, path: Path | None) -> _Exchange:
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._exchange(command, path)
+                connection = await _connected(self._address)
+                with connection:
+                    exchange = _Exchange(connection)
+                    await exchange.run(command, path)
+                    return exchange
         except TimeoutError:
             raise _not_scanned(
                 f"The virus scanner did not answer within {self._seconds:g} seconds."
@@ -98,40 +150,10 @@ class Clamd(Scanner):
         except OSError as failed:
             raise _not_scanned("The virus scanner cannot be reached.") from failed
 
-    async def _exchange(self, command: bytes, path: Path | None) -> bytes:
-        connection = await _connected(self._address)
-        # A scanner that refuses a file answers before all of it is sent, and closes. The answer is read while sending:
-        # then it is not lost with the connection.
-        answer = asyncio.create_task(_reply(connection))
-        try:
-            if await _sent(connection, command, path, answer):
-                return await answer
-            async with asyncio.timeout(_REPLY_AFTER_ERROR_SECONDS):
-                return await answer
-        finally:
-            answer.cancel()
-            await asyncio.wait([answer])
-            connection.close()
 
-
-async def _sent(
-    connection: socket.socket, command: bytes, path: Path | None, answer: asyncio.Task[bytes]
-) -> bool:
-    """Send a command and a file, until there is an answer. Returns whether the connection takes all of it."""
-    loop = asyncio.get_running_loop()
-    try:
-        await loop.sock_sendall(connection, command)
-        if path is None:
-            return True
-        with await asyncio.to_thread(path.open, "rb") as file:
-            while not answer.done():
-                chunk = await asyncio.to_thread(file.read, CHUNK_BYTES)
-                await loop.sock_sendall(connection, struct.pack(">I", len(chunk)) + chunk)
-                if not chunk:
-                    break
-    except (BrokenPipeError, ConnectionResetError):
-        return False
-    return True
+def _opened(path: Path) -> BinaryIO:
+    # In a thread, a file that is opened when the scan is cancelled would stay open.
+    return path.open("rb")
 
 
 async def _reply(connection: socket.socket) -> bytes:
@@ -195,8 +217,11 @@ def _not_scanned(reason: str) -> UnavailableError:
 
 
 def _too_large() -> UnavailableError:
-    error = _not_scanned("It is larger than the virus scanner accepts.")
-    # The same file would be refused again.
+    return _final(_not_scanned("It is larger than the virus scanner accepts."))
+
+
+def _final(error: UnavailableError) -> UnavailableError:
+    """The error of a file that would be refused again."""
     error.retry_after, error.allow_retry = None, False
     return error
 
