@@ -16,8 +16,8 @@ from backchannel.client import ServerError
 from backchannel.errors import InfectedFileError
 from backchannel.scanners.base import Scanner
 from backchannel.testing import ChatKitClient, Say, ScriptedModel
+from clamd_double import EICAR, fake_clamd
 from pictures import picture, size_of
-from unit.scanners.clamd_double import EICAR, ClamdDouble
 from wire.conftest import Served
 
 pytestmark = pytest.mark.row("E1", "E2", "E3", "E4", "P22", "P23", "P25b", "P26")
@@ -337,9 +337,8 @@ async def test_what_is_not_taken_leaves_nothing(
 
 
 async def test_a_scanner_sees_every_file_first(serve):
-    clamd = ClamdDouble()
-    async with clamd.serving() as url:
-        served: Served = await serve(agent(ScriptedModel()), scanner_url=url)
+    async with fake_clamd() as clamd:
+        served: Served = await serve(agent(ScriptedModel()), scanner_url=clamd.url)
         assert await code_of(served.person.upload("a.txt", EICAR, "text/plain")) == (422, "infected_file")
         assert left_on_disk() == []
         await served.person.upload("b.txt", TEXT.encode(), "text/plain")

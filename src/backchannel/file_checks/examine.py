@@ -41,8 +41,8 @@ class Examined:
             `None` if none could be made.
         preview_type: `image/jpeg` or `image/png`.
         model_form: What the model gets. Of an image: at most 1568 pixels a side and 3.5 MB, upright, without metadata,
-            in sRGB. Of a text or PDF: its beginning in UTF-8. `None` for anything else, and for a PDF without text,
-            with a password, or whose text cannot be read.
+            in sRGB. Of a text or PDF: its beginning in UTF-8. `None` for anything else, and for a PDF that has no text
+            or a password, or whose text cannot be read.
         model_type: `image/png`, `image/jpeg` or `text/plain`.
         pages: Of a PDF; `None` if it cannot be opened.
     """

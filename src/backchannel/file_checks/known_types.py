@@ -126,7 +126,7 @@ KINDS = (
     FileKind("application/x-executable", "binary", ("so", "elf", "dylib", "appimage", "class", "wasm"),
              ("application/x-elf", "application/x-sharedlib", "application/x-mach-binary", "application/wasm"),
              container="elf"),
-    FileKind("application/x-iso9660-image", "binary", ("iso", "img", "dmg", "vhd", "vmdk"), ()),
+    FileKind("application/x-iso9660-image", "binary", ("iso", "img", "dmg", "vmdk"), ()),
     FileKind("application/x-ms-shortcut", "binary",
              ("lnk", "url", "pif", "reg", "vbs", "vbe", "wsf", "wsh", "jse", "chm")),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from backchannel.errors import UnavailableError
 
@@ -121,8 +121,7 @@ def _read(written: bytes, code: int) -> Opened:
 
 async def _started(command: list[str], path: Path) -> asyncio.subprocess.Process:
     try:
-        file = await asyncio.to_thread(path.open, "rb")
-        with file:
+        with _opened(path) as file:
             return await asyncio.create_subprocess_exec(
                 *command,
                 stdin=file,
@@ -136,6 +135,11 @@ async def _started(command: list[str], path: Path) -> asyncio.subprocess.Process
         raise UnavailableError(
             "The file could not be examined. Try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         ) from failed
+
+
+def _opened(path: Path) -> BinaryIO:
+    # In a thread, a file that is opened when the call is cancelled would stay open.
+    return path.open("rb")
 
 
 async def _all_of(stream: asyncio.StreamReader | None) -> bytes:

@@ -1,1 +1,1 @@
-"""Virus scanners, which see every file before it is stored."""
+"""Scanners of uploaded files for malicious software."""

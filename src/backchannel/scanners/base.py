@@ -1,28 +1,33 @@
-"""The contract of virus scanners."""
+"""The contract of scanners."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 
 class Scanner(ABC):
-    """Looks for malicious software in files.
-
-    Every method raises `UnavailableError` if the scanner does not answer, or not in time.
-    """
+    """Looks for malicious software in files. Several files may be scanned at the same time."""
 
     @abstractmethod
     async def scan(self, path: Path) -> None:
-        """Return if nothing was found in a file. May be called for several files at the same time.
+        """Return if the file was scanned completely and nothing was found. Bounded in time.
+
+        Args:
+            path: The file. It is only read; the scanner's process need not be able to.
 
         Raises:
-            InfectedFileError: Something was found.
-            UnavailableError: It is not known whether there is something: the file was not scanned, or not whole.
+            InfectedFileError: Something was found. The error says neither where the file is nor what it is called.
+            UnavailableError: The file was not scanned, or not completely: the scanner cannot be reached, is too slow,
+                refuses the file's size, or its answer is not understood. No such file counts as clean. The error's
+                `allow_retry` is false if the same file would be refused again.
         """
 
     @abstractmethod
     async def check(self) -> None:
-        """Return if the scanner answers."""
+        """Return if the scanner works: it answers, and finds what it must find. Bounded in time.
 
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Close connections."""
+        Raises:
+            UnavailableError: It does not, and the message says why.
+        """
+
+    async def aclose(self) -> None:  # noqa: B027 - most have nothing to close
+        """Close connections. Idempotent."""

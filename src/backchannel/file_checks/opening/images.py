@@ -102,7 +102,8 @@ def _profile(stream: Any, pos: int, length: int) -> bytes:
         return _chunk_iccp(stream, pos, length)
     except ValueError:
         # Too large when unpacked: the colours are taken for the usual ones.
-        return b""
+        stream.fp.seek(pos)
+        return _skip(stream, pos, length)
 
 
 def _check_size(size: tuple[int, int], limit: int) -> None:
