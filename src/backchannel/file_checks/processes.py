@@ -52,13 +52,14 @@ class Openers:
     """Opens files in processes, `MAX_PROCESSES` at a time.
 
     Args:
-        seconds: How long a file may wait for its turn, and how long its process may take, which gets half as much CPU
-            time.
+        seconds: How long a file may wait for its turn, and how long its process may take.
         memory_bytes: The address space of a process.
+        cpu_seconds: How much CPU time a process gets; by default half of `seconds`.
     """
 
-    def __init__(self, seconds: float, memory_bytes: int) -> None:
+    def __init__(self, seconds: float, memory_bytes: int, cpu_seconds: float | None = None) -> None:
         self._seconds = seconds
+        self._cpu_seconds = seconds / 2 if cpu_seconds is None else cpu_seconds
         self._memory_bytes = memory_bytes
         self._turns = asyncio.Semaphore(MAX_PROCESSES)
 
@@ -84,7 +85,7 @@ class Openers:
             self._turns.release()
 
     async def _run(self, path: Path, module: str, options: dict[str, Any]) -> Opened:
-        limits = {"cpu_seconds": self._seconds / 2, "memory_bytes": self._memory_bytes}
+        limits = {"cpu_seconds": self._cpu_seconds, "memory_bytes": self._memory_bytes}
         # Without `site`: it is not needed, and takes as long as the rest of the start.
         command = [sys.executable, "-I", "-S", "-c", _PROGRAM.format(module), json.dumps(options | limits)]
         command += [str(Path(__file__).parent), _folder_of(_LIBRARIES[module])]

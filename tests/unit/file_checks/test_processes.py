@@ -89,7 +89,7 @@ async def test_a_loop_ends_with_its_cpu_time_and_what_was_reported_counts(
     path: Path, parser, lines: list[str]
 ):
     parser("report({'a': 1})", *lines)
-    opened = await Openers(2, MEMORY).open(path, "images", {})
+    opened = await Openers(60, MEMORY, cpu_seconds=1).open(path, "images", {})
     assert (opened.outcome, opened.reports) == ("time", [{"a": 1}])
 
 
