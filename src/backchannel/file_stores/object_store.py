@@ -132,7 +132,7 @@ class ObjectFileStore(FileStore):
                         max_concurrency=CONCURRENT_PARTS,
                     )
         except BaseException:
-            # Neither an error nor a cancellation makes obstore give back the parts that it has sent.
+            # After some errors obstore removes the parts that it has sent; after a cancellation or a time-out never.
             if size > CHUNK_BYTES and self._abort_uploads is not None:
                 await asyncio.shield(asyncio.ensure_future(self._abort_uploads(key)))
             raise
@@ -284,7 +284,7 @@ class ObjectFileStore(FileStore):
         try:
             yield
         except FileNotFoundError as error:
-            if missing and not _reason(error, ""):
+            if missing:
                 raise FileMissingError from None
             raise self._unavailable(_reason(error, _NO_BUCKET)) from error
         except TimeoutError as error:
