@@ -284,7 +284,7 @@ class ObjectFileStore(FileStore):
         try:
             yield
         except FileNotFoundError as error:
-            if missing:
+            if missing and not _reason(error, ""):
                 raise FileMissingError from None
             raise self._unavailable(_reason(error, _NO_BUCKET)) from error
         except TimeoutError as error:
