@@ -60,6 +60,14 @@ class TestLocal(FileStoreContract):
         await store.delete(["a/b/c", "d/e"])
         assert [path.name for path in below(root)] == [".spool"]
 
+    async def test_what_is_not_ours_is_not_listed(self, store: FileStore, root: Path):
+        """Uploads in progress, and what systems leave in folders."""
+        await put(store, "a/b", b"x")
+        for name in (".spool/upload-1.part", ".DS_Store", "a/.nfs0001", "a/Thumbs.db"):
+            (root / name).write_bytes(b"x")
+        assert [each.key async for each in store.list()] == ["a/b"]
+        assert [each.key async for each in store.list("a/")] == ["a/b"]
+
     async def test_a_link_or_a_second_name_is_copied(self, store: FileStore, tmp_path: Path):
         """What is written to them later must not change the file."""
         original = tmp_path / "original"

@@ -132,7 +132,7 @@ class ObjectFileStore(FileStore):
                         max_concurrency=CONCURRENT_PARTS,
                     )
         except BaseException:
-            # Neither an error nor a cancellation makes obstore give back the parts that it has sent.
+            # After some errors obstore removes the parts that it has sent; after a cancellation or a time-out never.
             if size > CHUNK_BYTES and self._abort_uploads is not None:
                 await asyncio.shield(asyncio.ensure_future(self._abort_uploads(key)))
             raise
