@@ -101,7 +101,8 @@ class FileStore(ABC):
 
         Args:
             source: The bytes, or a file on local disk. The file may be moved by it (local disk), also if it is
-                cancelled; otherwise it is left where it is. It must not change meanwhile.
+                cancelled; otherwise it is left where it is. It must not be written to meanwhile,
+                nor after a cancellation: what sends it may still read it then. It may be deleted.
             mime_type: Stored with the file, for readers of a presigned URL, where the store has a place for it.
             disposition: The value of a `Content-Disposition` header, printable ASCII; likewise.
 
