@@ -86,10 +86,11 @@ async def test_what_is_the_files_fault_is_an_outcome(path: Path, parser, lines: 
     ],
 )
 async def test_a_loop_ends_with_its_cpu_time_and_what_was_reported_counts(
-    path: Path, parser, lines: list[str]
+    path: Path, parser, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(processes, "CPU_SHARE", 1 / SECONDS)
     parser("report({'a': 1})", *lines)
-    opened = await Openers(2, MEMORY).open(path, "images", {})
+    opened = await Openers(SECONDS, MEMORY).open(path, "images", {})
     assert (opened.outcome, opened.reports) == ("time", [{"a": 1}])
 
 
