@@ -134,7 +134,7 @@ KINDS = (
 _NAMES = (
     "readme license licence copying authors changelog contributing notice makefile gnumakefile dockerfile "
     "containerfile jenkinsfile vagrantfile procfile gemfile rakefile brewfile justfile caddyfile cmakelists "
-    "codeowners todo version"
+    "codeowners version"
 )
 NAMES_WITHOUT_EXTENSION = frozenset(_NAMES.split())
 """Files of text that usually have no extension."""
