@@ -103,6 +103,13 @@ def gif_of_size(width: int, height: int, frame: tuple[int, int] | None = None) -
     return bytes(content)
 
 
+def gif_of_frames(size: tuple[int, int], frames: int) -> bytes:
+    """An animation on a canvas of a size, of small frames."""
+    content = gif_of_size(*size, (32, 16))
+    start = content.index(b"\x2c", 13)
+    return content[:start] + content[start:-1] * frames + b";"
+
+
 def webp_of_size(width: int, height: int) -> bytes:
     content = bytearray(saved(image(), "WEBP", lossless=True))
     bits = (width - 1) | (height - 1) << 14

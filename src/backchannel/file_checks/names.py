@@ -73,7 +73,9 @@ def content_disposition(name: str) -> str:
     plain = "".join(each for each in plain if not unicodedata.combining(each))
     # A percent sign is decoded by some browsers, and quotes and backslashes are escaped in different ways.
     plain = re.sub(r'[^\x20-\x7e]|["\\%/]', "_", plain)
-    return f"attachment; filename=\"{_shortened(plain, _MAX_FALLBACK)}\"; filename*=UTF-8''{quote(shown, safe='')}"
+    # What is left may be nothing, or the name of a device.
+    plain = _shortened(display_name(plain), _MAX_FALLBACK)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
 
 
 def _visible(text: str) -> str:

@@ -20,6 +20,9 @@ from backchannel.errors import UnavailableError
 type Outcome = Literal["done", "damaged", "too_large", "no_memory", "time", "crashed"]
 
 MAX_PROCESSES = 2
+CPU_SHARE = 0.5
+"""Of the time that a process may take, so much it may use a processor; other processes use it meanwhile."""
+
 MAX_REPORT_BYTES = 32 << 20
 RETRY_AFTER_SECONDS = 10
 
@@ -52,14 +55,13 @@ class Openers:
     """Opens files in processes, `MAX_PROCESSES` at a time.
 
     Args:
-        seconds: How long a file may wait for its turn, and how long its process may take.
+        seconds: How long a file may wait for its turn, and how long its process may take, which gets half as much CPU
+            time.
         memory_bytes: The address space of a process.
-        cpu_seconds: How much CPU time a process gets; by default half of `seconds`.
     """
 
-    def __init__(self, seconds: float, memory_bytes: int, cpu_seconds: float | None = None) -> None:
+    def __init__(self, seconds: float, memory_bytes: int) -> None:
         self._seconds = seconds
-        self._cpu_seconds = seconds / 2 if cpu_seconds is None else cpu_seconds
         self._memory_bytes = memory_bytes
         self._turns = asyncio.Semaphore(MAX_PROCESSES)
 
@@ -85,7 +87,7 @@ class Openers:
             self._turns.release()
 
     async def _run(self, path: Path, module: str, options: dict[str, Any]) -> Opened:
-        limits = {"cpu_seconds": self._cpu_seconds, "memory_bytes": self._memory_bytes}
+        limits = {"cpu_seconds": self._seconds * CPU_SHARE, "memory_bytes": self._memory_bytes}
         # Without `site`: it is not needed, and takes as long as the rest of the start.
         command = [sys.executable, "-I", "-S", "-c", _PROGRAM.format(module), json.dumps(options | limits)]
         command += [str(Path(__file__).parent), _folder_of(_LIBRARIES[module])]

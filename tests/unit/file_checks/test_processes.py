@@ -65,7 +65,7 @@ async def test_it_has_no_environment_no_package_of_ours_and_no_other_descriptor(
     [
         (["report({'a': 1})", "raise ValueError"], "damaged"),
         (["report({'a': 1})", "def f(): f()", "f()"], "damaged"),
-        (["report({'a': 1})", "bytearray(1 << 40)"], "no_memory"),
+        (["report({'a': 1})", "bytearray(700 << 20)"], "no_memory"),
         (["report({'a': 1})", "import os, signal", "os.kill(os.getpid(), signal.SIGSEGV)"], "crashed"),
         (["report({'a': 1})", "import os", "os.abort()"], "crashed"),
     ],
@@ -86,10 +86,11 @@ async def test_what_is_the_files_fault_is_an_outcome(path: Path, parser, lines: 
     ],
 )
 async def test_a_loop_ends_with_its_cpu_time_and_what_was_reported_counts(
-    path: Path, parser, lines: list[str]
+    path: Path, parser, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(processes, "CPU_SHARE", 1 / SECONDS)
     parser("report({'a': 1})", *lines)
-    opened = await Openers(60, MEMORY, cpu_seconds=1).open(path, "images", {})
+    opened = await Openers(SECONDS, MEMORY).open(path, "images", {})
     assert (opened.outcome, opened.reports) == ("time", [{"a": 1}])
 
 
@@ -189,9 +190,6 @@ def _children() -> list[str]:
     for task in Path("/proc/self/task").iterdir():
         # Threads and processes may end while they are looked at.
         with contextlib.suppress(OSError):
-            found += [child for child in (task / "children").read_text().split() if _is_opener(child)]
+            mine = (task / "children").read_text().split()
+            found += [each for each in mine if b"opening" in Path(f"/proc/{each}/cmdline").read_bytes()]
     return found
-
-
-def _is_opener(process: str) -> bool:
-    return b"opening" in Path(f"/proc/{process}/cmdline").read_bytes()
