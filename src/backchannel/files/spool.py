@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -9,13 +10,17 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from backchannel.errors import TooLargeError
+import structlog
+
+from backchannel.errors import TooLargeError, UnavailableError
 
 WRITE_BYTES = 1_048_576
 """How much is collected before it is written: a switch to a thread costs as much as writing some hundred kilobytes."""
 
 LEFT_OVER_SECONDS = 24 * 3600
 """Files of this age were left by a process that died: no upload takes as long."""
+
+log = structlog.get_logger(__name__)
 
 _PREFIX, _SUFFIX = "upload-", ".part"
 
@@ -24,7 +29,7 @@ class Spool:
     """A folder for uploads in progress.
 
     Args:
-        directory: Made on first use, for the owner of the process only.
+        directory: Made on first use, for the user of the process only. One that others can write to is not used.
         max_bytes: The most bytes of one upload.
     """
 
@@ -34,8 +39,15 @@ class Spool:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["SpooledFile"]:
-        """A new file. It is deleted at the end of the block, unless it was moved."""
-        descriptor, name = await asyncio.to_thread(self._create)
+        """A new file. It is deleted at the end of the block, unless it was moved.
+
+        Raises:
+            UnavailableError: No file can be made.
+        """
+        try:
+            descriptor, name = await asyncio.to_thread(self._create)
+        except OSError as error:
+            raise _no_room(error) from error
         spooled = SpooledFile(Path(name), os.fdopen(descriptor, "wb", buffering=0), self._max_bytes)
         try:
             yield spooled
@@ -45,6 +57,12 @@ class Spool:
 
     def _create(self) -> tuple[int, str]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self._directory.lstat()
+        # Below /tmp, somebody else may have made it, and could exchange a file after it was checked. Into a folder that
+        # only its owner can write to, of others only root can.
+        foreign = os.geteuid() == 0 and status.st_uid != 0
+        if foreign or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:
+            raise PermissionError(f"{self._directory} is not a directory of this user alone")
         return tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self._directory)
 
     async def delete_left_over(self) -> int:
@@ -82,6 +100,7 @@ class SpooledFile:
 
         Raises:
             TooLargeError: The upload is larger than it may be.
+            UnavailableError: The disk is full, or fails.
         """
         self.size += len(data)
         if self.size > self._max_bytes:
@@ -100,8 +119,12 @@ class SpooledFile:
     async def flush(self) -> None:
         """Write what was collected. Only then is it in the file."""
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        if waiting:
+        if not waiting:
+            return
+        try:
             await asyncio.to_thread(self._write, waiting)
+        except OSError as error:
+            raise _no_room(error) from error
 
     def _write(self, chunks: list[bytes]) -> None:
         data = memoryview(b"".join(chunks))
@@ -113,6 +136,11 @@ class SpooledFile:
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def _no_room(error: OSError) -> UnavailableError:
+    log.error("spool_failed", error=str(error))
+    return UnavailableError("The server cannot take files at the moment. Try again later.", retry_after=60)
 
 
 def too_large(max_bytes: int) -> TooLargeError:

@@ -1,5 +1,6 @@
 """Files by the settings."""
 
+import os
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -97,4 +98,4 @@ def scanner(settings: Settings) -> Scanner | None:
 
 
 def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / "backchannel-uploads"
+    return Path(tempfile.gettempdir()) / f"backchannel-uploads-{os.geteuid()}"
