@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from agents import Agent
 
+import odd_files
 from backchannel.application import Application
 from backchannel.client import ServerError
 from backchannel.errors import InfectedFileError
@@ -119,6 +120,29 @@ async def test_a_picture_has_a_preview_and_is_scaled_for_the_model(serve):
         f"/api/chatkit/attachments/{attachment['id']}", follow_redirects=True
     )
     assert original.content == data
+
+
+@pytest.mark.parametrize("inputs", ["images,pdf", "images", "text"])
+async def test_a_document_reaches_the_model_as_it_can_take_it(inputs: str, serve):
+    model = ScriptedModel(Say("ok"))
+    served: Served = await serve(agent(model), model_inputs=inputs)
+    document = odd_files.pdf("The garden needs water.")
+    files = [
+        await served.person.upload("plan.pdf", document, "application/pdf"),
+        await served.person.upload("red.png", picture(), "image/png"),
+    ]
+    await (await served.person.say("Look", attachments=[each["id"] for each in files])).events()
+    parts = parts_of(model)
+    kinds = [part["type"] for part in parts]
+    assert ("input_file" in kinds, "input_image" in kinds) == (inputs == "images,pdf", inputs != "text")
+    if inputs == "images,pdf":
+        (sent,) = [part for part in parts if part["type"] == "input_file"]
+        assert sent["filename"] == "plan.pdf"
+        assert base64.b64decode(sent["file_data"].partition("base64,")[2]) == document
+    else:
+        assert any("The garden needs water." in part.get("text", "") for part in parts)
+    if inputs == "text":
+        assert any("cannot see pictures" in part.get("text", "") for part in parts)
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
