@@ -1,6 +1,7 @@
 """Files on local disk, in memory, on S3 and on Azure keep the contract of every file store."""
 
 import asyncio
+import errno
 import os
 import secrets
 from collections.abc import AsyncGenerator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.file_stores.base import FileStore
+from backchannel.file_stores.base import FileMissingError, FileStore
 from backchannel.file_stores.locations import open_file_store
 from backchannel.testing.contracts.file_store import FileStoreContract
 from backchannel.testing.contracts.file_store_base import put, read
@@ -78,6 +79,20 @@ class TestLocal(FileStoreContract):
         await put(store, "b", tmp_path / "name")
         original.write_bytes(b"other")
         assert await read(store, "a") == await read(store, "b") == b"bytes"
+
+    async def test_a_copy_without_links(self, store: FileStore, monkeypatch: pytest.MonkeyPatch):
+        """Not every file system has them, and most limit their number."""
+
+        def no_links(_self: Path, _target: Path) -> None:
+            raise OSError(errno.EMLINK, "Too many links")
+
+        await put(store, "a", b"bytes")
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+        await store.copy("a", "b")
+        await put(store, "a", b"other")
+        assert await read(store, "b") == b"bytes"
+        with pytest.raises(FileMissingError):
+            await store.copy("none", "c")
 
 
 class TestS3(PresigningFileStoreContract):

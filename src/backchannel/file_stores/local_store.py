@@ -110,14 +110,7 @@ class LocalFileStore(ObjectFileStore):
             return
         prepared = self._prepared_path()
         try:
-            with _create(prepared) as file:
-                if isinstance(source, bytes):
-                    file.write(source)
-                else:
-                    with source.open("rb") as original:
-                        shutil.copyfileobj(original, file, 1_048_576)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(source, prepared)
             self._place(prepared, target)
         finally:
             prepared.unlink(missing_ok=True)
@@ -132,10 +125,7 @@ class LocalFileStore(ObjectFileStore):
                 raise FileMissingError from None
             except OSError:
                 # Not every file system has links, and most limit their number.
-                with source.open("rb") as original, _create(prepared) as file:
-                    shutil.copyfileobj(original, file, 1_048_576)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write(source, prepared)
             self._place(prepared, target)
         finally:
             # A link to what has the target's name already is not renamed.
@@ -177,6 +167,18 @@ class LocalFileStore(ObjectFileStore):
                 file.write(b"check")
         finally:
             prepared.unlink(missing_ok=True)
+
+
+def _write(source: Path | bytes, target: Path) -> None:
+    """Write a new file that survives a crash of the machine."""
+    with _create(target) as file:
+        if isinstance(source, bytes):
+            file.write(source)
+        else:
+            with source.open("rb") as original:
+                shutil.copyfileobj(original, file, 1_048_576)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _opened(path: Path) -> FileIO:
